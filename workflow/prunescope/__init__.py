@@ -1,0 +1,3 @@
+"""Prunescope: structured pruning of language models that explains what it did."""
+
+__version__ = "0.1.0"

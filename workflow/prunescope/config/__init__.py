@@ -1,0 +1,32 @@
+"""Configuration: sections, experiment names, resolved experiments and step keys.
+
+The only part of the package that the Snakefile imports; it must not import torch.
+"""
+
+from prunescope.config.keys import (
+    RESULTS,
+    Step,
+    experiment_directory,
+    experiment_key,
+    experiment_specs,
+    shared_steps,
+)
+from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
+from prunescope.config.sections import CRITERIA, Config, Settings
+
+__all__ = [
+    "CONFIG_FILE",
+    "CRITERIA",
+    "RESULTS",
+    "Config",
+    "Experiment",
+    "Settings",
+    "Step",
+    "experiment_directory",
+    "experiment_key",
+    "experiment_specs",
+    "load_config",
+    "parse_config",
+    "resolve",
+    "shared_steps",
+]

@@ -1,0 +1,79 @@
+"""Pydantic's validation errors as one sentence: the config path, the value and what is allowed."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from prunescope.errors import did_you_mean
+
+BOUNDS = {
+    "exclusiveMinimum": "greater than {}",
+    "minimum": "at least {}",
+    "exclusiveMaximum": "less than {}",
+    "maximum": "at most {}",
+    "minItems": "at least {} item(s)",
+}
+
+
+def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Describe the first error of a validation; `where` names the file or the experiment."""
+    first = error.errors(include_url=False)[0]
+    names = [str(part) for part in first["loc"]]
+    node, path = _walk(model.model_json_schema(), names)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _properties(node, model)
+        return f"{where}: unknown key '{path}'; {did_you_mean(names[-1], known)}{more}"
+    if first["type"] == "missing":
+        return f"{where}: {path} is missing{more}"
+    reason = _allowed(node) or first["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{where}: {path}{shown}: {reason}{more}"
+
+
+def _walk(schema: dict[str, Any], names: list[str]) -> tuple[dict[str, Any], str]:
+    """Follow a location through the schema; parts that are no keys (union branches) are left out of the path."""
+    definitions, node, path = schema.get("$defs", {}), schema, []
+    for name in names:
+        node = _dereference(node, definitions)
+        properties = node.get("properties", {})
+        if name in properties:
+            node = properties[name]
+        elif name.isdigit() and "items" in node:
+            node = node["items"]
+        elif isinstance(node.get("additionalProperties"), dict):
+            node = node["additionalProperties"]
+        elif properties:
+            path.append(name)
+            break
+        else:
+            continue
+        path.append(name)
+    return _dereference(node, definitions), ".".join(path)
+
+
+def _dereference(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    for branch in node.get("anyOf", node.get("allOf", [])):
+        if "$ref" in branch or branch.get("type") != "null":
+            return {**_dereference(branch, definitions), "branches": node.get("anyOf", [])}
+    if "$ref" in node:
+        return definitions[node["$ref"].rsplit("/", 1)[-1]]
+    return node
+
+
+def _properties(node: dict[str, Any], model: type[BaseModel]) -> list[str]:
+    return list(node.get("properties", model.model_fields))
+
+
+def _allowed(node: dict[str, Any]) -> str:
+    """Say which values a schema node allows, or an empty text when only the type is known."""
+    if "enum" in node or "const" in node:
+        return "allowed: " + ", ".join(map(str, node.get("enum", [node.get("const")])))
+    bounds = [text.format(f"{node[key]:g}") for key, text in BOUNDS.items() if key in node]
+    words = [str(b["const"]) for b in node.get("branches", []) if "const" in b]
+    words += [str(w) for b in node.get("branches", []) for w in b.get("enum", [])]
+    kind = {"integer": "a whole number ", "number": "a number "}.get(node.get("type", ""), "")
+    if not bounds and not words:
+        return ""
+    text = f"must be {kind}{' and '.join(bounds)}".rstrip()
+    return text + (f", or {' or '.join(words)}" if words else "")

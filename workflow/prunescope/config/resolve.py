@@ -1,0 +1,153 @@
+"""From the configuration and an experiment name to one frozen `Experiment`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from prunescope.config.messages import sentence
+from prunescope.config.names import parse_name
+from prunescope.config.sections import Config, DatasetSource, ModelSource, Section, Settings, Tracking
+from prunescope.errors import ConfigError, did_you_mean
+
+CONFIG_FILE = Path("config/config.yaml")
+
+
+class Experiment(Section):
+    """One experiment on one model, with every setting resolved."""
+
+    model: str
+    name: str
+    source: ModelSource
+    dataset: str
+    texts: dict[str, DatasetSource]
+    settings: Settings
+    tracking: Tracking
+
+
+def load_config(path: Path = CONFIG_FILE) -> Config:
+    """Read and validate a configuration file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no {path} here; run from the project folder or pass --config") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_config(content or {}, str(path))
+
+
+def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Config:
+    """Validate the content of a configuration file, the settings of every model and named experiment included.
+
+    Raises:
+        ConfigError: one sentence with the config path, the value and what is allowed.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(sentence(error, Config, origin)) from None
+    for name, source in config.models.items():
+        _settings(config, source.settings, where=f"{origin}: models.{name}.settings")
+    for target in config.targets:
+        if target.count("/") != 1:
+            raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
+    return config
+
+
+def resolve(config: Config, model: str, name: str) -> Experiment:
+    """Resolve one experiment.
+
+    Precedence, lowest first: the top-level sections, the model's settings, what the name declares,
+    the settings of a named experiment.
+
+    Raises:
+        ConfigError: unknown model, dataset or option (with the nearest names), or a value out of range.
+    """
+    if model not in config.models:
+        raise ConfigError(
+            f"unknown model '{model}'; {did_you_mean(model, config.models)} "
+            f"(models are declared in {CONFIG_FILE}: models)"
+        )
+    source = config.models[model]
+    named = config.experiments.get(name)
+    if named is None and not _looks_like_a_declaration(name):
+        raise ConfigError(
+            f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} Otherwise name it like "
+            f"taylor_T1_tau0_20_{next(iter(config.datasets))} ({{criterion}}_T{{T}}[_tau{{tau}}]_{{percent}}_{{dataset}})"
+        )
+    dataset, declared = parse_name(named.base if named else name, config.datasets)
+    settings = _settings(
+        config, source.settings, declared, named.settings if named else {}, where=f"{model}/{name}"
+    )
+    experiment = Experiment(
+        model=model,
+        name=name,
+        source=source,
+        dataset=dataset,
+        texts=_texts(config, dataset, settings, f"{model}/{name}"),
+        settings=settings,
+        tracking=config.tracking,
+    )
+    _check(experiment)
+    return experiment
+
+
+def _looks_like_a_declaration(name: str) -> bool:
+    return "_T" in name
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries, later ones win; anything but a dictionary is replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _settings(config: Config, *layers: dict[str, Any], where: str) -> Settings:
+    base = config.model_dump(include=set(Settings.model_fields))
+    try:
+        return Settings.model_validate(merge(base, *layers))
+    except ValidationError as error:
+        raise ConfigError(sentence(error, Settings, where)) from None
+
+
+def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict[str, DatasetSource]:
+    for name in settings.evaluation.datasets:
+        if name not in config.datasets:
+            raise ConfigError(
+                f"{where}: evaluation.datasets: unknown dataset '{name}'; {did_you_mean(name, config.datasets)} "
+                f"(datasets are declared in {CONFIG_FILE}: datasets)"
+            )
+    return {name: config.datasets[name] for name in (dataset, *settings.evaluation.datasets)}
+
+
+def _check(experiment: Experiment) -> None:
+    """Check what spans several sections."""
+    where = f"{experiment.model}/{experiment.name}"
+    source, settings = experiment.source, experiment.settings
+    if source.path and not (Path(source.path) / "config.json").is_file():
+        raise ConfigError(
+            f"{CONFIG_FILE}: models.{experiment.model}.path = '{source.path}': no config.json there; "
+            "give a folder with a Hugging Face checkpoint, or remove the path to use the hub"
+        )
+    lengths = {"calibration.seq_len": settings.calibration.seq_len}
+    lengths |= {"evaluation.windows": max(settings.evaluation.windows)}
+    for path, length in lengths.items():
+        if source.context and length > source.context:
+            raise ConfigError(
+                f"{where}: {path} = {length}: longer than the model's window; allowed: 8 to {source.context}"
+            )
+    if settings.method.criterion not in settings.gradients.criteria:
+        raise ConfigError(
+            f"{where}: gradients.criteria = {list(settings.gradients.criteria)} does not contain the experiment's "
+            f"criterion '{settings.method.criterion}'; add it"
+        )
+    longest = max(settings.evaluation.windows)
+    if settings.evaluation.max_tokens < longest:
+        raise ConfigError(
+            f"{where}: evaluation.max_tokens = {settings.evaluation.max_tokens}: less than one window of {longest}"
+        )

