@@ -1,0 +1,71 @@
+"""The prior: how much a block matters as a whole, from the removal losses."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunescope.models.facts import KINDS
+
+AUTO_PERCENTILE = 25
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The prior of every block.
+
+    Attributes:
+        values: kind -> float64 ``[layers]``, in nats per token, as measured (may be negative).
+        tau: the threshold that was applied.
+        layer_wise: layers whose blocks share the layer's removal loss, because it is below tau.
+    """
+
+    values: dict[str, np.ndarray]
+    tau: float
+    layer_wise: list[int]
+
+    def negative(self) -> list[dict[str, Any]]:
+        """List the blocks whose removal lowers the loss: ``{"layer", "block", "delta"}``."""
+        return [
+            {"layer": layer, "block": kind, "delta": float(self.values[kind][layer])}
+            for layer in range(len(self.values[KINDS[0]]))
+            for kind in KINDS
+            if self.values[kind][layer] < 0
+        ]
+
+
+def choose_prior(removal: dict[str, np.ndarray], tau: float | str) -> Prior:
+    """Choose each block's prior: its own removal loss, or its layer's where that is below tau.
+
+    Args:
+        removal: ``"attention"``, ``"mlp"``, ``"layer"`` -> float64 ``[layers]``.
+        tau: 0: block-wise everywhere (below it only layers whose removal lowers the loss, and these
+            stay block-wise too), ``inf``: layer-wise everywhere, ``"auto"``: the 25th percentile of the
+            layer losses.
+    """
+    layer = removal["layer"]
+    threshold = float(np.percentile(layer, AUTO_PERCENTILE)) if tau == "auto" else float(tau)
+    layer_wise = (layer < threshold) & (threshold > 0)
+    values = {kind: np.where(layer_wise, layer, removal[kind]) for kind in KINDS}
+    return Prior(values, threshold, np.flatnonzero(layer_wise).tolist())
+
+
+def prior_weight(prior: np.ndarray, temperature: float) -> np.ndarray:
+    """Return ``ln(1 + max(prior, 0)) ^ T``: 1 everywhere for T = 0."""
+    if temperature == 0:
+        return np.ones_like(prior)
+    return np.log1p(np.maximum(prior, 0)) ** temperature
+
+
+def read_removal(content: dict[str, dict[str, float]]) -> dict[str, np.ndarray]:
+    """Turn ``block_importance.json`` into arrays over the layers."""
+    return {
+        kind: np.array([losses[str(layer)] for layer in range(len(losses))])
+        for kind, losses in content.items()
+    }
+
+
+def finite_tau(tau: float) -> float | str:
+    """Return tau as JSON can hold it."""
+    return "inf" if math.isinf(tau) else tau

@@ -1,0 +1,70 @@
+"""Statistics of the gradient: of |g|, per parameter and batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STATISTICS = ("mean", "std", "norm", "max", "min")
+
+
+def absolute_statistics(gradient: Tensor) -> Tensor:
+    """Return mean, std (population), L2 norm, max and min of |g| as a float32 ``[5]`` on the same device."""
+    absolute = gradient.abs()
+    mean = absolute.mean()
+    norm = torch.linalg.vector_norm(gradient)
+    variance = (norm.double().square() / gradient.numel() - mean.double().square()).clamp(min=0)
+    lowest, highest = torch.aminmax(absolute)
+    return torch.stack([mean, variance.sqrt().float(), norm, highest, lowest])
+
+
+@dataclass(frozen=True)
+class GradientStatistics:
+    """Statistics of |g|.
+
+    Attributes:
+        names, layers, sizes: of each parameter (name, decoder layer, number of weights).
+        values: float64 ``[parameters, batches, 5]`` in the order of `STATISTICS`.
+    """
+
+    names: list[str]
+    layers: list[int]
+    sizes: list[int]
+    values: np.ndarray
+
+    def per_layer(self) -> dict[int, dict[str, float]]:
+        """Pool the parameters of each layer, then average over the batches.
+
+        Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole
+        gradient.
+        """
+        layers, sizes = np.asarray(self.layers), np.asarray(self.sizes, dtype=float)
+        return {int(layer): self._pool(layers == layer, sizes) for layer in np.unique(layers)}
+
+    def _pool(self, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
+        mean, _, norm, highest, lowest = np.moveaxis(self.values[chosen], -1, 0)
+        weights = sizes[chosen, None] / sizes[chosen].sum()
+        pooled_mean = (mean * weights).sum(axis=0)
+        pooled_norm = np.sqrt((norm**2).sum(axis=0))
+        variance = pooled_norm**2 / sizes[chosen].sum() - pooled_mean**2
+        pooled = {
+            "mean": pooled_mean,
+            "std": np.sqrt(np.maximum(variance, 0)),
+            "norm": pooled_norm,
+            "max": highest.max(axis=0),
+            "min": lowest.min(axis=0),
+        }
+        return {name: float(value.mean()) for name, value in pooled.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``{parameter: {statistic: [per batch]}, "layers": {layer: {statistic: value}}}``."""
+        content: dict[str, Any] = {
+            name: {
+                statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)
+            }
+            for row, name in enumerate(self.names)
+        }
+        content["layers"] = {str(layer): values for layer, values in self.per_layer().items()}
+        return content

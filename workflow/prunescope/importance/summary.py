@@ -1,0 +1,66 @@
+"""What a plan removes, layer by layer and in total."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunescope.importance.prior import Prior, finite_tau
+from prunescope.importance.selection import Selection
+from prunescope.models.facts import KINDS, ModelFacts
+from prunescope.pruning.plan import PruningPlan
+
+
+def layer_rates(plan: PruningPlan) -> pd.DataFrame:
+    """Return a row per layer: prunable parameters, removed ones and rates in [0, 1], per block and together.
+
+    Columns: ``layer, attention_params, attention_removed, attention_rate, mlp_params, mlp_removed,
+    mlp_rate, rate``. The norm and output bias that go with a whole block are counted in the totals of
+    the summary only, so that a rate of 1 means that every group is gone.
+    """
+    rows = []
+    for layer in plan.layers:
+        row: dict[str, Any] = {"layer": layer}
+        for kind in KINDS:
+            block = plan.block(layer, kind)
+            removed = len(block.removed) * block.facts.cost
+            row |= {
+                f"{kind}_params": block.facts.parameters,
+                f"{kind}_removed": removed,
+                f"{kind}_rate": removed / block.facts.parameters,
+            }
+        removed, params = (sum(row[f"{kind}_{what}"] for kind in KINDS) for what in ("removed", "params"))
+        rows.append(row | {"rate": removed / params})
+    return pd.DataFrame(rows)
+
+
+def summarise(
+    facts: ModelFacts,
+    selection: Selection,
+    rates: pd.DataFrame,
+    prior: Prior | None,
+    experiment: str,
+    ratio: float,
+) -> dict[str, Any]:
+    """Return the content of ``pruning_summary.json``."""
+    removed = selection.plan.removed_parameters
+    return {
+        "model": facts.name,
+        "experiment": experiment,
+        "target_ratio": ratio,
+        "total_parameters": facts.total_parameters,
+        "decoder_parameters": facts.decoder_parameters,
+        "removed_parameters": removed,
+        "remaining_parameters": facts.total_parameters - removed,
+        "ratio_of_total": removed / facts.total_parameters,
+        "ratio_of_decoder": removed / facts.decoder_parameters,
+        "rounding_unit": selection.rounding_unit,
+        "attention_rate": float(np.average(rates["attention_rate"], weights=rates["attention_params"])),
+        "mlp_rate": float(np.average(rates["mlp_rate"], weights=rates["mlp_params"])),
+        "layers_dropped": sorted(set(selection.plan.layers) - set(selection.plan.kept_layers)),
+        "tau": finite_tau(prior.tau) if prior else None,
+        "layer_wise": prior.layer_wise if prior else [],
+        "negative_deltas": prior.negative() if prior else [],
+        "bound": [{"limit": limit, "blocks": blocks} for limit, blocks in selection.bound.items()],
+        "layers": rates.to_dict(orient="records"),
+    }
