@@ -1,0 +1,157 @@
+"""The pruned model equals the masked model, wherever it is cut and however it is loaded."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from prunescope.errors import DataError, PrunescopeError
+from prunescope.models.adapter import adapter_for
+from prunescope.models.loading import load_checkpoint
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.plan import BlockPlan, PruningPlan, read_ranges, write_ranges
+from prunescope.pruning.surgery import mask_model
+from tiny import tiny_facts, tiny_model, tiny_tokens
+
+CPU = torch.device("cpu")
+SHAPES = [
+    pytest.param({"kv_heads": 3, "ratio": 1}, id="r1"),
+    pytest.param({"kv_heads": 2, "ratio": 2, "tie_word_embeddings": True}, id="r2-tied"),
+    pytest.param({"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True}, id="r3-biases"),
+    pytest.param({"kv_heads": 3, "ratio": 4}, id="r4"),
+    pytest.param({"family": "mistral", "kv_heads": 2, "ratio": 3}, id="mistral"),
+    pytest.param({"family": "mistral", "sliding_window": 5}, id="mistral-sliding"),
+]
+
+
+def uneven_plan(facts, seed=0):
+    """Layer 0 without attention, the last without MLP, layer 1 gone altogether, the rest cut at random."""
+    random = np.random.default_rng(seed)
+    last = facts.layers - 1
+    gone = {(0, "attention"), (1, "attention"), (1, "mlp"), (last, "mlp")}
+    plans = []
+    for block in facts.blocks:
+        count = block.groups if (block.layer, block.block) in gone else random.integers(0, block.groups)
+        removed = np.sort(random.choice(block.groups, size=count, replace=False))
+        plans.append(BlockPlan(block, removed.astype(np.int64)))
+    return PruningPlan(facts.name, tuple(plans))
+
+
+def save_source(model, folder):
+    model.save_pretrained(folder)
+    words = {f"w{i}": i for i in range(model.config.vocab_size)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
+    return tiny_facts(model, folder)
+
+
+@pytest.fixture(params=SHAPES)
+def pruned_and_masked(request, tmp_path):
+    model = tiny_model(**request.param)
+    facts = save_source(model, tmp_path / "source")
+    plan = uneven_plan(facts)
+    written = write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    assert written == facts.total_parameters - plan.removed_parameters
+    mask_model(model, adapter_for(model), plan)
+    return load_checkpoint(tmp_path / "model", torch.float64, CPU), model, plan
+
+
+def test_pruned_equals_masked(pruned_and_masked):
+    pruned, masked, plan = pruned_and_masked
+    assert len(pruned.model.layers) == len(plan.kept_layers) == 3
+    assert pruned.model.layers[0].self_attn is None
+    assert pruned.model.layers[-1].mlp is None
+    tokens = tiny_tokens()
+    torch.testing.assert_close(pruned(tokens).logits, masked(tokens).logits, rtol=1e-10, atol=1e-10)
+
+
+def test_cached_decoding_equals_uncached(pruned_and_masked):
+    pruned, masked, _ = pruned_and_masked
+    tokens = tiny_tokens(samples=2, length=9)
+    cache, steps = None, []
+    for position in range(tokens.shape[1]):
+        out = pruned(tokens[:, position : position + 1], past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        steps.append(out.logits)
+    torch.testing.assert_close(torch.cat(steps, 1), masked(tokens).logits, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}])
+def test_generates_like_the_masked_model(pruned_and_masked, options):
+    pruned, masked, _ = pruned_and_masked
+    if "cache_implementation" in options and getattr(pruned.config, "sliding_window", None):
+        pytest.skip("static sliding caches are the stock model's own affair")
+    tokens = tiny_tokens(samples=2, length=5)
+    mask = torch.ones_like(tokens)
+    mask[0, :2] = 0  # left padding
+    settings = {"attention_mask": mask, "max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
+    expected = masked.generate(tokens, **settings, **options)
+    assert torch.equal(pruned.generate(tokens, **settings, **options), expected)
+
+
+def test_loads_in_a_process_without_the_package(tmp_path):
+    model = tiny_model()
+    facts = save_source(model, tmp_path / "source")
+    plan = uneven_plan(facts)
+    write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    mask_model(model, adapter_for(model), plan)
+    torch.save(model(tiny_tokens()).logits, tmp_path / "expected.pt")
+    torch.save(tiny_tokens(), tmp_path / "tokens.pt")
+    script = f"""
+import sys, torch
+from transformers import AutoModelForCausalLM
+assert "prunescope" not in sys.modules
+model = AutoModelForCausalLM.from_pretrained({str(tmp_path / "model")!r}, trust_remote_code=True, dtype="auto")
+tokens, expected = torch.load({str(tmp_path / "tokens.pt")!r}), torch.load({str(tmp_path / "expected.pt")!r})
+assert model.dtype == torch.float64, model.dtype
+torch.testing.assert_close(model(tokens).logits, expected, rtol=1e-10, atol=1e-10)
+assert model.generate(tokens, max_new_tokens=4, do_sample=False).shape[1] > tokens.shape[1]
+print("loaded", type(model).__name__, "prunescope" in sys.modules)
+"""
+    environment = {"PATH": "", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "loaded PrunedLlamaForCausalLM False" in done.stdout
+
+
+def test_damaged_source_is_named(tmp_path):
+    model = tiny_model()
+    facts = save_source(model, tmp_path / "source")
+    weights = tmp_path / "source" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"model\.safetensors cannot be read .* damaged or incomplete"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    assert not (tmp_path / "model").exists()
+
+
+def test_plan_round_trip_and_errors(tmp_path):
+    facts = tiny_facts(tiny_model())
+    plan = uneven_plan(facts)
+    plan.write(tmp_path / "plan.json")
+    again = PruningPlan.read(tmp_path / "plan.json", facts)
+    for one, other in zip(plan.blocks, again.blocks, strict=True):
+        np.testing.assert_array_equal(one.removed, other.removed)
+    text = (tmp_path / "plan.json").read_text()
+    (tmp_path / "plan.json").write_text(text.replace('"mlp": "', '"mlp": "20,', 1))
+    with pytest.raises(PrunescopeError, match=r"removed\.0\.mlp: group 20 does not exist; allowed: 0 to 19"):
+        PruningPlan.read(tmp_path / "plan.json", facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"), [("", []), ("3", [3]), ("0-2,7", [0, 1, 2, 7]), (" 7, 0-2 ", [0, 1, 2, 7])]
+)
+def test_ranges(text, groups):
+    assert read_ranges(text).tolist() == groups
+    assert read_ranges(write_ranges(np.array(groups))).tolist() == groups
+
+
+@pytest.mark.parametrize("text", ["a", "3-1", "-2"])
+def test_bad_ranges(text):
+    with pytest.raises(ValueError, match="not an index or a range"):
+        read_ranges(text)

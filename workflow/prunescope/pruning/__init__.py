@@ -1,0 +1,1 @@
+"""Pruning: the plan of what goes, the surgery, the checkpoint."""

@@ -1,0 +1,44 @@
+"""The pruning step: gate on the diagnosis, cut, write the checkpoint."""
+
+from pathlib import Path
+
+from prunescope.config.specs import PruningSpec
+from prunescope.errors import PrunescopeError
+from prunescope.files import read_json
+from prunescope.models.facts import ModelFacts
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.plan import PruningPlan
+from prunescope.tracking.record import recording
+
+
+class CriticalDiagnosis(PrunescopeError):
+    """The diagnosis is critical and the configuration says to stop."""
+
+
+def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path) -> None:
+    """Cut the weights by ``analysis/plan.json`` and write ``model/``.
+
+    Raises:
+        CriticalDiagnosis: ``diagnosis.on_critical`` is ``fail`` and there is a critical finding.
+    """
+    check_diagnosis(directory / "analysis/gradient_diagnosis.json", spec.on_critical)
+    plan = PruningPlan.read(directory / "analysis/plan.json", facts)
+    with recording(spec.step, spec.experiment, directory / "records/pruning.json") as record:
+        provenance = {
+            "experiment": spec.experiment,
+            "parent_origin": facts.origin,
+            "parent_revision": facts.revision,
+        }
+        written = write_checkpoint(facts, plan, directory / "model", provenance)
+        size = sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors"))
+        record.metrics |= {"prune/checkpoint_parameters": written, "prune/checkpoint_bytes": size}
+
+
+def check_diagnosis(report: Path, on_critical: str) -> None:
+    """Stop before any weight is cut when the diagnosis is critical and the configuration asks for it."""
+    critical = [finding for finding in read_json(report)["diagnosis"] if finding["severity"] == "critical"]
+    if critical and on_critical == "fail":
+        issues = "; ".join(finding["issue"] for finding in critical)
+        raise CriticalDiagnosis(
+            f"diagnosis.on_critical = fail: {issues}; no weight was cut, the report is {report}"
+        )
