@@ -1,0 +1,213 @@
+"""What is read and what is written: inputs, `gradient_diagnosis.json`, the record, the terminal."""
+
+import json
+import math
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from diagnosis_data import CHANNELS, LAYERS
+from rich.console import Console
+
+from prunescope.config import experiment_specs, load_config, resolve
+from prunescope.config.sections import Diagnosis
+from prunescope.config.specs import DiagnosisSpec
+from prunescope.diagnosis.console import print_report
+from prunescope.diagnosis.findings import diagnose
+from prunescope.diagnosis.inputs import layer_importance, read_evidence, read_rates, read_statistics
+from prunescope.diagnosis.remedies import Context
+from prunescope.diagnosis.report import write_diagnosis, write_report
+from prunescope.errors import DataError
+from prunescope.tracking.record import StepRecord
+
+
+def spec(directory, **thresholds) -> DiagnosisSpec:
+    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
+    config = load_config(Path(__file__).parents[2] / "config/config.yaml")
+    experiment = resolve(config, "SmolLM2-135M", directory.name)
+    changed = experiment.settings.model_copy(update={"diagnosis": Diagnosis(**thresholds)})
+    return experiment_specs(experiment.model_copy(update={"settings": changed}))["diagnosis"]
+
+
+def strict(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} in {path}")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_importance_of_a_layer_is_the_mean_score_weighted_by_cost():
+    table = pd.DataFrame({"layer": [0, 0, 1], "score": [1.0, 4.0, 5.0], "cost": [3, 1, 7]})
+    assert layer_importance(table).to_dict() == {0: 7 / 4, 1: 5.0}
+
+
+def test_the_report_has_the_documented_keys(extreme):
+    write_diagnosis(spec(extreme), extreme)
+    content = strict(extreme / "analysis" / "gradient_diagnosis.json")
+    assert list(content) == [
+        "extreme_pruning_layers", "num_extreme_layers", "gradient_statistics", "diagnosis", "checks",
+        "thresholds",
+    ]  # fmt: skip
+    layers = content["extreme_pruning_layers"]
+    assert content["num_extreme_layers"] == len(layers)
+    assert {2, 3, 4} <= {layer["layer_idx"] for layer in layers}
+    assert set(layers[0]) == {
+        "layer_idx", "pruning_rate", "importance", "gradient_mean", "gradient_norm",
+        "attention_rate", "mlp_rate", "which",
+    }  # fmt: skip
+    assert layers[0]["which"] == ["attention", "mlp", "total"]
+    assert set(content["gradient_statistics"]) == {"mean_range", "mean_ratio", "norm_range", "norm_ratio"}
+    low, high = content["gradient_statistics"]["mean_range"]
+    assert content["gradient_statistics"]["mean_ratio"] == pytest.approx(high / low)
+    for finding in content["diagnosis"]:
+        assert set(finding) == {
+            "issue", "severity", "description", "recommendation", "code", "layers", "evidence", "remedy",
+        }  # fmt: skip
+    assert set(content["checks"]) == {"spikes", "spearman", "spread", "attention_vs_mlp"}
+    assert set(content["thresholds"]) == set(Diagnosis.model_fields) - {"on_critical"}
+
+
+def test_the_extreme_experiment_is_found_out(extreme):
+    report = write_diagnosis(spec(extreme), extreme)
+    codes = {finding.code: finding for finding in report.findings}
+    assert codes["early_layers_extreme"].layers == (2, 3, 4)
+    assert codes["gradient_valley"].layers == (2, 3, 4)
+    assert codes["limit_bound"].layers == (3, 7)
+    assert report.count("critical") == 1
+
+
+def test_the_ordinary_experiment_has_no_problem(ordinary):
+    report = write_diagnosis(spec(ordinary), ordinary)
+    assert [finding.code for finding in report.findings] == ["no_problem", "negative_removal_delta"]
+
+
+def test_the_record_holds_metrics_curves_and_artifacts(extreme):
+    report = write_diagnosis(spec(extreme), extreme)
+    path = extreme / "records" / "diagnosis.json"
+    record = StepRecord.read(path)
+    assert (record.step, record.key) == ("diagnosis", extreme.name)
+    assert set(record.metrics) == {
+        "grad/mean_ratio", "grad/norm_ratio", "diagnosis/findings_high", "diagnosis/findings_critical",
+        "diagnosis/extreme_layers", "diagnosis/spearman",
+    }  # fmt: skip
+    assert record.metrics["diagnosis/extreme_layers"] == len(report.measures.extreme)
+    assert set(record.curves) == {
+        "grad/layer_mean", "grad/layer_std", "grad/layer_norm", "prune/layer_rate", "prune/attention_rate",
+        "prune/mlp_rate", "importance/layer",
+    }  # fmt: skip
+    assert all(len(curve) == LAYERS for curve in record.curves.values())
+    assert record.params["diagnosis.extreme_rate"] == 0.5
+    assert all((path.parent / artifact).is_file() for artifact in record.artifacts)
+
+
+def test_null_and_zero_statistics_stay_strict_json(extreme):
+    path = extreme / "analysis" / "gradient_statistics.json"
+    content = json.loads(path.read_text())
+    content["layers"]["3"] |= {"mean": None, "max": None}
+    content["layers"]["5"] |= {"mean": 0.0, "norm": 0.0}
+    content["model.layers.3.mlp.up_proj.weight"]["mean"][1] = None
+    path.write_text(json.dumps(content))
+    report = write_diagnosis(spec(extreme), extreme)
+    written = strict(extreme / "analysis" / "gradient_diagnosis.json")
+    codes = {finding.code: finding for finding in report.findings}
+    assert codes["non_finite_gradient"].layers == (3,)
+    assert codes["non_finite_gradient"].evidence["parameters"] == ["model.layers.3.mlp.up_proj.weight"]
+    assert codes["vanishing_gradient"].layers == (5,)
+    assert written["gradient_statistics"]["mean_ratio"] is None
+    assert "grad/mean_ratio" not in StepRecord.read(extreme / "records" / "diagnosis.json").metrics
+    assert strict(extreme / "records" / "diagnosis.json")["curves"]["grad/layer_mean"][3] is None
+
+
+def test_infinity_in_a_file_is_not_finite_either(tmp_path):
+    path = tmp_path / "statistics.json"
+    path.write_text('{"w": {"mean": [Infinity]}, "layers": {"0": {"mean": NaN}, "1": {"mean": 1.0}}}')
+    statistics = read_statistics(path)
+    assert statistics.non_finite == ("w",)
+    assert statistics.non_finite_layers == (0,)
+    assert math.isnan(statistics.layers.loc[0, "mean"])
+    assert statistics.layers.loc[1, "mean"] == 1.0
+
+
+@pytest.mark.parametrize("rates", ["pruning_summary.json", "pruning_summary.csv"])
+def test_a_replay_needs_statistics_and_rates_alone(extreme, rates, tmp_path):
+    analysis = extreme / "analysis"
+    evidence = read_evidence(analysis / "gradient_statistics.json", analysis / rates)
+    report = diagnose(evidence, Diagnosis(), Context("m", "replay"))
+    assert report.findings[0].code == "early_layers_extreme"
+    assert report.measures.spearman is None
+    write_report(report, evidence, tmp_path / "out.json")
+    assert strict(tmp_path / "out.json")["extreme_pruning_layers"][0]["importance"] is None
+
+
+def test_a_csv_of_published_rates_may_lack_columns(tmp_path):
+    path = tmp_path / "rates.csv"
+    path.write_text("layer,mlp_rate\n2,0.99\n3,0.99\n4,0.99\n")
+    layers = read_rates(path).layers
+    assert layers["mlp_rate"].to_dict() == {2: 0.99, 3: 0.99, 4: 0.99}
+    assert layers["rate"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", None, "no file"),
+        ("b.json", "{", "not valid JSON"),
+        ("c.json", '{"w": {}}', "no 'layers'"),
+        ("d.json", "[]", "no 'layers'"),
+    ],
+)
+def test_bad_statistics_get_a_sentence(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_statistics(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", None, "no file"),
+        ("b.csv", "", "not a CSV"),
+        ("c.csv", "layer,speed\n0,1\n", "needs a column 'layer'"),
+        ("d.json", '{"layers": []}', "needs a column 'layer'"),
+    ],
+)
+def test_bad_rates_get_a_sentence(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_rates(tmp_path / name)
+
+
+def test_a_missing_table_gets_a_sentence(ordinary):
+    (ordinary / "analysis" / "importance_table.parquet").unlink()
+    with pytest.raises(DataError, match="run the importance step"):
+        write_diagnosis(spec(ordinary), ordinary)
+    assert not (ordinary / "analysis" / "gradient_diagnosis.json").exists()
+
+
+def test_the_terminal_shows_findings_layers_and_commands(extreme):
+    write_diagnosis(spec(extreme), extreme)
+    out = StringIO()
+    print_report(extreme / "analysis" / "gradient_diagnosis.json", Console(file=out, width=200))
+    shown = out.getvalue()
+    assert "Early layers are pruned to extremes" in shown
+    assert "critical" in shown
+    assert "  snakemake --cores all results/SmolLM2-135M/taylor_T0_20_wiki_max60_early30\n" in shown
+
+
+def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
+    evidence = read_evidence(
+        extreme / "analysis" / "gradient_statistics.json", extreme / "analysis" / "pruning_summary.csv"
+    )
+    path = extreme / "named.json"
+    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), evidence, path)
+    out = StringIO()
+    print_report(path, Console(file=out, width=200))
+    assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()
+
+
+def test_synthetic_data_have_the_shape_they_claim(ordinary):
+    table = pd.read_parquet(ordinary / "analysis" / "importance_table.parquet")
+    assert len(table) == LAYERS * (CHANNELS + 3)

@@ -1,0 +1,1 @@
+"""Diagnosis of a pruning decision before any weight is cut: findings, remedies and plots."""

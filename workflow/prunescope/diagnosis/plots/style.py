@@ -1,0 +1,70 @@
+"""What the plots share: size, colours (Okabe and Ito, safe for colour-blind readers), axes over layers."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from prunescope.diagnosis.wording import Language
+
+WIDTH = 11.5
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, LIGHT, PALE_PURPLE = "#CC79A7", "#56B4E9", "#BBBBBB", "#E9C4DA"
+BLOCK_COLOURS = {"attention": ORANGE, "mlp": BLUE}
+
+
+def figure(height: float, title: str, subtitle: str) -> Figure:
+    """Return an empty figure that needs no pyplot state; its title names what and whose."""
+    made = Figure(figsize=(WIDTH, height), layout="constrained")
+    made.get_layout_engine().set(h_pad=0.08)
+    made.suptitle(f"{title}\n{subtitle}" if subtitle else title, fontsize=13, ha="left", x=0.01)
+    return made
+
+
+def over_layers(axes: Axes, layers: pd.Index, words: Language) -> None:
+    """Set up the x axis: the layer index, whole numbers, as many ticks as fit."""
+    axes.set_xlabel(words.labels["layer"])
+    axes.set_xlim(layers.min() - 0.7, layers.max() + 0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=32, integer=True, steps=[1, 2, 5, 10]))
+    axes.grid(True, axis="y", linewidth=0.5, alpha=0.4)
+    axes.set_axisbelow(True)
+
+
+def curve(axes: Axes, values: pd.Series, label: str, color: str, marker: str, linestyle: str = "-") -> None:
+    """Draw one value per layer; markers shrink where layers are many."""
+    size = 4.5 if len(values) <= 48 else 2.5
+    axes.plot(
+        values.index, values, label=label, color=color, marker=marker, linestyle=linestyle, markersize=size
+    )
+
+
+def legend_beside(axes: Axes) -> None:
+    """Put the legend to the right of the axes, where it covers no data."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.02), frameon=False, fontsize=9)
+
+
+def visible_floor(values: pd.DataFrame | pd.Series) -> float:
+    """Return where zeros are drawn on a log scale: a tenth of the smallest positive value."""
+    numbers = values.to_numpy(dtype=float)
+    positive = numbers[numbers > 0]
+    return float(positive.min()) / 10 if positive.size else 1e-12
+
+
+def floored(values: pd.Series, floor: float) -> pd.Series:
+    """Return `values` with everything below `floor` raised to it; NaN stays."""
+    return values.clip(lower=floor)
+
+
+def with_floor(name: str, values: pd.Series, floor: float, words: Language) -> str:
+    """Return the label of a curve, with the place of its zeros if it has any."""
+    if not (values == 0).any():
+        return words.labels[name]
+    return words.labels["floor"].format(name=words.labels[name], floor=floor)
+
+
+def log_scaled(values: pd.Series) -> pd.Series:
+    """Scale log10 of `values` to [0, 1]; zeros count as the visible floor, constants as 0.5."""
+    logs = np.log10(floored(values, visible_floor(values)))
+    low, high = logs.min(), logs.max()
+    return (logs - low) / (high - low) if high > low else logs * 0 + 0.5
