@@ -1,0 +1,246 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_results import KEYS, MODEL, NAME, RATES, START, URI, write_experiment, write_records
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
+from requests.exceptions import ConnectionError
+from sqlalchemy.exc import OperationalError
+
+from prunescope.files import write_text
+from prunescope.tracking.mlflow_sync import _absence, _Target, connected, sync
+
+RESULTS = f"results/{MODEL}"
+
+
+def client_of(root) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{root}/mlflow.db")
+
+
+def rows(root, experiment=MODEL):
+    client = client_of(root)
+    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+
+
+def contents(root):
+    """Return all that a store shows, without the ids that it gives."""
+    client, shown = client_of(root), {}
+    for run in rows(root) + rows(root, f"{MODEL}/_shared"):
+        links = ("prunescope.shared.", "prunescope.used_by.")
+        history = [m for name in run.data.metrics for m in client.get_metric_history(run.info.run_id, name)]
+        shown[run.info.run_name] = {
+            "params": run.data.params,
+            "tags": {k: v for k, v in run.data.tags.items() if not k.startswith(links)},
+            "metrics": sorted((m.key, m.step, m.value, m.timestamp) for m in history),
+            "time": (run.info.start_time, run.info.end_time, run.info.status),
+            "inputs": [i.dataset.to_dictionary() for i in run.inputs.dataset_inputs],
+            "files": sorted(f.path for f in client.list_artifacts(run.info.run_id, "analysis")),
+        }
+    return shown
+
+
+@pytest.fixture
+def directory(project):
+    return project / RESULTS / NAME
+
+
+def test_one_row_with_everything(project, directory):
+    (result,) = sync([directory], URI)
+    (run,) = rows(project)
+    client = client_of(project)
+    assert (run.info.run_id, run.data.tags["prunescope.key"]) == (result.run_id, result.key)
+    assert run.data.params["method.criterion"] == "taylor"
+    assert run.data.metrics["ppl/wiki/w512"] == 54.6
+    assert run.data.tags["mlflow.note.content"] == (directory / "README.md").read_text()
+    assert run.data.tags["prunescope.checkpoint"] == f"{RESULTS}/{NAME}/model"
+    assert (run.info.start_time, run.info.end_time) == (START * 1000, (START + 310) * 1000)
+    curve = client.get_metric_history(run.info.run_id, "prune/layer_rate")
+    assert {m.step: m.value for m in curve} == {0: 0.1, 2: 0.3, 3: 0.25}
+    assert {m.timestamp for m in curve} == {run.info.end_time}
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert names == {"README.md", "analysis", "evaluation", "visualization"}
+    (text,) = run.inputs.dataset_inputs
+    assert (text.dataset.name, text.dataset.digest) == ("wiki", "f" * 16)
+
+
+def test_shared_steps_are_linked_both_ways(project, directory):
+    (result,) = sync([directory], URI)
+    shared = {run.info.run_name: run for run in rows(project, f"{MODEL}/_shared")}
+    assert set(shared) == {f"{step}/{key}" for step, key in KEYS.items()}
+    gradients = shared[f"gradients/{KEYS['gradients']}"]
+    (run,) = rows(project)
+    assert run.data.tags["prunescope.shared.gradients"] == gradients.info.run_id
+    assert gradients.data.tags[f"prunescope.used_by.{NAME}"] == result.run_id
+    assert gradients.data.metrics["grad/loss"] == 2.5
+
+
+def test_a_second_sync_adds_nothing(project, directory, store_counts):
+    other = write_experiment(project, "taylor_T0_20_wiki")
+    first = sync([directory, other], URI)
+    before, shown = store_counts(project), contents(project)
+    second = sync([directory, other], URI)
+    assert store_counts(project) == before
+    assert contents(project) == shown
+    assert [r.change for r in first] == ["new"] * 2
+    assert [r.change for r in second] == ["unchanged"] * 2
+    assert [r.run_id for r in first] == [r.run_id for r in second]
+
+
+def test_a_lost_store_is_rebuilt_from_results(project, directory, empty_database):
+    sync([directory], URI)
+    shown = contents(project)
+    lost = project.with_name("rebuilt")
+    shutil.copytree(project / "results", lost / "results")
+    shutil.copy(empty_database, lost)
+    sync([lost / RESULTS / NAME], f"sqlite:///{lost}/mlflow.db")
+    assert contents(lost) == shown
+
+
+def test_another_key_makes_a_new_run_and_supersedes_the_old(project, directory):
+    (old,) = sync([directory], URI)
+    write_experiment(project, key="33334444", temperature=2.0)
+    (new,) = sync([directory], URI)
+    tags = {run.info.run_id: run.data.tags for run in rows(project)}
+    assert set(tags) == {old.run_id, new.run_id}
+    assert tags[old.run_id]["prunescope.superseded_by"] == new.key
+    assert "prunescope.superseded_by" not in tags[new.run_id]
+
+    write_experiment(project)
+    (back,) = sync([directory], URI)
+    tags = {run.info.run_id: run.data.tags for run in rows(project)}
+    assert back.run_id == old.run_id
+    assert "prunescope.superseded_by" not in tags[old.run_id]
+    assert tags[new.run_id]["prunescope.superseded_by"] == old.key
+
+
+def test_a_repeated_step_updates_its_row(project, directory, store_counts):
+    (first,) = sync([directory], URI)
+    before = store_counts(project)
+    write_records(directory, ppl=60.0, later=1000.0)
+    (second,) = sync([directory], URI)
+    assert (second.run_id, second.change) == (first.run_id, "updated")
+    assert rows(project)[0].data.metrics["ppl/wiki/w512"] == 60.0
+    assert store_counts(project) == before | {"metrics": before["metrics"] + 1}
+
+
+def test_a_changed_curve_replaces_the_row(project, directory, monkeypatch):
+    (first,) = sync([directory], URI)
+    monkeypatch.setattr("fake_results.RATES", [0.5, *RATES[1:]])
+    write_records(directory)
+    (second,) = sync([directory], URI)
+    assert [run.info.run_id for run in rows(project)] == [second.run_id]
+    assert second.run_id != first.run_id
+
+
+def test_an_interrupted_sync_is_completed(project, directory, store_counts, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Target, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sync([directory], URI)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sync([directory], URI)
+    sync([directory], URI)
+    before = store_counts(project)
+    assert (before["runs"], len(rows(project))) == (1 + len(KEYS), 1)
+    assert sync([directory], URI)[0].change == "unchanged"
+
+
+def test_lost_artifacts_and_deleted_experiments_come_back(project, directory, store_counts):
+    (first,) = sync([directory], URI)
+    before = store_counts(project)
+    shutil.rmtree(project / "mlartifacts")
+    sync([directory], URI)
+    assert store_counts(project) == before
+    client_of(project).delete_experiment(first.experiment_id)
+    assert sync([directory], URI)[0].run_id == first.run_id
+
+
+def test_a_shared_step_without_record_is_linked_by_key(project, directory):
+    (project / RESULTS / "_shared/gradients" / KEYS["gradients"] / "record.json").unlink()
+    sync([directory], URI)
+    assert rows(project)[0].data.tags["prunescope.shared.gradients"] == KEYS["gradients"]
+
+
+def test_more_than_one_batch(project, directory):
+    path = directory / "records/pruning.json"
+    record = json.loads(path.read_text())
+    record["curves"] = {f"prune/c{i}": [float(layer) for layer in range(80)] for i in range(30)}
+    record["params"] = {f"p{i}": i for i in range(150)}
+    record["tags"] = {f"t{i}": str(i) for i in range(150)}
+    path.write_text(json.dumps(record))
+    write_text(directory / "README.md", "long " * 3000)
+    sync([directory], URI)
+    (run,) = rows(project)
+    assert len(client_of(project).get_metric_history(run.info.run_id, "prune/c29")) == 80
+    assert {f"pruning.p{i}" for i in range(150)} <= run.data.params.keys()
+    assert {f"t{i}" for i in range(150)} <= run.data.tags.keys()
+
+
+def test_a_moved_folder_still_opens_its_artifacts(project, directory, monkeypatch):
+    (result,) = sync([directory], URI)
+    moved = project.with_name("moved")
+    project.rename(moved)
+    monkeypatch.chdir(moved)
+    (run,) = rows(moved)
+    assert run.info.artifact_uri.startswith("mlartifacts/")
+    page = download_artifacts(f"runs:/{result.run_id}/README.md", tracking_uri=f"sqlite:///{moved}/mlflow.db")
+    assert Path(page).read_text() == (moved / RESULTS / NAME / "README.md").read_text()
+    assert sync([moved / RESULTS / NAME], URI)[0].change == "unchanged"
+
+
+def test_four_processes_on_a_fresh_store(project, store_counts):
+    (project / "mlflow.db").unlink()
+    names = [f"taylor_T{i}_20_wiki" for i in range(4)]
+    for name in names:
+        write_experiment(project, name)
+    code = "import sys, pathlib; from prunescope.tracking.mlflow_sync import sync; "
+    code += f"sync([pathlib.Path('{RESULTS}', sys.argv[1])], '{URI}')"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", code, name], **pipes) for name in names]
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+    assert said == [""] * 4, "a fresh database must be quiet"
+    assert sorted(run.info.run_name for run in rows(project)) == names
+    assert store_counts(project)["runs"] == 4 + len(KEYS)
+
+
+def test_the_lock_is_beside_the_database(project):
+    with connected(URI):
+        assert (project / "mlflow.db.lock").exists()
+
+
+def test_a_second_sync_is_quick(project, directory):
+    sync([directory], URI)
+    begin = time.perf_counter()
+    sync([directory], URI)
+    assert time.perf_counter() - begin < 2
+
+
+@pytest.mark.parametrize(
+    ("error", "uri", "reason"),
+    [
+        (RestException({"error_code": "UNAUTHENTICATED"}), "http://host", "refuses access"),
+        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), "http://host", "cannot be reached"),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), "http://host", None),
+        (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), "http://host", None),
+        (MlflowException("a page", ENDPOINT_NOT_FOUND), "http://host", "does not answer like an MLflow"),
+        (MlflowException("a bug"), URI, None),
+        (ConnectionError(), "http://host", "cannot be reached"),
+        (OperationalError("select", {}, Exception("no such host")), "postgresql://host", "cannot be reached"),
+    ],
+)
+def test_which_errors_mean_an_absent_store(error, uri, reason):
+    found = _absence(error, uri)
+    assert found is None if reason is None else found.startswith(reason)

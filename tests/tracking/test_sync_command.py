@@ -1,0 +1,82 @@
+import json
+import logging
+import socket
+import time
+from collections import Counter
+
+import pytest
+from fake_results import MODEL, NAME, URI, write_experiment
+
+from prunescope.tracking.gather import RecordError
+from prunescope.tracking.mlflow_sync import TrackingUnavailable
+from prunescope.tracking.sync_command import track_all, track_experiment
+
+
+@pytest.fixture
+def directory(project):
+    return project / "results" / MODEL / NAME
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_mlflow_json_says_where_the_run_is(directory):
+    path = track_experiment(directory, URI)
+    content = json.loads(path.read_text())
+    assert path == directory / "mlflow.json"
+    assert content.keys() == {"run_id", "experiment_id", "key", "uri", "url", "synced_at"}
+    assert (content["uri"], content["url"]) == (URI, None)
+    assert content["key"] == f"{MODEL}/{NAME}-11112222"
+
+
+def test_a_server_that_is_down_costs_only_the_sync(directory, closed_port, caplog, capfd):
+    uri = f"http://me:secret@127.0.0.1:{closed_port}"
+    begin = time.perf_counter()
+    with caplog.at_level(logging.WARNING):
+        path = track_experiment(directory, uri)
+    assert time.perf_counter() - begin < 20
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert f"http://127.0.0.1:{closed_port}" in warning
+    assert "results are safe" in warning
+    assert "prunescope track --all" in warning
+    assert json.loads(path.read_text()) == {"run_id": None, "pending": True, "reason": warning}
+    assert "secret" not in path.read_text() + caplog.text
+    assert "Retrying" not in capfd.readouterr().err
+    assert (directory / "records/evaluation.json").exists()
+
+
+def test_track_all_raises_for_a_server_that_is_down_and_catches_up(directory, closed_port):
+    track_experiment(directory, f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(TrackingUnavailable, match=r"cannot be reached; the results are safe, and .*--all"):
+        track_all(directory.parents[1], f"http://127.0.0.1:{closed_port}")
+    track_all(directory.parents[1], URI)
+    assert json.loads((directory / "mlflow.json").read_text())["run_id"]
+
+
+def test_track_all_counts(project, directory):
+    results = directory.parents[1]
+    assert track_all(results, URI) == Counter(new=1, updated=0, unchanged=0, unfinished=0)
+    (write_experiment(project, "taylor_T0_20_wiki") / "records/evaluation.json").unlink()
+    assert track_all(results, URI) == Counter(new=0, updated=0, unchanged=1, unfinished=1)
+    assert track_all(project / "nothing", URI).total() == 0
+
+
+def test_a_broken_record_is_never_swallowed(directory):
+    (directory / "records/pruning.json").write_text("{")
+    with pytest.raises(RecordError, match=r"pruning\.json"):
+        track_experiment(directory, URI)
+    with pytest.raises(RecordError, match=r"pruning\.json"):
+        track_all(directory.parents[1], URI)
+
+
+def test_a_bug_is_never_swallowed(directory, monkeypatch):
+    def bug(*_):
+        raise ValueError("bug")
+
+    monkeypatch.setattr("prunescope.tracking.mlflow_sync._points", bug)
+    with pytest.raises(ValueError, match="bug"):
+        track_experiment(directory, URI)

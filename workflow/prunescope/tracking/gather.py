@@ -1,0 +1,259 @@
+"""All that tracking shows of an experiment, collected from its records under `results/` and nothing else."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prunescope.errors import PrunescopeError
+from prunescope.files import read_json
+from prunescope.tracking.record import StepRecord
+
+EXPERIMENT_FILE = "experiment.json"
+OWN_STEPS = ("importance", "diagnosis", "pruning", "evaluation")
+SHOWN = (
+    "README.md",
+    "config.yaml",
+    "analysis/*.json",
+    "analysis/*.csv",
+    "visualization/*.png",
+    "evaluation/*.json",
+)
+SHOWN_SHARED = ("key.json", "manifest.json", "*_statistics.json", "block_importance.json", "timing.json")
+LARGEST_ARTIFACT = 5 * 2**20
+
+
+class RecordError(PrunescopeError):
+    """The records of an experiment are missing or cannot be read."""
+
+
+@dataclass(frozen=True)
+class CalibrationText:
+    """The dataset of an experiment.
+
+    Attributes:
+        name: as in the configuration. digest: of its tokens. profile: facts, as JSON.
+        directory: where it is, relative to the project.
+    """
+
+    name: str
+    digest: str
+    directory: str
+    profile: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """One row of the runs table.
+
+    Attributes:
+        key: identity; a run with another key is another run.
+        model, name: of the experiment, or of the shared step.
+        params: settings. metrics: finite numbers. curves: per layer, None where there is no number.
+        tags: labels. note: the page shown with the run.
+        artifacts: name within the run -> small file to copy there.
+        started, finished: Unix time in seconds.
+    """
+
+    key: str
+    model: str
+    name: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    curves: dict[str, list[float | None]]
+    tags: dict[str, str]
+    artifacts: dict[str, Path]
+    started: float
+    finished: float
+    note: str = ""
+
+    def digest(self) -> str:
+        """Return 16 hex digits over everything that tracking shows, the bytes of the artifacts included."""
+        content = asdict(self)
+        content["artifacts"] = {
+            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.artifacts.items()
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedRun(TrackedRun):
+    """A step that several experiments use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentRun(TrackedRun):
+    """An experiment; `shared` maps the name of each shared step to its key, the name of its directory."""
+
+    shared: dict[str, str]
+    calibration: CalibrationText | None
+
+
+def is_complete(directory: Path) -> bool:
+    """Return whether the experiment has everything that tracking needs."""
+    files = (EXPERIMENT_FILE, *(f"records/{step}.json" for step in OWN_STEPS))
+    return all((directory / name).is_file() for name in files)
+
+
+def gather_experiment(directory: Path) -> ExperimentRun:
+    """Collect an experiment from ``results/{model}/{experiment}``.
+
+    Raises:
+        RecordError: the experiment has not finished, or a file is not what it should be.
+    """
+    if not is_complete(directory):
+        wanted = f"{EXPERIMENT_FILE} and records/{{{','.join(OWN_STEPS)}}}.json"
+        raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
+    about = _read(directory / EXPERIMENT_FILE)
+    records = [_read_record(directory / "records" / f"{step}.json") for step in OWN_STEPS]
+    params = {name: str(value) for name, value in about["params"].items()}
+    shared: dict[str, str] = about["shared"]
+    readme = directory / "README.md"
+    return ExperimentRun(
+        key=about["key"],
+        model=about["model"],
+        name=about["experiment"],
+        params=_step_params(records) | params,
+        metrics=_metrics(records),
+        curves=_curves(records),
+        tags=_tags(records) | _labels(about, directory),
+        artifacts=_artifacts(directory, SHOWN, ((directory / "records", record) for record in records)),
+        started=min(record.started for record in records),
+        finished=max(record.finished for record in records),
+        note=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+        shared={step: Path(path).name for step, path in shared.items()},
+        calibration=_calibration(directory, shared.get("calibration"), params.get("dataset")),
+    )
+
+
+def gather_shared(directory: Path) -> SharedRun | None:
+    """Collect a shared step from ``results/{model}/_shared/{step}/{key}``; None without its record."""
+    if not (directory / "record.json").is_file():
+        return None
+    record = _read_record(directory / "record.json")
+    model, _, step, key = directory.parts[-4:]
+    return SharedRun(
+        key=f"{model}/_shared/{step}/{key}",
+        model=model,
+        name=f"{step}/{key}",
+        params={name: str(value) for name, value in record.params.items()},
+        metrics=_metrics([record]),
+        curves=_curves([record]),
+        tags=_tags([record]) | {"step": step, "model": model},
+        artifacts=_artifacts(directory, SHOWN_SHARED, [(directory, record)]),
+        started=record.started,
+        finished=record.finished,
+    )
+
+
+def shared_directory(directory: Path, step: str, key: str) -> Path:
+    """Return the directory of a shared step that the experiment in `directory` uses."""
+    return directory.parent / "_shared" / step / key
+
+
+def project(directory: Path) -> Path:
+    """Return the project folder of ``results/{model}/{experiment}``."""
+    return directory.absolute().parents[2]
+
+
+def _read(path: Path) -> dict:
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise RecordError(f"{path} is not valid JSON ({error}); delete it and run its step again") from error
+
+
+def _read_record(path: Path) -> StepRecord:
+    try:
+        return StepRecord(**_read(path))
+    except TypeError as error:
+        raise RecordError(f"{path} is no step record ({error}); delete it and run its step again") from error
+
+
+def _step_params(records: list[StepRecord]) -> dict[str, str]:
+    params = {}
+    for record in records:
+        prefix = f"{record.step}."
+        params |= {prefix + name.removeprefix(prefix): str(value) for name, value in record.params.items()}
+    return params
+
+
+def _metrics(records: list[StepRecord]) -> dict[str, float]:
+    """Return the finite metrics of all records and what each step cost (seconds, bytes)."""
+    metrics: dict[str, float] = {}
+    for record in records:
+        metrics |= {name: value for name, value in record.metrics.items() if _finite(value)}
+        metrics[f"cost/{record.step}_seconds"] = record.seconds
+        metrics[f"cost/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
+        if record.peak_device_bytes:
+            metrics[f"cost/{record.step}_peak_device_bytes"] = record.peak_device_bytes
+    return metrics
+
+
+def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
+    return {
+        name: [value if _finite(value) else None for value in curve]
+        for record in records
+        for name, curve in record.curves.items()
+    }
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _tags(records: list[StepRecord]) -> dict[str, str]:
+    """Return the labels and the provenance of all records, the last one wins."""
+    tags: dict[str, str] = {}
+    for record in records:
+        tags |= {name: str(value) for name, value in record.tags.items()}
+        tags |= {f"version.{library}": version for library, version in record.versions.items()}
+        if record.git_sha:
+            tags["mlflow.source.git.commit"] = record.git_sha
+    return tags
+
+
+def _labels(about: dict, directory: Path) -> dict[str, str]:
+    params = about["params"]
+    labels = {
+        "model": about["model"],
+        "dataset": params.get("dataset"),
+        "criterion": params.get("method.criterion", params.get("criterion")),
+    }
+    checkpoint = directory.absolute() / "model"
+    if checkpoint.is_dir():
+        labels["prunescope.checkpoint"] = checkpoint.relative_to(project(directory)).as_posix()
+    return {name: str(value) for name, value in labels.items() if value is not None}
+
+
+def _artifacts(
+    directory: Path, patterns: Iterable[str], records: Iterable[tuple[Path, StepRecord]]
+) -> dict[str, Path]:
+    """Return the small files that match `patterns` or are named in a record; never the checkpoint."""
+    found = [path for pattern in patterns for path in directory.glob(pattern)]
+    found += [
+        Path(os.path.normpath(folder / name)) for folder, record in records for name in record.artifacts
+    ]
+    inside = {p.relative_to(directory).as_posix(): p for p in found if p.is_relative_to(directory)}
+    return {
+        name: path
+        for name, path in sorted(inside.items())
+        if not name.startswith("model/") and path.is_file() and path.stat().st_size <= LARGEST_ARTIFACT
+    }
+
+
+def _calibration(directory: Path, samples: str | None, dataset: str | None) -> CalibrationText | None:
+    manifest = project(directory) / (samples or "") / "manifest.json"
+    if samples is None or not manifest.is_file():
+        return None
+    facts = _read(manifest)
+    return CalibrationText(
+        name=dataset or manifest.parent.name,
+        digest=facts["sha256"][:16],
+        directory=samples,
+        profile=json.dumps(facts, sort_keys=True),
+    )

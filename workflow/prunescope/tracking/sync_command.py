@@ -1,0 +1,66 @@
+"""`prunescope track`: synchronise experiments and leave an `mlflow.json` beside each."""
+
+import logging
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prunescope.files import write_json
+from prunescope.tracking import store
+from prunescope.tracking.gather import EXPERIMENT_FILE, is_complete
+from prunescope.tracking.mlflow_sync import SyncResult, TrackingUnavailable, sync
+
+logger = logging.getLogger(__name__)
+
+
+def track_experiment(directory: Path, uri: str) -> Path:
+    """Synchronise one experiment and return its ``mlflow.json``.
+
+    A store that cannot be reached is one warning and a pending ``mlflow.json``, never an error.
+
+    Raises:
+        RecordError: the experiment has not finished or has a broken record.
+    """
+    try:
+        (result,) = sync([directory], uri)
+    except TrackingUnavailable as error:
+        logger.warning("%s", error)
+        path = directory / "mlflow.json"
+        write_json(path, {"run_id": None, "pending": True, "reason": str(error)})
+        return path
+    return _write(result, uri)
+
+
+def track_all(results: Path, uri: str) -> Counter[str]:
+    """Synchronise every finished experiment under `results`.
+
+    Returns:
+        How many were ``new``, ``updated``, ``unchanged``, and how many are ``unfinished`` and left out.
+
+    Raises:
+        TrackingUnavailable: the store cannot be reached.
+        RecordError: an experiment has a broken record.
+    """
+    found = [path.parent for path in sorted(results.glob(f"*/*/{EXPERIMENT_FILE}"))]
+    finished = [directory for directory in found if is_complete(directory)]
+    counts = Counter(new=0, updated=0, unchanged=0, unfinished=len(found) - len(finished))
+    for result in sync(finished, uri) if finished else []:
+        _write(result, uri)
+        counts[result.change] += 1
+    return counts
+
+
+def _write(result: SyncResult, uri: str) -> Path:
+    address = store.redact(store.tracking_uri(uri))
+    page = f"{address.rstrip('/')}/#/experiments/{result.experiment_id}/runs/{result.run_id}"
+    path = result.directory / "mlflow.json"
+    content = {
+        "run_id": result.run_id,
+        "experiment_id": result.experiment_id,
+        "key": result.key,
+        "uri": address,
+        "url": page if store.is_server(address) else None,
+        "synced_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(path, content)
+    return path

@@ -1,0 +1,75 @@
+"""The MLflow pages: the link to the runs table, and a local server for the project's store."""
+
+import os
+import socket
+import sys
+
+from prunescope.tracking import store
+from prunescope.tracking.mlflow_sync import connected
+
+HOST = "127.0.0.1"
+PORT = 5000
+
+
+def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str:
+    """Return the link to the runs table of a model, or of the model tracked last; without any, to the list.
+
+    Raises:
+        TrackingUnavailable: the store cannot be reached.
+    """
+    uri = store.tracking_uri(uri)
+    pages = (
+        f"{store.redact(uri).rstrip('/') if store.is_server(uri) else f'http://{HOST}:{port}'}/#/experiments"
+    )
+    with connected(uri) as client:
+        found = client.search_experiments(order_by=["last_update_time DESC"])
+    tracked = [e for e in found if e.name == model or (model is None and _is_of_a_model(e))]
+    return f"{pages}/{tracked[0].experiment_id}/runs?workflowType=machine_learning" if tracked else pages
+
+
+def serve(uri: str, port: int = PORT) -> None:
+    """Print the link and serve the project's store on this machine until interrupted.
+
+    For an address that is a server already, the link is all there is to do. A port in use is replaced
+    by a free one.
+    """
+    uri = store.tracking_uri(uri)
+    if store.is_server(uri):
+        print(experiment_link(uri), flush=True)
+        return
+    port = free_port(port)
+    print(f"MLflow: {experiment_link(uri, port=port)}  (stop with Ctrl-C)", flush=True)
+    # Replaces this process, so that every signal reaches the server.
+    os.execve(sys.executable, _command(port), _environment(uri))
+
+
+def free_port(wanted: int) -> int:
+    """Return `wanted` when nothing listens there, else a port that is free."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise OSError(f"no free port on {HOST}")
+
+
+def _is_of_a_model(experiment) -> bool:
+    return experiment.experiment_id != "0" and not experiment.name.endswith("/_shared")
+
+
+def _command(port: int) -> list[str]:
+    # One worker: each takes 250 MB, and one person is looking.
+    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+
+
+def _environment(uri: str) -> dict[str, str]:
+    # Not arguments: a database address may hold a password, and `ps` shows arguments.
+    ours = {"MLFLOW_BACKEND_STORE_URI": store.absolute(uri), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Eight more processes, which outlive a server that is terminated; they evaluate language-model traces.
+    ours["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    if root := store.artifact_root(uri):
+        ours["MLFLOW_ARTIFACTS_DESTINATION"] = root
+    return {**os.environ, **ours}
