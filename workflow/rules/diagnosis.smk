@@ -1,0 +1,63 @@
+# The diagnosis and its figures: before any weight is cut.
+
+
+localrules:
+    statistics,
+
+
+rule statistics:
+    input:
+        shared("gradients", "gradient_statistics.json"),
+    output:
+        "results/{model}/{experiment}/analysis/gradient_statistics.json",
+    log:
+        "logs/{model}/{experiment}/statistics.log",
+    message:
+        "Publish the gradient statistics of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
+rule diagnosis:
+    input:
+        table="results/{model}/{experiment}/analysis/importance_table.parquet",
+        summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+    output:
+        report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        record="results/{model}/{experiment}/records/diagnosis.json",
+    params:
+        spec=own_spec("diagnosis"),
+        directory=subpath(output.record, ancestor=2),
+    log:
+        "logs/{model}/{experiment}/diagnosis.log",
+    message:
+        "Diagnose {wildcards.model}/{wildcards.experiment}"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    shell:
+        "prunescope diagnosis {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule plot:
+    input:
+        table="results/{model}/{experiment}/analysis/importance_table.parquet",
+        summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+        report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+    output:
+        figure="results/{model}/{experiment}/visualization/{plot}.png",
+    params:
+        directory=subpath(output.figure, ancestor=2),
+    wildcard_constraints:
+        plot="|".join(PLOTS),
+    log:
+        "logs/{model}/{experiment}/plot_{plot}.log",
+    message:
+        "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    shell:
+        "prunescope plot {params.directory:q} {wildcards.plot} 2>&1 | tee {log:q}"

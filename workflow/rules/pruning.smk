@@ -1,0 +1,26 @@
+# Surgery: the plan becomes a checkpoint that loads.
+
+
+rule pruning:
+    input:
+        model=ancient(shared("model", "model.json")),
+        plan="results/{model}/{experiment}/analysis/plan.json",
+        # The diagnosis may stop the run; a report that is merely worded anew must not cut again.
+        report=ancient("results/{model}/{experiment}/analysis/gradient_diagnosis.json"),
+    output:
+        checkpoint=directory("results/{model}/{experiment}/model"),
+        record="results/{model}/{experiment}/records/pruning.json",
+    params:
+        spec=own_spec("pruning"),
+        directory=subpath(output.record, ancestor=2),
+    log:
+        "logs/{model}/{experiment}/pruning.log",
+    benchmark:
+        "logs/{model}/{experiment}/pruning.benchmark.tsv"
+    message:
+        "Cut the weights of {wildcards.model}/{wildcards.experiment}"
+    resources:
+        mem_mb=24000,
+        runtime=60,
+    shell:
+        "prunescope prune {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"

