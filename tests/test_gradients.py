@@ -26,9 +26,7 @@ def naive_gradients(model, windows, batch_size):
     for part in parts:
         model.zero_grad()
         logits = model(part).logits[:, :-1]
-        loss = torch.nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), part[:, 1:].reshape(-1)
-        )
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), part[:, 1:].reshape(-1))
         loss.backward()
         gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
         result.append(((part.numel() - len(part)) / total, gradients))
@@ -59,7 +57,7 @@ def naive_group_weights(model, layer, kind, group):
         for part in ("weight", "bias"):
             full = f"{prefix}{name}.{part}"
             if full in names:
-                yield full, [index for index in indices]
+                yield full, list(indices)
 
     def columns(name, indices):
         yield f"{prefix}{name}.weight", [(slice(None), index) for index in indices]
@@ -95,9 +93,7 @@ def test_saliency_equals_the_naive_sum(shape, batch_size):
                             criterion, parameters[name][index], [(s, g[name][index]) for s, g in batches]
                         ).sum()
                     )
-                    for name, indices in naive_group_weights(
-                        model, block.facts.layer, block.facts.block, group
-                    )
+                    for name, indices in naive_group_weights(model, block.facts.layer, block.facts.block, group)
                     for index in indices
                 )
                 for group in range(block.facts.groups)
@@ -172,9 +168,7 @@ def test_gradient_that_is_not_finite_names_the_parameter():
     projection = model.model.layers[1].self_attn.v_proj
     # A finite loss with an infinite gradient: the overflow happens on the way back.
     projection.register_forward_hook(lambda module, args, output: _Overflow.apply(output))
-    with pytest.raises(
-        NonFiniteError, match=r"gradient of model\.layers\..* \(layer [01]\) is not finite in batch 0"
-    ):
+    with pytest.raises(NonFiniteError, match=r"gradient of model\.layers\..* \(layer [01]\) is not finite in batch 0"):
         collect_gradients(adapter_for(model), tiny_tokens(), ["taylor"], 2)
 
 

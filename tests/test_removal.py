@@ -23,9 +23,7 @@ class NoMlp(nn.Module):
 
 def mean_loss(model, windows):
     logits = model(windows, use_cache=False).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), windows[:, 1:].reshape(-1)
-    ).item()
+    return torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), windows[:, 1:].reshape(-1)).item()
 
 
 def without(model, layer, kind):

@@ -167,9 +167,7 @@ def test_equal_scores_are_cut_in_table_order():
 
 def test_unreachable_ratio_says_what_is_and_why():
     facts = facts_of(layers=2)
-    with pytest.raises(
-        BudgetError, match=r"ratio = 0\.5 cannot be reached under limits\.max_rate: at most 0\.3065"
-    ):
+    with pytest.raises(BudgetError, match=r"ratio = 0\.5 cannot be reached under limits\.max_rate: at most 0\.3065"):
         select(table_of(facts), facts, 0.5, Limits(max_rate=0.5, width_multiple=1))
     with pytest.raises(BudgetError, match="because embeddings, norms and head are not pruned: at most"):
         select(table_of(facts), facts, 0.95, FREE)

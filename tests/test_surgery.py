@@ -113,9 +113,7 @@ assert model.generate(tokens, max_new_tokens=4, do_sample=False).shape[1] > toke
 print("loaded", type(model).__name__, "prunescope" in sys.modules)
 """
     environment = {"PATH": "", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "loaded PrunedLlamaForCausalLM False" in done.stdout
 

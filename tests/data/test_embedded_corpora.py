@@ -52,7 +52,5 @@ def test_calibration_and_test_share_no_text(corpus):
 
 def test_no_markup_or_mojibake_is_left(corpus):
     leftovers = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||'''|<ref|&nbsp;|https?://|â€|Â£|Ã")
-    found = [
-        match[0] for match in map(leftovers.search, corpus.read_text(encoding="utf-8").splitlines()) if match
-    ]
+    found = [match[0] for match in map(leftovers.search, corpus.read_text(encoding="utf-8").splitlines()) if match]
     assert found == []

@@ -53,9 +53,7 @@ def c4(tmp_path):
     for split, file in C4.files.items():
         path = tmp_path / "c4" / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [
-            {"text": f"{split} {row}", "timestamp": "2019-04-25T12:57:54Z", "url": "u"} for row in range(3)
-        ]
+        rows = [{"text": f"{split} {row}", "timestamp": "2019-04-25T12:57:54Z", "url": "u"} for row in range(3)]
         with gzip.open(path, "wt") as lines:
             lines.writelines(json.dumps(row) + "\n" for row in rows)
     # Another shard, which must not be read.
@@ -104,9 +102,7 @@ def test_wikitext_articles_begin_at_their_titles(wikitext):
 
 
 def test_ptb_reads_its_own_column_and_ignores_the_revision_of_a_copy(tmp_path):
-    write_parquet(
-        tmp_path / "ptb/penn_treebank/train/0000.parquet", sentence=["mr. <unk> is", "", "n years old"]
-    )
+    write_parquet(tmp_path / "ptb/penn_treebank/train/0000.parquet", sentence=["mr. <unk> is", "", "n years old"])
     assert read(with_path(PTB, tmp_path / "ptb")) == [("train/0", "mr. <unk> is"), ("train/2", "n years old")]
 
 
@@ -119,9 +115,7 @@ def test_a_missing_column_names_those_there(c4, streaming):
 def test_a_missing_split_names_those_there(wikitext):
     with pytest.raises(DataError, match="lacks the split 'validation': it has train, test"):
         read(with_path(WIKITEXT, wikitext), "validation")
-    with pytest.raises(
-        DataError, match=r"split 'train' .*Available splits: \['test'\]|Should be one of \['test'\]"
-    ):
+    with pytest.raises(DataError, match=r"split 'train' .*Available splits: \['test'\]|Should be one of \['test'\]"):
         read(with_path(WIKITEXT, wikitext, files=None))
 
 

@@ -34,9 +34,7 @@ def tokenizer(tmp_path_factory):
     bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
     folder = tmp_path_factory.mktemp("tokenizer")
-    PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", model_max_length=64).save_pretrained(
-        folder
-    )
+    PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", model_max_length=64).save_pretrained(folder)
     return folder
 
 
@@ -161,9 +159,7 @@ def test_evaluation_files(tokenizer, corpus, tmp_path):
 
 def test_a_short_evaluation_text_names_the_dataset(tokenizer, corpus, tmp_path):
     with pytest.raises(DataError, match="dataset 'tiny': a window of 1024 tokens does not fit"):
-        write_evaluation_text(
-            evaluation(windows=(1024,)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k"
-        )
+        write_evaluation_text(evaluation(windows=(1024,)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
 
 
 def test_tokenizing_in_batches_changes_nothing(monkeypatch):

@@ -20,9 +20,7 @@ def make_evidence(
 ) -> Evidence:
     """Evidence with `count` layers; an argument is one value for all layers or one value per layer."""
     index = pd.RangeIndex(count, name="layer")
-    statistics = pd.DataFrame(
-        dict.fromkeys(STATISTICS, 1.0) | {"mean": mean, "norm": norm}, index=index, dtype=float
-    )
+    statistics = pd.DataFrame(dict.fromkeys(STATISTICS, 1.0) | {"mean": mean, "norm": norm}, index=index, dtype=float)
     decided = pd.DataFrame(dict(zip(RATES, (attention, mlp, rate), strict=True)), index=index, dtype=float)
     for column in COUNTS:
         decided[column] = 100.0 if column.endswith("params") else 20.0

@@ -101,9 +101,7 @@ def test_pruning_rates_show_bars_total_and_lines(evidence):
     assert drawn[LABELS["total"]].get_ydata() == pytest.approx(evidence.layers["rate"])
     marked = drawn[LABELS["at_limit"]]
     assert (marked.get_xdata()[0], marked.get_ydata()[0]) == pytest.approx((3.19, 0.62))
-    assert {"limit 60 %", "limit 30 %, first layers", "extreme above 50 %", "target 20 % of all"} < set(
-        legend(axes)
-    )
+    assert {"limit 60 %", "limit 30 %, first layers", "extreme above 50 %", "target 20 % of all"} < set(legend(axes))
     early = next(c for c in axes.collections if c.get_label() == "limit 30 %, first layers")
     assert early.get_segments()[0].tolist() == [[-0.5, 0.3], [4.5, 0.3]]
     assert "model / experiment" in figure.get_suptitle()
@@ -136,9 +134,7 @@ def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_files_are_written_at_a_readable_size(extreme, name):
-    write_diagnosis(
-        DiagnosisSpec(model="SmolLM2-135M", experiment=extreme.name, diagnosis=Diagnosis()), extreme
-    )
+    write_diagnosis(DiagnosisSpec(model="SmolLM2-135M", experiment=extreme.name, diagnosis=Diagnosis()), extreme)
     path = save_plot(name, extreme)
     assert path == extreme / "visualization" / f"{name}.png"
     assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600

@@ -69,10 +69,7 @@ def test_a_changed_name_declares_the_change(patch, expected):
 
 
 def test_an_infinite_tau_is_spelled_as_the_grammar_wants():
-    assert (
-        str(rename(split_name("taylor_T1_20_wiki"), {"method": {"tau": math.inf}}))
-        == "taylor_T1_tauinf_20_wiki"
-    )
+    assert str(rename(split_name("taylor_T1_20_wiki"), {"method": {"tau": math.inf}})) == "taylor_T1_tauinf_20_wiki"
 
 
 def test_what_the_grammar_cannot_say_has_no_name():

@@ -141,9 +141,7 @@ def test_spread_of_rates(highest, fires):
 
 def test_rank_correlation_of_importance_and_rate():
     rate = [0.1, 0.2, 0.3, 0.4]
-    inverted = findings(make_evidence(rate=rate, importance=[2, 1, 4, 3], count=4))[
-        "importance_rate_inverted"
-    ]
+    inverted = findings(make_evidence(rate=rate, importance=[2, 1, 4, 3], count=4))["importance_rate_inverted"]
     assert inverted.severity == "high"
     assert inverted.evidence["spearman"] == pytest.approx(0.6)
     # ranks 2 4 1 3 against 1 2 3 4: 1 - 6 * 10 / 60 = 0

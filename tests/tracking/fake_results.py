@@ -46,9 +46,7 @@ def write_records(directory: Path, ppl: float = 54.6, later: float = 0.0) -> Non
             metrics=values,
             curves={"prune/layer_rate": RATES} if step == "pruning" else {},
             tags={"device": "cpu"},
-            artifacts=["../visualization/extra.txt", "../model/model.safetensors"]
-            if step == "pruning"
-            else [],
+            artifacts=["../visualization/extra.txt", "../model/model.safetensors"] if step == "pruning" else [],
             started=started,
             finished=started + 10,
             seconds=10.0,

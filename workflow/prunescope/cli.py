@@ -11,6 +11,7 @@ import typer
 
 from prunescope.config import specs
 from prunescope.errors import PrunescopeError
+from prunescope.files import write_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 
@@ -32,7 +33,8 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file."
 def main() -> None:
     """Run the command line; what a user can cause is one sentence and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "httpcore", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
@@ -68,7 +70,7 @@ def model(spec: Spec, key: Key, output: Output, wheel: Path | None = None) -> No
     from prunescope.models.prepare import write_model
 
     _quiet_transformers()
-    write_model(_read(specs.ModelSpec, spec), key, wheel, output)
+    write_model(_read(specs.ModelSpec, spec, output), key, wheel, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -78,7 +80,7 @@ def calibration(spec: Spec, key: Key, model: Model, output: Output, corpora: Cor
 
     facts = _facts(model)
     write_calibration(
-        _read(specs.CalibrationSpec, spec),
+        _read(specs.CalibrationSpec, spec, output),
         facts.path,
         _by_text(corpora),
         output,
@@ -94,7 +96,7 @@ def gradients(spec: Spec, key: Key, model: Model, samples: Samples, output: Outp
     from prunescope.importance.outputs import write_gradients
 
     _quiet_transformers()
-    write_gradients(_read(specs.GradientsSpec, spec), key, _facts(model), samples, output)
+    write_gradients(_read(specs.GradientsSpec, spec, output), key, _facts(model), samples, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -103,7 +105,7 @@ def removal(spec: Spec, key: Key, model: Model, samples: Samples, output: Output
     from prunescope.importance.outputs import write_removal
 
     _quiet_transformers()
-    write_removal(_read(specs.RemovalSpec, spec), key, _facts(model), samples, output)
+    write_removal(_read(specs.RemovalSpec, spec, output), key, _facts(model), samples, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -113,7 +115,7 @@ def evaluation_text(spec: Spec, key: Key, model: Model, output: Output, corpora:
 
     facts = _facts(model)
     write_evaluation_text(
-        _read(specs.EvaluationTextSpec, spec),
+        _read(specs.EvaluationTextSpec, spec, output),
         facts.path,
         _by_text(corpora),
         output,
@@ -129,13 +131,11 @@ def baseline(spec: Spec, key: Key, model: Model, windows: Windows, output: Outpu
     from prunescope.evaluation.perplexity import write_baseline
 
     _quiet_transformers()
-    write_baseline(_read(specs.BaselineSpec, spec), key, _facts(model), windows, output)
+    write_baseline(_read(specs.BaselineSpec, spec, output), key, _facts(model), windows, output)
 
 
 @app.command(rich_help_panel="Steps")
-def importance(
-    directory: Directory, spec: Spec, model: Model, saliency: Saliency, removal: Removal = None
-) -> None:
+def importance(directory: Directory, spec: Spec, model: Model, saliency: Saliency, removal: Removal = None) -> None:
     """Score the groups, select what goes, write table and plan."""
     from prunescope.importance.outputs import write_importance
 
@@ -225,11 +225,14 @@ def diagnose(directory: Directory) -> None:
 
 
 @app.command(rich_help_panel="For people")
-def times(directory: Directory) -> None:
+def times(
+    directory: Directory,
+    since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,
+) -> None:
     """Print where the time of an experiment went, step by step."""
     from prunescope.times import print_times
 
-    print_times(directory)
+    print_times(directory, since)
 
 
 @app.command(rich_help_panel="For people")
@@ -247,8 +250,12 @@ def _text(value: str) -> str:
     return value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8")
 
 
-def _read(kind: type, value: str):
-    return kind.model_validate(json.loads(_text(value)))
+def _read(kind: type, value: str, output: Path | None = None):
+    """Parse a spec; a shared step keeps it as key.json beside its files, from where it can be run again."""
+    spec = kind.model_validate(json.loads(_text(value)))
+    if output is not None:
+        write_json(output / "key.json", json.loads(spec.text()))
+    return spec
 
 
 def _facts(path: Path):

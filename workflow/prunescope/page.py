@@ -46,7 +46,11 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
 
 def _what(spec: PageSpec, facts: ModelFacts, summary: dict[str, Any]) -> str:
     method, calibration = spec.settings.method, spec.settings.calibration
-    prior = f"T = {method.temperature:g}, tau = {method.tau}" if method.temperature else "T = 0 (no prior)"
+    prior = (
+        f"T = {method.temperature:g}, tau = {method.tau if method.tau == 'auto' else format(method.tau, 'g')}"
+        if method.temperature
+        else "T = 0 (no prior)"
+    )
     origin = facts.origin + (f" at {facts.revision}" if facts.revision else "")
     rows = [
         ("parent", f"{origin} ({spec.parent_license or 'licence unknown'})"),
@@ -97,5 +101,5 @@ model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=True)  # th
 tokenizer = AutoTokenizer.from_pretrained(path)
 ```
 
-Where Prunescope is installed, `import prunescope.models.pruned as pruned; pruned.register_pruned_architectures()`
-makes `trust_remote_code` unnecessary."""
+Where Prunescope is installed, `prunescope.models.pruned.register_pruned_architectures()` makes
+`trust_remote_code` unnecessary."""

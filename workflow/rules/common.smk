@@ -7,12 +7,21 @@ from snakemake.exceptions import WorkflowError
 
 from prunescope.banner import banner
 from prunescope.config import parse_config
-from prunescope.config.registry import PLOTS, Registry, corpus_file, corpus_files, wheel_file, wheel_name
+from prunescope.config.registry import (
+    PLOTS,
+    Registry,
+    corpus_file,
+    corpus_files,
+    wheel_file,
+    wheel_name,
+)
 from prunescope.errors import PrunescopeError
 
 # Jobs on a cluster parse this file again without the command line that started the run.
 WANTED = "PRUNESCOPE_TARGETS"
-os.environ[WANTED] = "\n".join(sys.argv[1:]) if workflow.is_main_process else os.environ.get(WANTED, "")
+os.environ[WANTED] = (
+    "\n".join(sys.argv[1:]) if workflow.is_main_process else os.environ.get(WANTED, "")
+)
 
 
 envvars:
@@ -28,7 +37,9 @@ wildcard_constraints:
 try:
     registry = Registry(parse_config(config))
     typed = registry.targets(os.environ[WANTED].split("\n"))
-    listed = [registry.experiment(*target.split("/")) for target in registry.config.targets]
+    listed = [
+        registry.experiment(*target.split("/")) for target in registry.config.targets
+    ]
 except PrunescopeError as error:
     raise WorkflowError(str(error))
 

@@ -26,16 +26,16 @@ rule diagnosis:
     output:
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         record="results/{model}/{experiment}/records/diagnosis.json",
-    params:
-        spec=own_spec("diagnosis"),
-        directory=subpath(output.record, ancestor=2),
     log:
         "logs/{model}/{experiment}/diagnosis.log",
-    message:
-        "Diagnose {wildcards.model}/{wildcards.experiment}"
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        spec=own_spec("diagnosis"),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Diagnose {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope diagnosis {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
@@ -48,16 +48,17 @@ rule plot:
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
     output:
         figure="results/{model}/{experiment}/visualization/{plot}.png",
-    params:
-        directory=subpath(output.figure, ancestor=2),
-    wildcard_constraints:
-        plot="|".join(PLOTS),
+        record="results/{model}/{experiment}/records/plot_{plot}.json",
     log:
         "logs/{model}/{experiment}/plot_{plot}.log",
-    message:
-        "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
+    wildcard_constraints:
+        plot="|".join(PLOTS),
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        directory=subpath(output.figure, ancestor=2),
+    message:
+        "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope plot {params.directory:q} {wildcards.plot} 2>&1 | tee {log:q}"

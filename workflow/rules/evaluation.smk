@@ -14,17 +14,19 @@ rule evaluation_text:
         windows="results/{model}/_shared/evaluation_text/{key}/windows.safetensors",
         manifest="results/{model}/_shared/evaluation_text/{key}/manifest.json",
         record="results/{model}/_shared/evaluation_text/{key}/record.json",
-    params:
-        spec=shared_spec("evaluation_text"),
-        corpora=lambda wildcards, input: [f"--corpus {corpus}" for corpus in input.corpora],
-        directory=subpath(output.windows, parent=True),
     log:
         "logs/{model}/evaluation_text/{key}.log",
-    message:
-        "Cut evaluation windows {wildcards.key}"
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        spec=shared_spec("evaluation_text"),
+        corpora=lambda wildcards, input: [
+            f"--corpus {corpus}" for corpus in input.corpora
+        ],
+        directory=subpath(output.windows, parent=True),
+    message:
+        "Cut evaluation windows {wildcards.key}"
     shell:
         "prunescope evaluation-text --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
         " {params.corpora} --output {params.directory:q} 2>&1 | tee {log:q}"
@@ -37,20 +39,20 @@ rule baseline:
     output:
         perplexity="results/{model}/_shared/baseline/{key}/perplexity.json",
         record="results/{model}/_shared/baseline/{key}/record.json",
-    params:
-        spec=shared_spec("baseline"),
-        directory=subpath(output.perplexity, parent=True),
     log:
         "logs/{model}/baseline/{key}.log",
     benchmark:
         "results/{model}/_shared/baseline/{key}/benchmark.tsv"
-    message:
-        "Evaluate the unpruned {wildcards.model}"
     threads: 16
     resources:
         gpu=1,
         mem_mb=32000,
         runtime=120,
+    params:
+        spec=shared_spec("baseline"),
+        directory=subpath(output.perplexity, parent=True),
+    message:
+        "Evaluate the unpruned {wildcards.model}"
     shell:
         "prunescope baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
         " --windows {input.windows:q} --output {params.directory:q} 2>&1 | tee {log:q}"
@@ -64,20 +66,20 @@ rule evaluation:
     output:
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         record="results/{model}/{experiment}/records/evaluation.json",
-    params:
-        spec=own_spec("evaluation"),
-        directory=subpath(output.record, ancestor=2),
     log:
         "logs/{model}/{experiment}/evaluation.log",
     benchmark:
         "logs/{model}/{experiment}/evaluation.benchmark.tsv"
-    message:
-        "Evaluate {wildcards.model}/{wildcards.experiment}"
     threads: 16
     resources:
         gpu=1,
         mem_mb=32000,
         runtime=120,
+    params:
+        spec=own_spec("evaluation"),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Evaluate {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope evaluate {params.directory:q} --spec {params.spec:q} --windows {input.windows:q}"
         " --baseline {input.baseline:q} 2>&1 | tee {log:q}"

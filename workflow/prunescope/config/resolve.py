@@ -77,9 +77,7 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
             f"taylor_T1_tau0_20_{next(iter(config.datasets))} ({{criterion}}_T{{T}}[_tau{{tau}}]_{{percent}}_{{dataset}})"
         )
     dataset, declared = parse_name(named.base if named else name, config.datasets)
-    settings = _settings(
-        config, source.settings, declared, named.settings if named else {}, where=f"{model}/{name}"
-    )
+    settings = _settings(config, source.settings, declared, named.settings if named else {}, where=f"{model}/{name}")
     experiment = Experiment(
         model=model,
         name=name,

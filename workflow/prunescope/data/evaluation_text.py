@@ -88,9 +88,7 @@ def _cut(
     return windows, manifest
 
 
-def tokenize(
-    documents: Iterable[Document], encode: Encoder, enough: int | None = None
-) -> tuple[np.ndarray, int]:
+def tokenize(documents: Iterable[Document], encode: Encoder, enough: int | None = None) -> tuple[np.ndarray, int]:
     """Return the tokens of documents joined by blank lines, int32 ``[T]``, and how many documents they are.
 
     Reading stops once there are `enough` tokens (None: at the end); T is then at least that.

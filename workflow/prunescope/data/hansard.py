@@ -22,9 +22,7 @@ def read_speeches(archive: bytes) -> Iterator[Document]:
     debates = defaultdict(list)
     for row in csv.DictReader(table):
         if len(row["text"]) >= SHORTEST:
-            debates[row["date"], repair(row["agenda"])].append(
-                (int(row["speechnumber"]), repair(row["text"]))
-            )
+            debates[row["date"], repair(row["agenda"])].append((int(row["speechnumber"]), repair(row["text"])))
     for (date, agenda), speeches in debates.items():
         yield Document(f"{date} {agenda}", SEPARATOR.join(text for _, text in sorted(speeches)))
 

@@ -32,9 +32,7 @@ def _load(source: DatasetSource, split: str) -> Iterable[dict[str, Any]]:
     from datasets import load_dataset
 
     if source.path and not Path(source.path).is_dir():
-        raise DataError(
-            f"there is no folder '{source.path}': correct the `path` of '{source.hub}' in the config"
-        )
+        raise DataError(f"there is no folder '{source.path}': correct the `path` of '{source.hub}' in the config")
     if source.files and split not in source.files:
         raise DataError(
             f"`files` of '{_name(source)}' lacks the split '{split}': it has {', '.join(source.files)}; "

@@ -21,8 +21,7 @@ def find_files(pattern: str) -> list[Path]:
     files = sorted(match for match in matches if match.suffix in SUFFIXES and match.is_file())
     if not files:
         raise DataError(
-            f"`local: {pattern}` matches no {', '.join(SUFFIXES)} file (seen from {Path.cwd()}): "
-            "correct the pattern"
+            f"`local: {pattern}` matches no {', '.join(SUFFIXES)} file (seen from {Path.cwd()}): correct the pattern"
         )
     return files
 
@@ -43,9 +42,7 @@ def read_rows(file: Path, source: DatasetSource) -> Iterator[str]:
             yield from _read_parquet(file, source.text)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{file} could not be read ({reason}): repair it or take it out of `local`"
-        ) from error
+        raise DataError(f"{file} could not be read ({reason}): repair it or take it out of `local`") from error
 
 
 def _read_jsonl(file: Path, column: str) -> Iterator[str]:

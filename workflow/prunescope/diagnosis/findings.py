@@ -46,9 +46,7 @@ class Report:
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def diagnose(
-    evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH
-) -> Report:
+def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH) -> Report:
     """Judge the evidence by the rules of `rules.RULES`."""
     measures = measure(evidence, thresholds)
     situation = Situation(context, evidence, measures, thresholds)

@@ -150,9 +150,7 @@ def spikes(means: pd.Series, threshold: float) -> tuple[Spike, ...]:
         return ()
     scores = robust_z(np.log10(positive.to_numpy()))
     return tuple(
-        Spike(int(layer), float(z))
-        for layer, z in zip(positive.index, scores, strict=True)
-        if abs(z) > threshold
+        Spike(int(layer), float(z)) for layer, z in zip(positive.index, scores, strict=True) if abs(z) > threshold
     )
 
 

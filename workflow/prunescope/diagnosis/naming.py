@@ -24,9 +24,7 @@ class Name:
 
     def __str__(self) -> str:
         tau = [] if self.tau is None else [f"tau{self.tau}"]
-        return "_".join(
-            [self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options]
-        )
+        return "_".join([self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options])
 
 
 def split_name(text: str) -> Name | None:

@@ -21,9 +21,7 @@ def _losses(losses: Mapping[str, Mapping[str, float]]) -> str:
         said = {int(k): rate for k, rate in rates.items() if block != "total" or k not in apart}
         if said:
             whose = "its" if len(said) == 1 else "their"
-            by_layers.setdefault(tuple(said), []).append(
-                f"{percents(said.values())} of {whose} {BLOCKS[block]}"
-            )
+            by_layers.setdefault(tuple(said), []).append(f"{percents(said.values())} of {whose} {BLOCKS[block]}")
     return "; ".join(
         f"{_layers(layers)} {'loses' if len(layers) == 1 else 'lose'} {' and '.join(parts)}"
         for layers, parts in by_layers.items()
@@ -70,8 +68,7 @@ ENGLISH = Language(
             "The gradient statistics hold values that are not finite ({layers:layers_or_none}; "
             "parameters: {parameters:parameters}). Scores computed from them mean nothing, and neither "
             "does what they removed.",
-            "Do not use the pruned model. Half-precision overflow is the usual cause; a damaged weight is "
-            "another.",
+            "Do not use the pruned model. Half-precision overflow is the usual cause; a damaged weight is another.",
         ),
         "vanishing_gradient": Text(
             "Vanishing gradient",

@@ -89,9 +89,7 @@ def write_baseline(spec: BaselineSpec, key: str, facts: ModelFacts, windows: Pat
         record.tags |= compute_tags(model)
 
 
-def write_evaluation(
-    spec: EvaluationSpec, checkpoint: Path, windows: Path, baseline: Path, directory: Path
-) -> None:
+def write_evaluation(spec: EvaluationSpec, checkpoint: Path, windows: Path, baseline: Path, directory: Path) -> None:
     """Evaluate the pruned model; write ``evaluation/perplexity.json`` {baseline, pruned, settings}."""
     with recording(spec.step, spec.experiment, directory / "records/evaluation.json") as record:
         device = default_device()

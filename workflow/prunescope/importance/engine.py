@@ -35,9 +35,7 @@ class GradientPass:
     tokens: int
 
 
-def collect_gradients(
-    adapter: ModelAdapter, windows: Tensor, criteria: Iterable[str], batch_size: int
-) -> GradientPass:
+def collect_gradients(adapter: ModelAdapter, windows: Tensor, criteria: Iterable[str], batch_size: int) -> GradientPass:
     """Score all groups of a model by every criterion in one pass.
 
     Args:

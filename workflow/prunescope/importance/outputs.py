@@ -77,9 +77,7 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
             "removal/dense_loss": result.dense,
             "removal/compute_seconds": round(time.perf_counter() - begin, 3),
         }
-        record.curves |= {
-            f"removal/{kind}": list(losses.values()) for kind, losses in result.as_json().items()
-        }
+        record.curves |= {f"removal/{kind}": list(losses.values()) for kind, losses in result.as_json().items()}
         record.tags |= compute_tags(model)
         record.artifacts.append("block_importance.json")
 
@@ -116,7 +114,7 @@ def _write_analysis(
     spec: ImportanceSpec,
 ) -> None:
     rates = layer_rates(selection.plan)
-    summary = summarise(facts, selection, rates, prior, spec.experiment, spec.method.ratio)
+    summary = summarise(facts, selection, rates, prior, spec)
     with replacing(analysis / "importance_table.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     with replacing(analysis / "pruning_summary.csv") as temporary:
@@ -140,9 +138,7 @@ def _note_results(record: StepRecord, summary: dict) -> None:
 def _scores_of(saliency: Path, criterion: str) -> dict[str, np.ndarray]:
     prefix = f"{criterion}/"
     return {
-        name.removeprefix(prefix): scores
-        for name, scores in load_file(saliency).items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): scores for name, scores in load_file(saliency).items() if name.startswith(prefix)
     }
 
 

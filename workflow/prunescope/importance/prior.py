@@ -60,10 +60,7 @@ def prior_weight(prior: np.ndarray, temperature: float) -> np.ndarray:
 
 def read_removal(content: dict[str, dict[str, float]]) -> dict[str, np.ndarray]:
     """Turn ``block_importance.json`` into arrays over the layers."""
-    return {
-        kind: np.array([losses[str(layer)] for layer in range(len(losses))])
-        for kind, losses in content.items()
-    }
+    return {kind: np.array([losses[str(layer)] for layer in range(len(losses))]) for kind, losses in content.items()}
 
 
 def finite_tau(tau: float) -> float | str:

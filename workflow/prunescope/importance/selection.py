@@ -111,9 +111,7 @@ def _build_units(
         sizes = np.diff(np.append(starts, block.groups))
         # Equal scores may differ in the last bit of their means; a block must stay in order.
         means = np.maximum.accumulate(np.add.reduceat(score[order], starts) / sizes)
-        columns.append(
-            (np.full(len(starts), index), sizes, sizes * block.cost, means, starts + sizes <= cap.groups)
-        )
+        columns.append((np.full(len(starts), index), sizes, sizes * block.cost, means, starts + sizes <= cap.groups))
     return _Units(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 

@@ -61,9 +61,7 @@ class GradientStatistics:
     def as_json(self) -> dict[str, Any]:
         """Return ``{parameter: {statistic: [per batch]}, "layers": {layer: {statistic: value}}}``."""
         content: dict[str, Any] = {
-            name: {
-                statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)
-            }
+            name: {statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)}
             for row, name in enumerate(self.names)
         }
         content["layers"] = {str(layer): values for layer, values in self.per_layer().items()}

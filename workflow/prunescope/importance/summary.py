@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prunescope.config.specs import ImportanceSpec
 from prunescope.importance.prior import Prior, finite_tau
 from prunescope.importance.selection import Selection
 from prunescope.models.facts import KINDS, ModelFacts
@@ -39,15 +40,14 @@ def summarise(
     selection: Selection,
     rates: pd.DataFrame,
     prior: Prior | None,
-    experiment: str,
-    ratio: float,
+    spec: ImportanceSpec,
 ) -> dict[str, Any]:
     """Return the content of ``pruning_summary.json``."""
     removed = selection.plan.removed_parameters
     return {
         "model": facts.name,
-        "experiment": experiment,
-        "target_ratio": ratio,
+        "experiment": spec.experiment,
+        "target_ratio": spec.method.ratio,
         "total_parameters": facts.total_parameters,
         "decoder_parameters": facts.decoder_parameters,
         "removed_parameters": removed,
@@ -57,6 +57,7 @@ def summarise(
         "rounding_unit": selection.rounding_unit,
         "attention_rate": float(np.average(rates["attention_rate"], weights=rates["attention_params"])),
         "mlp_rate": float(np.average(rates["mlp_rate"], weights=rates["mlp_params"])),
+        "limits": spec.limits.model_dump(mode="json"),
         "layers_dropped": sorted(set(selection.plan.layers) - set(selection.plan.kept_layers)),
         "tau": finite_tau(prior.tau) if prior else None,
         "layer_wise": prior.layer_wise if prior else [],

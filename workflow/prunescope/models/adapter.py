@@ -79,9 +79,7 @@ class ModelAdapter:
         self.model = model
         self.layers: list[nn.Module] = list(model.get_submodule(self.names["layers"]))
         self.parameters = dict(model.named_parameters())
-        self.blocks: list[Block] = [
-            block for layer in range(len(self.layers)) for block in self._layer_blocks(layer)
-        ]
+        self.blocks: list[Block] = [block for layer in range(len(self.layers)) for block in self._layer_blocks(layer)]
 
     # --- structure ----------------------------------------------------------------------------------
 
@@ -93,7 +91,7 @@ class ModelAdapter:
         attention = getattr(self.layers[layer], self.names["attention"])
         if attention is not None:
             head_dim = attention.head_dim
-            query, key, value = (getattr(attention, name) for name in self.names["attention_inputs"])
+            query, key, _ = (getattr(attention, name) for name in self.names["attention_inputs"])
             groups = key.out_features // head_dim
             per_group = query.out_features // groups
             widths = (per_group, head_dim, head_dim)
@@ -103,9 +101,7 @@ class ModelAdapter:
             groups = getattr(mlp, self.names["mlp_output"]).in_features
             yield self._block(layer, "mlp", groups, (1, 1), output_width=1)
 
-    def _block(
-        self, layer: int, kind: BlockKind, groups: int, widths: tuple[int, ...], output_width: int
-    ) -> Block:
+    def _block(self, layer: int, kind: BlockKind, groups: int, widths: tuple[int, ...], output_width: int) -> Block:
         prefix = f"{self.layer_prefix(layer)}{self.names[kind]}."
         norm_prefix = f"{self.layer_prefix(layer)}{self.names[f'{kind}_norm']}."
         weights = [
@@ -195,6 +191,4 @@ def adapter_for(model: nn.Module) -> ModelAdapter:
 def check_supported(model_type: str) -> None:
     """Raise `DataError` unless models of this type can be pruned."""
     if model_type not in FAMILIES:
-        raise DataError(
-            f"models of type '{model_type}' cannot be pruned yet; supported: {', '.join(sorted(FAMILIES))}"
-        )
+        raise DataError(f"models of type '{model_type}' cannot be pruned yet; supported: {', '.join(sorted(FAMILIES))}")

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from prunescope.errors import DataError
 from prunescope.files import read_json, write_json
 
 BlockKind = Literal["attention", "mlp"]
@@ -67,7 +68,16 @@ class ModelFacts:
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
-        """Read what `write` wrote."""
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: the checkpoint that it describes is gone.
+        """
         content = read_json(path)
+        if not Path(content["path"], "config.json").is_file():
+            raise DataError(
+                f"the checkpoint of {content['name']} is no longer in {content['path']}; obtain it again with "
+                f"`snakemake --cores all --forcerun model -- {path}` (nothing else is computed again)"
+            )
         blocks = tuple(BlockFacts(**block) for block in content.pop("blocks"))
         return cls(**content, blocks=blocks)

@@ -50,9 +50,7 @@ def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> 
 def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> ModelFacts:
     """Read a checkpoint's configuration and lay out its groups, without loading weights."""
     if not list(path.glob("*.safetensors")):
-        raise DataError(
-            f"{path} holds no *.safetensors; convert the checkpoint first (pickled weights are not read)"
-        )
+        raise DataError(f"{path} holds no *.safetensors; convert the checkpoint first (pickled weights are not read)")
     trust = spec.source.trust_remote_code
     config = load_config(path, trust)
     adapter = adapter_for(skeleton(config))
@@ -94,9 +92,7 @@ def download(hub: str, revision: str | None, name: str) -> Path:
             f"{hub} is gated: accept its licence on the hub and log in with `hf auth login` (or set HF_TOKEN), {local}"
         ) from error
     except RepositoryNotFoundError as error:
-        raise DataError(
-            f"the hub has no model '{hub}' that you may see: check models.{name}.hub, {local}"
-        ) from error
+        raise DataError(f"the hub has no model '{hub}' that you may see: check models.{name}.hub, {local}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise DataError(
             f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection, {local}"

@@ -39,6 +39,4 @@ def check_diagnosis(report: Path, on_critical: str) -> None:
     critical = [finding for finding in read_json(report)["diagnosis"] if finding["severity"] == "critical"]
     if critical and on_critical == "fail":
         issues = "; ".join(finding["issue"] for finding in critical)
-        raise CriticalDiagnosis(
-            f"diagnosis.on_critical = fail: {issues}; no weight was cut, the report is {report}"
-        )
+        raise CriticalDiagnosis(f"diagnosis.on_critical = fail: {issues}; no weight was cut, the report is {report}")

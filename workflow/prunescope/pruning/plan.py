@@ -71,8 +71,7 @@ class PruningPlan:
     def write(self, path: Path) -> None:
         """Write a JSON that a person can read, diff and edit: ranges of removed groups per block."""
         layers = {
-            str(layer): {kind: write_ranges(self.block(layer, kind).removed) for kind in KINDS}
-            for layer in self.layers
+            str(layer): {kind: write_ranges(self.block(layer, kind).removed) for kind in KINDS} for layer in self.layers
         }
         write_json(path, {"model": self.model, "removed": layers})
 

@@ -1,1 +1,1 @@
-"""Step records and their synchronisation with MLflow (`mlflow_sync` is the only module that imports MLflow)."""
+"""Step records, and their synchronisation with MLflow (which only this package imports)."""

@@ -230,14 +230,10 @@ def _labels(about: dict, directory: Path) -> dict[str, str]:
     return {name: str(value) for name, value in labels.items() if value is not None}
 
 
-def _artifacts(
-    directory: Path, patterns: Iterable[str], records: Iterable[tuple[Path, StepRecord]]
-) -> dict[str, Path]:
+def _artifacts(directory: Path, patterns: Iterable[str], records: Iterable[tuple[Path, StepRecord]]) -> dict[str, Path]:
     """Return the small files that match `patterns` or are named in a record; never the checkpoint."""
     found = [path for pattern in patterns for path in directory.glob(pattern)]
-    found += [
-        Path(os.path.normpath(folder / name)) for folder, record in records for name in record.artifacts
-    ]
+    found += [Path(os.path.normpath(folder / name)) for folder, record in records for name in record.artifacts]
     inside = {p.relative_to(directory).as_posix(): p for p in found if p.is_relative_to(directory)}
     return {
         name: path

@@ -57,8 +57,7 @@ class StepRecord:
         content = asdict(self)
         content["metrics"] = {k: v for k, v in self.metrics.items() if math.isfinite(v)}
         content["curves"] = {
-            k: [v if v is not None and math.isfinite(v) else None for v in curve]
-            for k, curve in self.curves.items()
+            k: [v if v is not None and math.isfinite(v) else None for v in curve] for k, curve in self.curves.items()
         }
         write_json(path, content)
 

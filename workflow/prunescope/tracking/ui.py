@@ -18,9 +18,7 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
         TrackingUnavailable: the store cannot be reached.
     """
     uri = store.tracking_uri(uri)
-    pages = (
-        f"{store.redact(uri).rstrip('/') if store.is_server(uri) else f'http://{HOST}:{port}'}/#/experiments"
-    )
+    pages = f"{store.redact(uri).rstrip('/') if store.is_server(uri) else f'http://{HOST}:{port}'}/#/experiments"
     with connected(uri) as client:
         found = client.search_experiments(order_by=["last_update_time DESC"])
     tracked = [e for e in found if e.name == model or (model is None and _is_of_a_model(e))]

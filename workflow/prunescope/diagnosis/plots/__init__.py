@@ -5,14 +5,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prunescope.config.sections import EarlyLayers
+from prunescope.config.sections import Limits
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
 from prunescope.diagnosis.plots.gradients import gradient_analysis
 from prunescope.diagnosis.plots.rates import RateLimits, pruning_rates
 from prunescope.diagnosis.plots.scores import importance_heatmap
-from prunescope.diagnosis.remedies import Context
 from prunescope.errors import ConfigError, did_you_mean
 from prunescope.files import read_json, replacing
+from prunescope.tracking.record import recording
 
 __all__ = ["INPUTS", "PLOTS", "gradient_analysis", "importance_heatmap", "pruning_rates", "save_plot"]
 
@@ -29,17 +29,17 @@ INPUTS = {
 def save_plot(name: str, directory: Path) -> Path:
     """Draw plot `name` of the experiment in `directory` to `visualization/{name}.png` (130 dpi), atomically.
 
-    Reads the files of `analysis/` that `INPUTS` lists.
+    Reads the files of `analysis/` that `INPUTS` lists; leaves a record in `records/plot_{name}.json`.
 
     Raises:
         ConfigError: no such plot. DataError: a file is missing or is not what it should be.
     """
     if name not in PLOTS:
         raise ConfigError(f"no plot '{name}'; {did_you_mean(name, PLOTS)}")
-    figure = PLOTS[name](directory)
     path = directory / "visualization" / f"{name}.png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+    record = directory / "records" / f"plot_{name}.json"
+    with recording(f"plot_{name}", directory.name, record), replacing(path) as temporary:
+        PLOTS[name](directory).savefig(temporary, dpi=DPI)
     return path
 
 
@@ -51,13 +51,14 @@ def _gradient_analysis(directory: Path) -> Figure:
 
 def _pruning_rates(directory: Path) -> Figure:
     rates = read_rates(directory / "analysis" / SUMMARY)
-    name = Context(directory.parent.name, directory.name)
-    limits = RateLimits(
-        max_rate=name.setting("limits", "max_rate"),
-        early_rate=name.setting("limits", "early_layers", "max_rate"),
-        early_count=EarlyLayers().count,
+    limits = Limits.model_validate(read_json(directory / "analysis" / SUMMARY).get("limits", {}))
+    early = limits.early_layers
+    shown = RateLimits(
+        max_rate=limits.max_rate,
+        early_rate=early.max_rate if early else None,
+        early_count=early.count if early else 0,
     )
-    return pruning_rates(rates, _extreme_rate(directory), limits, _whose(directory))
+    return pruning_rates(rates, _extreme_rate(directory), shown, _whose(directory))
 
 
 def _importance_heatmap(directory: Path) -> Figure:

@@ -70,6 +70,4 @@ def _density(axes: Axes, rows: pd.DataFrame, words: Language) -> None:
 def _cut(axes: Axes, rows: pd.DataFrame, words: Language) -> None:
     cut = rows[rows["removed"]].groupby("layer")["score"].max()
     if not cut.empty:
-        axes.hlines(
-            cut, cut.index - 0.45, cut.index + 0.45, color=style.RED, linewidth=2.5, label=words.labels["cut"]
-        )
+        axes.hlines(cut, cut.index - 0.45, cut.index + 0.45, color=style.RED, linewidth=2.5, label=words.labels["cut"])

@@ -34,9 +34,7 @@ def over_layers(axes: Axes, layers: pd.Index, words: Language) -> None:
 def curve(axes: Axes, values: pd.Series, label: str, color: str, marker: str, linestyle: str = "-") -> None:
     """Draw one value per layer; markers shrink where layers are many."""
     size = 4.5 if len(values) <= 48 else 2.5
-    axes.plot(
-        values.index, values, label=label, color=color, marker=marker, linestyle=linestyle, markersize=size
-    )
+    axes.plot(values.index, values, label=label, color=color, marker=marker, linestyle=linestyle, markersize=size)
 
 
 def legend_beside(axes: Axes) -> None:

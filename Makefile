@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make demo` and `make test` set up what they use.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment is stale when either file changes.
+STAMP := $(VENV)/.ready-$(shell cat pyproject.toml requirements.lock 2>/dev/null | cksum | cut -d' ' -f1)
+DEMO := results/SmolLM2-135M/taylor_T1_tau0_20_wiki
+WORKERS ?= 2
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test lint ui reference clean help
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+$(STAMP):
+	@command -v $(PYTHON) > /dev/null || { echo "Python 3.11 is needed ($(PYTHON) not found); set PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	rm -f $(VENV)/.ready-*
+	touch $@
+
+demo: $(STAMP) ## prune the embedded model by 20 % and explain it
+	@begin=$$(date +%s); snakemake --cores all $(DEMO) && \
+	  prunescope times $(DEMO) --since $$begin && prunescope diagnose $(DEMO) && \
+	  echo "The page: $(DEMO)/README.md. Sample counts are the demo's (config/config.yaml). Compare in MLflow: make ui"
+
+test: $(STAMP) ## all tests
+	python -m pytest -n $(WORKERS) --dist loadgroup
+
+lint: $(STAMP) ## style of Python and Snakemake files
+	ruff check workflow tests
+	ruff format --check workflow tests
+	snakefmt --check Snakefile workflow/rules
+
+ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table
+	prunescope ui
+
+reference: $(STAMP) ## write config/README.md and the schema anew
+	prunescope reference
+
+clean: ## remove the environment and logs; results and resources stay
+	rm -rf $(VENV) .snakemake logs
