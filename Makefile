@@ -30,7 +30,7 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 	  echo "The page: $(DEMO)/README.md. Sample counts are the demo's (config/config.yaml). Compare in MLflow: make ui"
 
 test: $(STAMP) ## all tests
-	python -m pytest -n $(WORKERS) --dist loadgroup
+	python -m pytest -n $(WORKERS)
 
 lint: $(STAMP) ## style of Python and Snakemake files
 	ruff check workflow tests

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prunescope.config import experiment_specs, load_config, resolve
+from prunescope.config.sections import Diagnosis
+from prunescope.config.specs import DiagnosisSpec
 from prunescope.diagnosis.inputs import COUNTS, RATES, STATISTICS, Evidence, Rates, Statistics, join_evidence
 
 LAYERS, GROUPS, CHANNELS = 30, 3, 1536
@@ -97,3 +100,11 @@ def _statistics(profile: np.ndarray) -> dict:
         name = f"model.layers.{layer}.mlp.up_proj.weight"
         parameters[name] = {key: [value, value] for key, value in values.items()}
     return parameters | {"layers": layers}
+
+
+def spec(directory, **thresholds) -> DiagnosisSpec:
+    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
+    config = load_config(Path(__file__).parents[2] / "config/config.yaml")
+    experiment = resolve(config, "SmolLM2-135M", directory.name)
+    changed = experiment.settings.model_copy(update={"diagnosis": Diagnosis(**thresholds)})
+    return experiment_specs(experiment.model_copy(update={"settings": changed}))["diagnosis"]

@@ -3,16 +3,13 @@
 import json
 import math
 from io import StringIO
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from diagnosis_data import CHANNELS, LAYERS
+from diagnosis_data import CHANNELS, LAYERS, spec
 from rich.console import Console
 
-from prunescope.config import experiment_specs, load_config, resolve
 from prunescope.config.sections import Diagnosis
-from prunescope.config.specs import DiagnosisSpec
 from prunescope.diagnosis.console import print_report
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.inputs import layer_importance, read_evidence, read_rates, read_statistics
@@ -20,14 +17,6 @@ from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.report import write_diagnosis, write_report
 from prunescope.errors import DataError
 from prunescope.tracking.record import StepRecord
-
-
-def spec(directory, **thresholds) -> DiagnosisSpec:
-    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
-    config = load_config(Path(__file__).parents[2] / "config/config.yaml")
-    experiment = resolve(config, "SmolLM2-135M", directory.name)
-    changed = experiment.settings.model_copy(update={"diagnosis": Diagnosis(**thresholds)})
-    return experiment_specs(experiment.model_copy(update={"settings": changed}))["diagnosis"]
 
 
 def strict(path):

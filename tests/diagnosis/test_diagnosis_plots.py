@@ -6,10 +6,8 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from diagnosis_data import LAYERS, make_evidence, with_values
+from diagnosis_data import LAYERS, make_evidence, spec, with_values
 
-from prunescope.config.sections import Diagnosis
-from prunescope.config.specs import DiagnosisSpec
 from prunescope.diagnosis.inputs import Bound, read_table
 from prunescope.diagnosis.plots import PLOTS, gradient_analysis, importance_heatmap, pruning_rates, save_plot
 from prunescope.diagnosis.plots.rates import RateLimits
@@ -134,7 +132,7 @@ def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_files_are_written_at_a_readable_size(extreme, name):
-    write_diagnosis(DiagnosisSpec(model="SmolLM2-135M", experiment=extreme.name, diagnosis=Diagnosis()), extreme)
+    write_diagnosis(spec(extreme), extreme)
     path = save_plot(name, extreme)
     assert path == extreme / "visualization" / f"{name}.png"
     assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from prunescope.config.messages import sentence
-from prunescope.config.names import parse_name
+from prunescope.config.names import SHAPE, parse_name
 from prunescope.config.sections import Config, DatasetSource, ModelSource, Section, Settings, Tracking
 from prunescope.errors import ConfigError, did_you_mean
 
@@ -73,8 +73,8 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
     named = config.experiments.get(name)
     if named is None and not _looks_like_a_declaration(name):
         raise ConfigError(
-            f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} Otherwise name it like "
-            f"taylor_T1_tau0_20_{next(iter(config.datasets))} ({{criterion}}_T{{T}}[_tau{{tau}}]_{{percent}}_{{dataset}})"
+            f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} (named ones are declared in "
+            f"{CONFIG_FILE}: experiments; others look like {SHAPE})"
         )
     dataset, declared = parse_name(named.base if named else name, config.datasets)
     settings = _settings(config, source.settings, declared, named.settings if named else {}, where=f"{model}/{name}")

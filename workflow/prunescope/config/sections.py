@@ -31,7 +31,7 @@ def _dump_tau(value: Any) -> Any:
 
 Tau = Annotated[
     Annotated[float, Field(ge=0)] | Literal["auto"],
-    BeforeValidator(_parse_tau, json_schema_input_type=float | Literal["inf", "auto"]),
+    BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
     PlainSerializer(_dump_tau),
 ]
 

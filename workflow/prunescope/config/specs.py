@@ -141,7 +141,7 @@ class ImportanceSpec(ExperimentSpec):
     step: ClassVar[str] = "importance"
     version: int = 1
     gradients: str
-    removal: str | None
+    removal: str | None = None
     method: Method
     limits: Limits
 

@@ -1,0 +1,130 @@
+"""Keys change exactly when what a step depends on changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prunescope.config import experiment_key, parse_config, resolve, shared_steps
+from prunescope.config.keys import experiment_specs, fingerprint, page_spec
+from prunescope.config.resolve import merge
+from prunescope.config.specs import CalibrationSpec, PageSpec
+
+RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
+BASE = "taylor_T1_tau0_20_wiki"
+SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "baseline")
+
+
+def steps(name=BASE, model="SmolLM2-135M", **change):
+    return shared_steps(resolve(parse_config(merge(RAW, change)), model, name))
+
+
+def changed(before, after):
+    return {name for name in before if name not in after or before[name].key != after[name].key}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("taylor_T2_tauinf_30_wiki", set()),
+        ("magnitude_T1_20_wiki_max50_early30_w64", set()),
+        ("taylor_T0_20_wiki", {"removal"}),  # not needed
+        ("taylor_T1_20_wiki_s256", {"calibration", "gradients", "removal"}),
+        ("taylor_T1_20_wiki_n64", {"calibration", "gradients", "removal"}),
+        ("taylor_T1_20_hansard", {"calibration", "gradients", "removal"}),
+    ],
+)
+def test_a_name_changes_only_what_depends_on_it(name, expected):
+    assert changed(steps(), steps(name)) == expected
+
+
+EVALUATED = {"models": {"SmolLM2-135M": {"settings": {"evaluation": {"max_tokens": 4096}}}}}
+WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"gradients": {"dtype": "bfloat16"}}, {"gradients"}),
+        ({"gradients": {"batch_size": 4}}, {"gradients"}),
+        ({"removal": {"dtype": "bfloat16"}}, {"removal"}),
+        ({"evaluation": {"dtype": "bfloat16"}}, {"baseline"}),
+        (EVALUATED, {"evaluation_text", "baseline"}),
+        (WHEEL, set(SHARED)),
+        ({"datasets": {"hansard": {"embedded": {"sha256": "0" * 64}}}}, {"evaluation_text", "baseline"}),
+        ({"diagnosis": {"extreme_rate": 0.3}}, set()),
+        ({"models": {"SmolLM2-135M": {"license": "other"}}}, set()),
+        ({"tracking": {"enabled": False}}, set()),
+    ],
+)
+def test_a_setting_changes_only_what_depends_on_it(change, expected):
+    assert changed(steps(), steps(**change)) == expected
+
+
+def test_keys_do_not_depend_on_the_order_of_the_configuration():
+    reordered = {"models": dict(reversed(RAW["models"].items()))} | dict(reversed(RAW.items()))
+    again = shared_steps(resolve(parse_config(reordered), "SmolLM2-135M", BASE))
+    assert changed(steps(), again) == set()
+
+
+def test_a_raised_version_changes_the_step_and_those_after_it():
+    old = steps()["calibration"].spec
+    assert old.model_copy(update={"version": old.version + 1}).digest() != old.digest()
+    assert steps()["gradients"].spec.calibration == steps()["calibration"].key
+
+
+def test_what_is_told_to_a_step_does_not_mention_other_settings():
+    """Snakemake re-runs a job when its parameters change, so they must be as narrow as the key."""
+    before = {name: step.spec.text() for name, step in steps().items()}
+    after = {name: step.spec.text() for name, step in steps(limits={"max_rate": 0.4}, **EVALUATED).items()}
+    assert {name for name in before if before[name] != after[name]} == {"evaluation_text", "baseline"}
+
+
+def test_local_copies_are_known_by_content_not_by_place(tmp_path):
+    keys = []
+    for place in ("one", "two", "three"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"other" if place == "three" else b"weights")
+        change = {"models": {"local": {"path": str(folder)}}}
+        keys.append(steps("taylor_T0_20_c4", "local", **change)["model"].key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_local_texts_are_known_by_content(tmp_path):
+    keys = []
+    for text in ("a", "a", "b"):
+        (tmp_path / "text.txt").write_text(text)
+        change = {"datasets": {"mine": {"local": f"{tmp_path}/*.txt"}}}
+        keys.append(steps("taylor_T0_20_mine", **change)["calibration"].key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_fingerprint_of_a_large_file_sees_the_middle_and_the_end(tmp_path):
+    file = tmp_path / "weights"
+    content = bytearray(5_000_000)
+    file.write_bytes(content)
+    before = fingerprint([file])
+    content[-1] = 1
+    file.write_bytes(content)
+    assert fingerprint([file]) != before
+
+
+def test_specs_survive_the_command_line():
+    experiment = resolve(parse_config(RAW), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
+    page = page_spec(experiment)
+    assert PageSpec.model_validate(json.loads(page.text())) == page
+    calibration = shared_steps(experiment)["calibration"].spec
+    assert CalibrationSpec.model_validate(json.loads(calibration.text())) == calibration
+    for spec in experiment_specs(experiment).values():
+        assert type(spec).model_validate(json.loads(spec.text())) == spec
+
+
+def test_identity_in_tracking_follows_every_setting():
+    def key(name, **change):
+        return experiment_key(resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name))
+
+    assert key(BASE) == key(BASE)
+    assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3

@@ -1,0 +1,120 @@
+"""The grammar of experiment names, and the sentence that a wrong one gets."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prunescope.config import load_config, parse_config, resolve
+from prunescope.config.resolve import merge
+from prunescope.errors import ConfigError
+
+CONFIG = load_config()
+
+
+def settings_of(name, model="SmolLM2-135M"):
+    return resolve(CONFIG, model, name).settings
+
+
+def test_a_name_declares_the_experiment():
+    settings = settings_of("taylor_2nd_T0.5_tauinf_12.5_hansard_s256_n64_seed3_max50_early30_w64")
+    assert settings.method.criterion == "taylor_2nd"
+    assert settings.method.temperature == 0.5
+    assert settings.method.tau == math.inf
+    assert settings.method.ratio == 0.125
+    assert (settings.calibration.seq_len, settings.calibration.samples, settings.calibration.seed) == (256, 64, 3)
+    assert settings.limits.max_rate == 0.5
+    assert (settings.limits.early_layers.count, settings.limits.early_layers.max_rate) == (5, 0.3)
+    assert settings.limits.width_multiple == 64
+    assert resolve(CONFIG, "SmolLM2-135M", "taylor_T0_20_hansard").dataset == "hansard"
+
+
+@pytest.mark.parametrize(("name", "tau"), [("taylor_T1_20_c4", 0), ("taylor_T1_tauauto_20_c4", "auto")])
+def test_tau(name, tau):
+    assert settings_of(name, "Mistral-7B-v0.3").method.tau == tau
+
+
+def test_precedence_is_top_level_model_name_named_experiment():
+    assert settings_of("taylor_T0_20_wiki").calibration.samples == 32  # the model's
+    assert settings_of("taylor_T0_20_c4", "Mistral-7B-v0.3").calibration.samples == 128  # the top level's
+    assert settings_of("taylor_T0_20_wiki_n7").calibration.samples == 7  # the name's
+    guarded = settings_of("guarded")
+    assert guarded.limits.protect == (0,)
+    assert guarded.method.ratio == 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tailor_T1_20_wiki", "unknown criterion 'tailor' .* did you mean 'taylor_T1_20_wiki'"),
+        ("taylor_T1_20_wikki", "unknown dataset 'wikki' .* did you mean 'taylor_T1_20_wiki'.*config/config.yaml"),
+        ("taylor_T1_120_wiki", r"method\.ratio = 1\.2: must be a number greater than 0 and less than 1"),
+        ("taylor_T1_0_wiki", r"method\.ratio = 0\.0: must be a number greater than 0 and less than 1"),
+        ("taylor_T1_tau-1_20_wiki", r"method\.tau = -1\.0: must be a number at least 0, or inf or auto"),
+        ("taylor_T-1_20_wiki", r"method\.temperature = -1\.0: must be a number at least 0"),
+        ("taylor_T0_20_wiki_s9000", r"calibration\.seq_len = 9000: longer than the model's window; allowed: 8 to 8192"),
+        ("taylor_T0_20_wiki_s4", r"calibration\.seq_len = 4: must be a whole number at least 8"),
+        ("taylor_T0_20_wiki_q3", "unknown option 'q3' .* s256"),
+        ("taylor_20_wiki", r"unknown experiment 'taylor_20_wiki'; .*guarded.*taylor_T1_tau0_20_c4"),
+        ("guardet", "unknown experiment 'guardet'; did you mean 'guarded'"),
+        ("taylor_T1x_20_wiki", "is not an experiment name; expected"),
+    ],
+)
+def test_a_wrong_name_gets_one_sentence(name, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        resolve(CONFIG, "SmolLM2-135M", name)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_model():
+    with pytest.raises(ConfigError, match=r"unknown model 'Mistral-7B'; did you mean 'Mistral-7B-v0\.3'"):
+        resolve(CONFIG, "Mistral-7B", "taylor_T0_20_c4")
+
+
+RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"limits": {"max_rat": 1}}, r"unknown key 'limits\.max_rat'; did you mean 'max_rate'"),
+        ({"lmits": {}}, "unknown key 'lmits'; did you mean 'limits'"),
+        ({"limits": {"max_rate": 3}}, r"limits\.max_rate = 3: must be a number at least 0 and at most 1"),
+        ({"gradients": {"dtype": "fp16"}}, r"gradients\.dtype = 'fp16': allowed: auto, float32, bfloat16"),
+        ({"gradients": {"criteria": ["tayler"]}}, r"gradients\.criteria\.0 = 'tayler': allowed: taylor, taylor_2nd"),
+        ({"models": {"x": {"hubb": "a"}}}, r"unknown key 'models\.x\.hubb'; did you mean 'hub'"),
+        ({"models": {"x": {}}}, r"models\.x: needs one of embedded, hub or path"),
+        ({"models": {"x": {"hub": "a", "settings": {"method": {"tau": "b"}}}}}, r"models\.x\.settings: method\.tau"),
+        ({"datasets": {"q": {}}}, r"datasets\.q: needs exactly one of embedded, hub or local"),
+        ({"targets": ["SmolLM2-135M"]}, "targets: 'SmolLM2-135M' must be"),
+    ],
+)
+def test_a_wrong_configuration_gets_one_sentence(change, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        parse_config(merge(RAW, change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"models": {"x": {"path": "/nowhere"}}}, r"models\.x\.path = '/nowhere': no config\.json there"),
+        (
+            {"models": {"x": {"hub": "a"}}, "evaluation": {"datasets": ["wikki"]}},
+            "evaluation.datasets: unknown dataset 'wikki'; did you mean 'wiki'",
+        ),
+        (
+            {"models": {"x": {"hub": "a"}}, "evaluation": {"max_tokens": 100}},
+            r"evaluation\.max_tokens = 100: less than one window of 1024",
+        ),
+        (
+            {"models": {"x": {"hub": "a"}}, "gradients": {"criteria": ["magnitude"]}},
+            r"gradients\.criteria .* does not contain the experiment's criterion 'taylor'",
+        ),
+    ],
+)
+def test_what_spans_sections_is_checked_when_an_experiment_is_resolved(change, said):
+    config = parse_config(merge(RAW, change))
+    with pytest.raises(ConfigError, match=said):
+        resolve(config, "x", "taylor_T0_20_c4")

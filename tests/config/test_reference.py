@@ -1,0 +1,42 @@
+"""Generated files are in step with what they are generated from."""
+
+from pathlib import Path
+
+import yaml
+
+from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
+from prunescope.config.sections import Config
+from prunescope.models.pruned import modeling_file
+from prunescope.models.pruned.generate import FAMILIES, render
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_reference_and_schema_are_current():
+    assert (ROOT / README).read_text() == render_readme(), "run `make reference`"
+    assert (ROOT / SCHEMA).read_text() == render_schema(), "run `make reference`"
+
+
+def test_every_key_has_a_description():
+    def walk(node, path):
+        for name, item in node.get("properties", {}).items():
+            assert item.get("description") or "$ref" in item, f"{path}.{name}"
+
+    schema = Config.model_json_schema()
+    walk(schema, "config")
+    for name, definition in schema["$defs"].items():
+        walk(definition, name)
+
+
+def test_pruned_families_are_current():
+    for family, name in FAMILIES.items():
+        expected = render(family, name)
+        assert modeling_file(family).read_text() == expected, "run python -m prunescope.models.pruned.generate"
+
+
+def test_environment_file_repeats_no_dependency():
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    plain = [item for item in content["dependencies"] if isinstance(item, str)]
+    (pip,) = (item["pip"] for item in content["dependencies"] if isinstance(item, dict))
+    assert plain == ["python=3.11", "pip"]
+    assert pip == ["-c requirements.lock", "-e ."]

@@ -1,0 +1,109 @@
+"""A project in a temporary folder that runs on a tiny model and a local text, with the real Snakefile."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from tiny import tiny_model
+
+ROOT = Path(__file__).parents[2]
+WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "far", "away", "and", "then", "slept", "."]
+
+
+@dataclass
+class Project:
+    """A folder with the workflow; `run` calls Snakemake in it."""
+
+    folder: Path
+
+    def run(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        return self.call(command, check, environment)
+
+    def prunescope(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+        return self.call(["prunescope", *arguments], check, environment)
+
+    def call(self, command: list[str], check: bool, environment: dict[str, str]) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=os.environ | {"PATH": path} | environment
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def jobs(self, *targets: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run plans (targets rules left out)."""
+        out = self.run("--dry-run", *targets)
+        lines = (out.stdout + out.stderr).splitlines()
+        if any("Nothing to be done" in line for line in lines):
+            return {}
+        start = next(i for i, line in enumerate(lines) if line.startswith("job ")) + 2
+        counts = {}
+        for line in lines[start:]:
+            name, _, count = line.rpartition(" ")
+            if not name or name.strip() == "total":
+                break
+            if "/" not in name:
+                counts[name.strip()] = int(count)
+        return counts
+
+
+def configuration() -> dict:
+    return {
+        "targets": ["tiny/taylor_T1_tau0_20_words"],
+        "models": {"tiny": {"path": "tiny_model"}},
+        "datasets": {"words": {"local": "words/*.txt"}},
+        "calibration": {"samples": 6, "seq_len": 16},
+        "gradients": {"batch_size": 2},
+        "limits": {"width_multiple": 4},
+        "evaluation": {"datasets": ["words"], "windows": [8, 16], "max_tokens": 128},
+    }
+
+
+def make_project(folder: Path) -> Project:
+    for name in ("Snakefile", "workflow/rules", "profiles"):
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(configuration()))
+    model = tiny_model(vocab_size=len(WORDS) + 3).float()
+    model.save_pretrained(folder / "tiny_model")
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder / "tiny_model")
+    (folder / "words").mkdir()
+    for number in range(40):
+        words = [WORDS[(number * 7 + i * i) % len(WORDS)] for i in range(40)]
+        (folder / f"words/{number}.txt").write_text(" ".join(words))
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """A project whose default experiment is complete; tests must leave it so."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    project.run()
+    return project
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    return make_project(tmp_path)
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Project:
+    """A finished project of one's own, times of files preserved."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Project(folder)

@@ -1,0 +1,176 @@
+"""What runs and what does not: the promises of the README about caching and targets."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
+CHEAP = {
+    "importance": 1,
+    "statistics": 1,
+    "diagnosis": 1,
+    "plot": 3,
+    "pruning": 1,
+    "evaluation": 1,
+    "page": 1,
+    "track": 1,
+}
+FILES = {
+    "analysis": {
+        "importance_table.parquet", "plan.json", "pruning_summary.json", "pruning_summary.csv",
+        "gradient_statistics.json", "gradient_diagnosis.json",
+    },
+    "visualization": {"gradient_analysis.png", "pruning_rates.png", "importance_heatmap.png"},
+    "evaluation": {"perplexity.json"},
+}  # fmt: skip
+
+
+def test_the_experiment_is_complete(finished):
+    folder = finished.folder / EXPERIMENT
+    for name, files in FILES.items():
+        assert {file.name for file in (folder / name).iterdir()} == files
+    assert {"README.md", "config.yaml", "experiment.json", "mlflow.json", "model", "records"} <= {
+        file.name for file in folder.iterdir()
+    }
+    for file in folder.rglob("*.json"):
+        json.loads(file.read_text(), parse_constant=lambda name, file=file: pytest.fail(f"{file} holds {name}"))
+    assert not list(finished.folder.rglob("*.tmp*"))
+
+
+@pytest.mark.parametrize("target", ["", EXPERIMENT, EXPERIMENT + "/", f"./{EXPERIMENT}", f"./{EXPERIMENT}/"])
+def test_a_second_run_does_nothing_however_the_target_is_spelled(finished, target):
+    assert finished.jobs(*[target] if target else []) == {}
+
+
+def test_the_absolute_path_is_a_target_too(finished):
+    assert finished.jobs(str(finished.folder / EXPERIMENT)) == {}
+
+
+@pytest.mark.parametrize("name", ["taylor_T2_tauinf_20_words", "magnitude_T1_30_words_max80", "taylor_T0_10_words"])
+def test_another_decision_computes_no_gradient(finished, name):
+    assert finished.jobs(f"results/tiny/{name}") == CHEAP
+
+
+def test_other_calibration_shares_the_model_and_the_baseline(finished):
+    assert finished.jobs("results/tiny/taylor_T1_20_words_n5") == CHEAP | {
+        "calibration": 1, "gradients": 1, "removal": 1,
+    }  # fmt: skip
+
+
+def test_two_experiments_share_one_gradient_run(project):
+    jobs = project.jobs("results/tiny/taylor_T1_20_words", "results/tiny/taylor_2nd_T0_20_words")
+    assert jobs["gradients"] == jobs["calibration"] == jobs["baseline"] == jobs["removal"] == jobs["model"] == 1
+    assert jobs["importance"] == jobs["pruning"] == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("visualization/gradient_analysis.png", {"plot": 1}),
+        ("visualization/importance_heatmap.png", {"plot": 1}),
+        ("mlflow.json", {"track": 1}),
+    ],
+)
+def test_a_deleted_file_is_made_again_alone(copy, file, expected):
+    (copy.folder / EXPERIMENT / file).unlink()
+    assert copy.jobs(EXPERIMENT) == expected
+    copy.run(EXPERIMENT)
+    assert (copy.folder / EXPERIMENT / file).is_file()
+    assert copy.jobs(EXPERIMENT) == {}
+
+
+def test_a_threshold_of_the_report_cuts_nothing_again(copy):
+    change_configuration(copy, diagnosis={"extreme_rate": 0.4})
+    assert copy.jobs(EXPERIMENT) == {"diagnosis": 1, "plot": 3, "page": 1, "track": 1}
+
+
+def test_a_model_that_is_obtained_again_computes_no_gradient(copy):
+    assert copy.jobs("--forcerun", "model", "--", EXPERIMENT) == {"model": 1}
+
+
+def test_a_moved_project_does_nothing(copy):
+    assert copy.jobs(EXPERIMENT) == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("results/tiny/tailor_T1_20_words", "unknown criterion 'tailor'.*did you mean 'taylor_T1_20_words'"),
+        ("results/tinny/taylor_T1_20_words", "unknown model 'tinny'; did you mean 'tiny'"),
+        ("results/tiny/taylor_T1_20_word/", "unknown dataset 'word'.*did you mean 'taylor_T1_20_words'"),
+        ("results/tiny/taylor_T1_120_words", r"method\.ratio = 1\.2: must be a number greater than 0 and less than 1"),
+        ("results/tiny/tailor_T1_20_words/README.md", "unknown criterion 'tailor'"),
+    ],
+)
+def test_an_unknown_target_gets_the_nearest_name(finished, target, said):
+    done = finished.run("--dry-run", target, check=False)
+    assert done.returncode != 0
+    assert re.search(said, done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_below_an_unlisted_experiment_is_a_target(finished):
+    jobs = finished.jobs("results/tiny/taylor_T0_30_words/analysis/gradient_diagnosis.json")
+    assert jobs == {"importance": 1, "statistics": 1, "diagnosis": 1}
+
+
+def test_a_named_experiment(copy):
+    named = {"mine": {"base": "taylor_T0_20_words", "settings": {"limits": {"max_rate": 0.6, "protect": [0]}}}}
+    change_configuration(copy, experiments=named)
+    copy.run("results/tiny/mine")
+    rates = json.loads((copy.folder / "results/tiny/mine/analysis/pruning_summary.json").read_text())["layers"]
+    assert rates[0]["rate"] == 0
+    assert max(layer["mlp_rate"] for layer in rates) <= 0.6
+
+
+def test_the_banner_says_what_is_cached_and_what_will_run(copy):
+    done = copy.run("results/tiny/taylor_T1_20_words_n5/analysis/plan.json", "results/tiny/taylor_T0_30_words")
+    banner = done.stderr[done.stderr.index("tiny / taylor_T0_30_words") :]
+    assert re.search(r"cached +model, calibration, gradients, evaluation text, baseline", banner)
+
+
+def test_an_unreachable_ratio_stops_with_the_largest_one(copy):
+    done = copy.run("results/tiny/taylor_T0_60_words_max10", check=False)
+    assert done.returncode != 0
+    assert "method.ratio = 0.6 cannot be reached under limits.max_rate: at most 0.0" in done.stderr + done.stdout
+    assert not (copy.folder / "results/tiny/taylor_T0_60_words_max10/analysis/plan.json").exists()
+
+
+def test_too_little_text_says_how_much_there_is(copy):
+    done = copy.run("results/tiny/taylor_T0_20_words_n5000", check=False)
+    assert done.returncode != 0
+    assert re.search(
+        r"'words': the calibration text fills 27 windows of 16 tokens, 5000 were asked for", done.stderr + done.stdout
+    )
+    assert not list(copy.folder.glob("results/tiny/_shared/calibration/words_n5000*/samples.safetensors"))
+
+
+def test_a_window_longer_than_the_model_is_refused_before_weights_are_loaded(copy):
+    done = copy.run("results/tiny/taylor_T0_20_words_s65", check=False)
+    assert "calibration.seq_len = 65: longer than the model's window; allowed: 8 to 64" in done.stderr + done.stdout
+
+
+def test_a_checkpoint_that_is_gone_is_said_with_the_way_out(copy):
+    shutil.rmtree(copy.folder / "tiny_model")
+    done = copy.run("--dry-run", EXPERIMENT, check=False)
+    assert "models.tiny.path = 'tiny_model': no config.json there" in done.stderr + done.stdout
+
+
+def test_a_critical_diagnosis_can_stop_before_a_weight_is_cut(copy):
+    strict = {"on_critical": "fail", "extreme_rate": 0.01, "early_layers": 4}
+    change_configuration(copy, diagnosis=strict)
+    done = copy.run("results/tiny/taylor_T0_30_words", check=False)
+    folder = copy.folder / "results/tiny/taylor_T0_30_words"
+    assert done.returncode != 0
+    assert "diagnosis.on_critical = fail" in done.stderr + done.stdout
+    assert not (folder / "model").exists()
+    assert (folder / "analysis/gradient_diagnosis.json").is_file()
+
+
+def change_configuration(project, **change):
+    file = project.folder / "config/config.yaml"
+    content = yaml.safe_load(file.read_text()) | change
+    file.write_text(yaml.safe_dump(content))
