@@ -31,7 +31,7 @@ def facts_of(layers=3, kv_groups=2, channels=6, attention_cost=10, channel_cost=
     return ModelFacts(
         name="toy", path="", origin="", revision=None, model_type="llama", dtype="float32", context=64,
         layers=layers, total_parameters=decoder + embedding, decoder_parameters=decoder,
-        trust_remote_code=False, blocks=blocks,
+        blocks=blocks,
     )  # fmt: skip
 
 
@@ -248,3 +248,13 @@ def test_saliency_that_is_not_finite_names_the_block():
     saliency["1.mlp"][2] = np.nan
     with pytest.raises(NonFiniteError, match="saliency of the mlp of layer 1"):
         build_table(facts.blocks, saliency, None, 0.0)
+
+
+def test_rounding_unit_is_a_full_unit_even_where_the_width_is_no_multiple():
+    facts = facts_of(layers=3, kv_groups=2, channels=13, attention_cost=1000, channel_cost=3, embedding=4000)
+    table = table_of(facts)
+    for ratio in np.linspace(0.002, 0.01, 9):
+        selection = select(table, facts, ratio, Limits(width_multiple=4))
+        assert selection.rounding_unit == 12
+        spent = sum(len(plan.removed) * plan.facts.cost for plan in selection.plan.blocks)
+        assert selection.budget - spent < 12

@@ -54,7 +54,6 @@ def tiny_facts(model: PreTrainedModel, path: Path | str = "", name: str = "tiny"
         layers=len(adapter.layers),
         total_parameters=adapter.total_parameters,
         decoder_parameters=adapter.decoder_parameters,
-        trust_remote_code=False,
         blocks=tuple(block.facts for block in adapter.blocks),
     )
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config import experiment_key, parse_config, resolve, shared_steps
-from prunescope.config.keys import experiment_specs, fingerprint, page_spec
+from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
+from prunescope.config.keys import fingerprint
 from prunescope.config.resolve import merge
-from prunescope.config.specs import CalibrationSpec, PageSpec
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"
@@ -56,6 +55,10 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"diagnosis": {"extreme_rate": 0.3}}, set()),
         ({"models": {"SmolLM2-135M": {"license": "other"}}}, set()),
         ({"tracking": {"enabled": False}}, set()),
+        ({"report": {"language": "zh"}}, set()),
+        ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
+        ({"evaluation": {"windows": [1024, 128, 512]}}, set()),  # the same set in another order
+        ({"method": {"prior": "similarity"}}, {"removal"}),
     ],
 )
 def test_a_setting_changes_only_what_depends_on_it(change, expected):
@@ -102,29 +105,56 @@ def test_local_texts_are_known_by_content(tmp_path):
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_fingerprint_of_a_large_file_sees_the_middle_and_the_end(tmp_path):
-    file = tmp_path / "weights"
-    content = bytearray(5_000_000)
+@pytest.mark.parametrize("name", ["model.safetensors", "text.jsonl"])
+@pytest.mark.parametrize("size", [5_000_000, 20_000_000])
+def test_fingerprint_sees_a_change(tmp_path, name, size):
+    file = tmp_path / name
+    content = bytearray(size)
     file.write_bytes(content)
     before = fingerprint([file])
+    assert fingerprint([file]) == before
     content[-1] = 1
     file.write_bytes(content)
     assert fingerprint([file]) != before
 
 
+def test_a_tokenizer_belongs_to_the_model(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    keys = []
+    for text in ("{}", "[]"):
+        (tmp_path / "tokenizer.json").write_text(text)
+        keys.append(steps("taylor_T0_20_c4", "local", models={"local": {"path": str(tmp_path)}})["calibration"].key)
+    assert keys[0] != keys[1]
+
+
+def test_files_that_are_not_read_do_not_count(tmp_path):
+    (tmp_path / "text.txt").write_text("text")
+    change = {"datasets": {"mine": {"local": f"{tmp_path}/*"}}}
+    before = steps("taylor_T0_20_mine", **change)["calibration"].key
+    (tmp_path / "NOTES.md").write_text("notes")
+    assert steps("taylor_T0_20_mine", **change)["calibration"].key == before
+
+
+def test_a_mixture_depends_on_its_texts_and_weights():
+    def key(**weights):
+        return steps("taylor_T0_20_mixed", datasets={"mixed": {"mixture": weights}})["calibration"].key
+
+    assert len({key(wiki=1, hansard=1), key(wiki=2, hansard=1), key(wiki=1, c4=1)}) == 3
+
+
 def test_specs_survive_the_command_line():
     experiment = resolve(parse_config(RAW), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
-    page = page_spec(experiment)
-    assert PageSpec.model_validate(json.loads(page.text())) == page
-    calibration = shared_steps(experiment)["calibration"].spec
-    assert CalibrationSpec.model_validate(json.loads(calibration.text())) == calibration
-    for spec in experiment_specs(experiment).values():
+    shared = shared_steps(experiment)
+    specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
+    assert len(specs) == 11
+    for spec in specs:
         assert type(spec).model_validate(json.loads(spec.text())) == spec
 
 
 def test_identity_in_tracking_follows_every_setting():
     def key(name, **change):
-        return experiment_key(resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name))
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name)
+        return experiment_specs(experiment, shared_steps(experiment))["page"].key
 
     assert key(BASE) == key(BASE)
     assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3

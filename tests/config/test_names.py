@@ -27,6 +27,13 @@ def test_a_name_declares_the_experiment():
     assert settings.limits.max_rate == 0.5
     assert (settings.limits.early_layers.count, settings.limits.early_layers.max_rate) == (5, 0.3)
     assert settings.limits.width_multiple == 64
+    corrected = settings_of("gate_T0_20_wiki_share_sim_log_clip5_depth50_min5_attn30_mlp60_collapse20_mean")
+    assert (corrected.method.combine, corrected.method.prior) == ("share", "similarity")
+    assert corrected.corrections.model_dump() == {
+        "normalize": "log", "scope": "block", "clip": (5, 95), "mean": True, "depth_weight": 0.5,
+    }  # fmt: skip
+    assert (corrected.limits.min_rate, corrected.limits.collapse_below) == (0.05, 0.2)
+    assert (corrected.limits.attention.max_rate, corrected.limits.mlp.max_rate) == (0.3, 0.6)
     assert resolve(CONFIG, "SmolLM2-135M", "taylor_T0_20_hansard").dataset == "hansard"
 
 
@@ -57,6 +64,9 @@ def test_precedence_is_top_level_model_name_named_experiment():
         ("taylor_T0_20_wiki_s4", r"calibration\.seq_len = 4: must be a whole number at least 8"),
         ("taylor_T0_20_wiki_q3", "unknown option 'q3' .* s256"),
         ("taylor_20_wiki", r"unknown experiment 'taylor_20_wiki'; .*guarded.*taylor_T1_tau0_20_c4"),
+        ("taylor_T0_20_wiki_s64_s128", r"sets calibration\.seq_len twice"),
+        ("taylor_T0_20_wiki_log_sqrt", r"sets corrections\.normalize twice"),
+        ("taylor_T0_20_wiki_max10", r"method\.ratio = 0\.2 cannot be reached under limits\.max_rate = 0\.1"),
         ("guardet", "unknown experiment 'guardet'; did you mean 'guarded'"),
         ("taylor_T1x_20_wiki", "is not an experiment name; expected"),
     ],
@@ -86,7 +96,16 @@ RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
         ({"models": {"x": {"hubb": "a"}}}, r"unknown key 'models\.x\.hubb'; did you mean 'hub'"),
         ({"models": {"x": {}}}, r"models\.x: needs one of embedded, hub or path"),
         ({"models": {"x": {"hub": "a", "settings": {"method": {"tau": "b"}}}}}, r"models\.x\.settings: method\.tau"),
-        ({"datasets": {"q": {}}}, r"datasets\.q: needs exactly one of embedded, hub or local"),
+        ({"datasets": {"q": {}}}, r"datasets\.q: needs exactly one of embedded, hub, local or mixture"),
+        ({"datasets": {"my_text": {"local": "a"}}}, "datasets.*my_text.*a name may hold only"),
+        ({"evaluation": {"windows": 5}}, r"evaluation\.windows = 5: must be a list"),
+        ({"limits": None}, "limits = None: must be a section with keys among min_rate, max_rate"),
+        ({"diagnosis": {"scale_ratio": float("inf")}}, r"diagnosis\.scale_ratio = inf: must be a number"),
+        ({"experiments": {"bad": {"base": "taylor_T9_20_nosuch"}}}, "unknown dataset 'nosuch'"),
+        (
+            {"experiments": {"bad": {"base": "taylor_T0_20_c4", "settings": {"limits": {"max_rate": 7}}}}},
+            r"experiments\.bad\.settings: limits\.max_rate = 7: must be a number at least 0 and at most 1",
+        ),
         ({"targets": ["SmolLM2-135M"]}, "targets: 'SmolLM2-135M' must be"),
     ],
 )
@@ -99,6 +118,14 @@ def test_a_wrong_configuration_gets_one_sentence(change, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (
+            {"models": {"x": {"hub": "a"}}, "datasets": {"c4": {"hub": None, "local": "/nowhere/*.txt"}}},
+            r"datasets\.c4\.local = '/nowhere/\*\.txt': matches no \.txt",
+        ),
+        (
+            {"models": {"x": {"hub": "a"}}, "datasets": {"c4": {"hub": None, "mixture": {"wiki": 1, "wikki": 1}}}},
+            r"datasets\.c4\.mixture: 'wikki' is not a text; did you mean 'wiki'",
+        ),
         ({"models": {"x": {"path": "/nowhere"}}}, r"models\.x\.path = '/nowhere': no config\.json there"),
         (
             {"models": {"x": {"hub": "a"}}, "evaluation": {"datasets": ["wikki"]}},

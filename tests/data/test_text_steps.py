@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerFast
 from prunescope.config.sections import DatasetSource
 from prunescope.config.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
 from prunescope.data import evaluation_text
-from prunescope.data.calibration import tokens_sha256, write_calibration
+from prunescope.data.calibration import shares, tokens_sha256, write_calibration
 from prunescope.data.documents import Document
 from prunescope.data.evaluation_text import tokenize, write_evaluation_text
 from prunescope.data.tokenizer import load_encoder
-from prunescope.errors import DataError
+from prunescope.errors import ConfigError, DataError
 from prunescope.files import read_json
 from prunescope.tracking.record import StepRecord
 
@@ -62,7 +62,7 @@ TEXT = TextSpec(source=DatasetSource(embedded=EMBEDDED, license="CC0"))
 
 
 def calibration(**changes) -> CalibrationSpec:
-    settings = {"model": "m", "dataset": "tiny", "text_source": TEXT, "samples": 6, "seq_len": 32, "seed": 0}
+    settings = {"model": "m", "dataset": "tiny", "texts": {"tiny": TEXT}, "samples": 6, "seq_len": 32, "seed": 0}
     return CalibrationSpec(**settings | changes)
 
 
@@ -89,15 +89,15 @@ def test_calibration_files(tokenizer, corpus, tmp_path):
 
     manifest = read_json(output / "manifest.json")
     assert manifest["sha256"] == tokens_sha256(tokens)
-    assert manifest["documents"] == len(manifest["document_ids"]) >= 4
-    assert all(name.startswith("calibration") for name in manifest["document_ids"])
+    assert manifest["documents"] == len(manifest["texts"]["tiny"]["document_ids"]) >= 4
+    assert all(name.startswith("calibration") for name in manifest["texts"]["tiny"]["document_ids"])
     expected = {
         "source": "tiny-text==1.0",
-        "split": "calibration",
         "tokens": 192,
         "bos": False,
     }
     assert manifest.items() >= expected.items()
+    assert manifest["texts"]["tiny"]["split"] == "calibration"
 
     record = StepRecord.read(output / "record.json")
     assert (record.step, record.key) == ("calibration", "tiny_n6_s32-00000000")
@@ -110,7 +110,7 @@ def test_calibration_is_reproducible_and_seeded(tokenizer, corpus, tmp_path):
     for run, seed in enumerate((0, 0, 1)):
         output = tmp_path / str(run)
         write_calibration(calibration(seed=seed), tokenizer, {"tiny": corpus}, output, key="k")
-        digests.append(read_json(output / "manifest.json")["document_ids"])
+        digests.append(read_json(output / "manifest.json")["texts"]["tiny"]["document_ids"])
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
 
@@ -187,3 +187,37 @@ def test_importing_the_steps_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_mixture_draws_by_weight(tokenizer, corpus, tmp_path):
+    told = calibration(dataset="mixed", texts={"one": TEXT, "two": TEXT}, weights={"one": 3, "two": 1}, samples=8)
+    write_calibration(told, tokenizer, {"one": corpus, "two": corpus}, tmp_path / "out", key="k")
+    manifest = read_json(tmp_path / "out/manifest.json")
+    assert {name: text["windows"] for name, text in manifest["texts"].items()} == {"one": 6, "two": 2}
+    assert manifest["source"] == "tiny-text==1.0 + tiny-text==1.0"
+    assert load_file(tmp_path / "out/samples.safetensors")["input_ids"].shape == (8, 32)
+
+
+@pytest.mark.parametrize(
+    ("samples", "weights", "expected"),
+    [(10, [1, 1], [5, 5]), (10, [9, 1], [8, 2]), (5, [100, 1], [4, 1]), (7, [1, 1, 1], [3, 2, 2])],
+)
+def test_shares_add_up_and_leave_no_text_out(samples, weights, expected):
+    names = [f"t{i}" for i in range(len(weights))]
+    told = calibration(
+        texts=dict.fromkeys(names, TEXT), weights=dict(zip(names, weights, strict=True)), samples=samples
+    )
+    assert list(shares(told).values()) == expected
+
+
+def test_a_mixture_needs_a_sample_per_text():
+    told = calibration(texts={"one": TEXT, "two": TEXT}, samples=1)
+    with pytest.raises(ConfigError, match="fewer than the 2 texts"):
+        shares(told)
+
+
+def test_a_window_longer_than_the_model_takes(tokenizer, corpus, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"calibration\.seq_len = 32: longer than the model's window; allowed: 8 to 16"
+    ):
+        write_calibration(calibration(), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k", context=16)

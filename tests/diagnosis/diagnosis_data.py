@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunescope.config import experiment_specs, load_config, resolve
+from prunescope.config import experiment_specs, load_config, resolve, shared_steps
 from prunescope.config.sections import Diagnosis
 from prunescope.config.specs import DiagnosisSpec
 from prunescope.diagnosis.inputs import COUNTS, RATES, STATISTICS, Evidence, Rates, Statistics, join_evidence
@@ -107,4 +107,5 @@ def spec(directory, **thresholds) -> DiagnosisSpec:
     config = load_config(Path(__file__).parents[2] / "config/config.yaml")
     experiment = resolve(config, "SmolLM2-135M", directory.name)
     changed = experiment.settings.model_copy(update={"diagnosis": Diagnosis(**thresholds)})
-    return experiment_specs(experiment.model_copy(update={"settings": changed}))["diagnosis"]
+    experiment = experiment.model_copy(update={"settings": changed})
+    return experiment_specs(experiment, shared_steps(experiment))["diagnosis"]

@@ -140,8 +140,8 @@ def test_a_csv_of_published_rates_may_lack_columns(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.json", None, "no file"),
-        ("b.json", "{", "not valid JSON"),
+        ("a.json", None, "is not there; run the step"),
+        ("b.json", "{", "is not JSON"),
         ("c.json", '{"w": {}}', "no 'layers'"),
         ("d.json", "[]", "no 'layers'"),
     ],
@@ -156,7 +156,7 @@ def test_bad_statistics_get_a_sentence(tmp_path, name, content, said):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", None, "no file"),
+        ("a.csv", None, "is not there; run the step"),
         ("b.csv", "", "not a CSV"),
         ("c.csv", "layer,speed\n0,1\n", "needs a column 'layer'"),
         ("d.json", '{"layers": []}', "needs a column 'layer'"),

@@ -11,7 +11,7 @@ from prunescope.config.names import parse_name
 from prunescope.config.sections import Calibration, Diagnosis, EarlyLayers, Limits, Method, Settings
 from prunescope.diagnosis.inputs import Bound
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.naming import rename, split_name
+from prunescope.diagnosis.naming import known_name, rename
 from prunescope.diagnosis.remedies import CHANGES, Context, Situation, suggest
 from prunescope.diagnosis.texts import ENGLISH
 
@@ -34,14 +34,14 @@ def kinds(code, now):
 
 @pytest.mark.parametrize("text", NAMES)
 def test_an_unchanged_name_is_rebuilt_as_it_was(text):
-    name = split_name(text)
+    name = known_name(text)
     assert str(name) == text
     assert str(rename(name, {})) == text
 
 
 @pytest.mark.parametrize("text", ["my_best_run", "tailor_T0_20_wiki", "taylor_T0_20_wiki_huge", ""])
 def test_a_name_outside_the_grammar_has_no_parts(text):
-    assert split_name(text) is None
+    assert known_name(text) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_name_outside_the_grammar_has_no_parts(text):
     ],
 )
 def test_a_changed_name_declares_the_change(patch, expected):
-    changed = rename(split_name("taylor_T0_20_wiki_max60"), patch)
+    changed = rename(known_name("taylor_T0_20_wiki_max60"), patch)
     assert str(changed) == expected
     dataset, settings = parse_name(expected, ["wiki"])
     assert dataset == "wiki"
@@ -69,11 +69,11 @@ def test_a_changed_name_declares_the_change(patch, expected):
 
 
 def test_an_infinite_tau_is_spelled_as_the_grammar_wants():
-    assert str(rename(split_name("taylor_T1_20_wiki"), {"method": {"tau": math.inf}})) == "taylor_T1_tauinf_20_wiki"
+    assert str(rename(known_name("taylor_T1_20_wiki"), {"method": {"tau": math.inf}})) == "taylor_T1_tauinf_20_wiki"
 
 
 def test_what_the_grammar_cannot_say_has_no_name():
-    assert rename(split_name("taylor_T0_20_wiki"), {"gradients": {"dtype": "float32"}}) is None
+    assert rename(known_name("taylor_T0_20_wiki"), {"gradients": {"dtype": "float32"}}) is None
 
 
 @pytest.mark.parametrize(("code", "name"), product(CHANGES, NAMES))
@@ -81,7 +81,7 @@ def test_every_suggested_name_resolves_and_contains_its_patch(code, name):
     config = parse_config(
         {
             "models": {"m": {"hub": "org/m"}},
-            "datasets": {d: {"local": "x/*.txt"} for d in ("wiki", "c4", "wikitext2", "my-texts")},
+            "datasets": {d: {"hub": "x"} for d in ("wiki", "c4", "wikitext2", "my-texts")},
         }
     )
     for remedy in suggest(code, situation(name, mlp=with_values({2: 0.99}))):

@@ -3,14 +3,19 @@
 import json
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from prunescope.config import specs
-from prunescope.errors import PrunescopeError
+from prunescope.config.messages import sentence
+from prunescope.errors import ConfigError, PrunescopeError
 from prunescope.files import write_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
@@ -37,11 +42,21 @@ def main() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # A job that is cancelled should still remove its temporary files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except PrunescopeError as error:
-        typer.secho(f"prunescope: {error}", err=True, fg="red")
-        sys.exit(1)
+        sys.exit(_fail(error))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        sys.exit(_fail(f"out of device memory: lower gradients.batch_size or calibration.seq_len ({error})"))
+
+
+def _fail(message: object) -> int:
+    typer.secho(f"prunescope: {message}", err=True, fg="red")
+    return 1
 
 
 # --- steps: what the rules call -------------------------------------------------------------------------
@@ -70,7 +85,8 @@ def model(spec: Spec, key: Key, output: Output, wheel: Path | None = None) -> No
     from prunescope.models.prepare import write_model
 
     _quiet_transformers()
-    write_model(_read(specs.ModelSpec, spec, output), key, wheel, output)
+    with _shared_step(specs.ModelSpec, spec, output) as told:
+        write_model(told, key, wheel, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -79,15 +95,15 @@ def calibration(spec: Spec, key: Key, model: Model, output: Output, corpora: Cor
     from prunescope.data.calibration import write_calibration
 
     facts = _facts(model)
-    write_calibration(
-        _read(specs.CalibrationSpec, spec, output),
-        facts.path,
-        _by_text(corpora),
-        output,
-        key,
-        facts.trust_remote_code,
-        facts.context,
-    )
+    with _shared_step(specs.CalibrationSpec, spec, output) as told:
+        write_calibration(
+            told,
+            facts.path,
+            _by_text(corpora),
+            output,
+            key,
+            facts.context,
+        )
 
 
 @app.command(rich_help_panel="Steps")
@@ -96,7 +112,8 @@ def gradients(spec: Spec, key: Key, model: Model, samples: Samples, output: Outp
     from prunescope.importance.outputs import write_gradients
 
     _quiet_transformers()
-    write_gradients(_read(specs.GradientsSpec, spec, output), key, _facts(model), samples, output)
+    with _shared_step(specs.GradientsSpec, spec, output) as told:
+        write_gradients(told, key, _facts(model), samples, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -105,7 +122,8 @@ def removal(spec: Spec, key: Key, model: Model, samples: Samples, output: Output
     from prunescope.importance.outputs import write_removal
 
     _quiet_transformers()
-    write_removal(_read(specs.RemovalSpec, spec, output), key, _facts(model), samples, output)
+    with _shared_step(specs.RemovalSpec, spec, output) as told:
+        write_removal(told, key, _facts(model), samples, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -114,15 +132,15 @@ def evaluation_text(spec: Spec, key: Key, model: Model, output: Output, corpora:
     from prunescope.data.evaluation_text import write_evaluation_text
 
     facts = _facts(model)
-    write_evaluation_text(
-        _read(specs.EvaluationTextSpec, spec, output),
-        facts.path,
-        _by_text(corpora),
-        output,
-        key,
-        facts.trust_remote_code,
-        facts.context,
-    )
+    with _shared_step(specs.EvaluationTextSpec, spec, output) as told:
+        write_evaluation_text(
+            told,
+            facts.path,
+            _by_text(corpora),
+            output,
+            key,
+            facts.context,
+        )
 
 
 @app.command(rich_help_panel="Steps")
@@ -131,7 +149,8 @@ def baseline(spec: Spec, key: Key, model: Model, windows: Windows, output: Outpu
     from prunescope.evaluation.perplexity import write_baseline
 
     _quiet_transformers()
-    write_baseline(_read(specs.BaselineSpec, spec, output), key, _facts(model), windows, output)
+    with _shared_step(specs.BaselineSpec, spec, output) as told:
+        write_baseline(told, key, _facts(model), windows, output)
 
 
 @app.command(rich_help_panel="Steps")
@@ -250,12 +269,21 @@ def _text(value: str) -> str:
     return value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8")
 
 
-def _read(kind: type, value: str, output: Path | None = None):
-    """Parse a spec; a shared step keeps it as key.json beside its files, from where it can be run again."""
-    spec = kind.model_validate(json.loads(_text(value)))
-    if output is not None:
-        write_json(output / "key.json", json.loads(spec.text()))
-    return spec
+def _read(kind: type, value: str):
+    try:
+        return kind.model_validate_json(_text(value))
+    except FileNotFoundError:
+        raise ConfigError(f"--spec: no file {value}") from None
+    except ValidationError as error:
+        raise ConfigError(sentence(error, kind, "--spec")) from None
+
+
+@contextmanager
+def _shared_step(kind: type, value: str, output: Path) -> Iterator:
+    """Yield the spec; when the step succeeds keep it as key.json, from where it can be run again."""
+    spec = _read(kind, value)
+    yield spec
+    write_json(output / "key.json", json.loads(spec.text()))
 
 
 def _facts(path: Path):

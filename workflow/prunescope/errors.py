@@ -30,7 +30,7 @@ def nearest(word: str, candidates: Iterable[str], count: int = 3) -> list[str]:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return ``"; did you mean 'a' or 'b'? "``-style help, or the whole list when nothing resembles `word`."""
+    """Return ``did you mean 'a' or 'b'?``, or the whole list when nothing resembles `word`."""
     names = sorted(candidates)
     close = nearest(word, names)
     if close:

@@ -1,5 +1,6 @@
 """Reading and writing of small result files: strict JSON, atomic replacement."""
 
+import glob
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from prunescope.errors import DataError
 
 
 @contextmanager
@@ -16,6 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A crash leaves the previous `path` (or nothing), never half a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     # The suffix survives because some writers (matplotlib, pandas) choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -29,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; rename it to `path` when the block succeeds."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    _sweep(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -37,6 +41,12 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Delete what a killed run left beside `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,5 +61,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises:
+        DataError: it is not there or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run the step that makes it first") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON ({error}); delete it and run its step again") from error

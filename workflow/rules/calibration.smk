@@ -1,16 +1,15 @@
 # Calibration text: packed windows of tokens.
 
 
-def calibration_corpus(wildcards):
-    spec = step_of("calibration")(wildcards).spec
-    file = corpus_file(spec.dataset, spec.text_source.source)
-    return [file] if file else []
+def calibration_corpora(wildcards):
+    texts = step_of("calibration")(wildcards).spec.texts
+    return corpus_files({name: text.source for name, text in texts.items()})
 
 
 rule calibration:
     input:
         model=ancient(before("calibration", "model", "model.json")),
-        corpus=ancient(calibration_corpus),
+        corpora=ancient(calibration_corpora),
     output:
         samples="results/{model}/_shared/calibration/{key}/samples.safetensors",
         manifest="results/{model}/_shared/calibration/{key}/manifest.json",
@@ -22,12 +21,12 @@ rule calibration:
         runtime=60,
     params:
         spec=shared_spec("calibration"),
-        corpus=lambda wildcards, input: (
-            f"--corpus {input.corpus}" if input.corpus else ""
-        ),
+        corpora=lambda wildcards, input: [
+            f"--corpus {corpus}" for corpus in input.corpora
+        ],
         directory=subpath(output.samples, parent=True),
     message:
         "Draw calibration windows {wildcards.key}"
     shell:
         "prunescope calibration --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " {params.corpus} --output {params.directory:q} 2>&1 | tee {log:q}"
+        " {params.corpora} --output {params.directory:q} 2>&1 | tee {log:q}"

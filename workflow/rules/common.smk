@@ -1,5 +1,6 @@
 # The configuration, and the functions that rules look things up with.
 
+import json
 import os
 import sys
 
@@ -10,7 +11,6 @@ from prunescope.config import parse_config
 from prunescope.config.registry import (
     PLOTS,
     Registry,
-    corpus_file,
     corpus_files,
     wheel_file,
     wheel_name,
@@ -19,9 +19,8 @@ from prunescope.errors import PrunescopeError
 
 # Jobs on a cluster parse this file again without the command line that started the run.
 WANTED = "PRUNESCOPE_TARGETS"
-os.environ[WANTED] = (
-    "\n".join(sys.argv[1:]) if workflow.is_main_process else os.environ.get(WANTED, "")
-)
+if workflow.is_main_process or WANTED not in os.environ:
+    os.environ[WANTED] = json.dumps(sys.argv[1:])
 
 
 envvars:
@@ -36,7 +35,7 @@ wildcard_constraints:
 
 try:
     registry = Registry(parse_config(config))
-    typed = registry.targets(os.environ[WANTED].split("\n"))
+    typed = registry.targets(json.loads(os.environ[WANTED]))
     listed = [
         registry.experiment(*target.split("/")) for target in registry.config.targets
     ]
@@ -82,4 +81,4 @@ def before(step, field, file):
 
 
 onstart:
-    print(banner(typed.values() or default_experiments()), file=sys.stderr)
+    print(banner([target.planned for target in typed] or listed), file=sys.stderr)

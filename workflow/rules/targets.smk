@@ -2,9 +2,9 @@
 # rules' outputs, so each experiment that is typed or listed gets a rule of that very name.
 
 for name, experiment in (
-    {planned.directory: planned for planned in listed}
-    | {f"{planned.directory}/": planned for planned in listed}
-    | typed
+    {experiment.directory: experiment for experiment in listed}
+    | {f"{experiment.directory}/": experiment for experiment in listed}
+    | {target.typed: target.planned for target in typed if target.whole}
 ).items():
 
     rule:

@@ -7,7 +7,6 @@ from prunescope.config.keys import (
     RESULTS,
     Step,
     experiment_directory,
-    experiment_key,
     experiment_specs,
     shared_steps,
 )
@@ -23,7 +22,6 @@ __all__ = [
     "Settings",
     "Step",
     "experiment_directory",
-    "experiment_key",
     "experiment_specs",
     "load_config",
     "parse_config",

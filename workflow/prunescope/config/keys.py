@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import DatasetSource
 from prunescope.config.specs import (
@@ -29,6 +30,8 @@ from prunescope.config.specs import (
 )
 
 RESULTS = "results"
+MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
+LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Step:
 def shared_steps(experiment: Experiment) -> dict[str, Step]:
     """Return the shared steps that an experiment needs, by name, in the order of the pipeline.
 
-    `removal` is there only when T > 0.
+    `removal` is there only when the method needs a prior.
     """
     settings = experiment.settings
     steps: dict[str, Step] = {}
@@ -73,16 +76,16 @@ def shared_steps(experiment: Experiment) -> dict[str, Step]:
     samples = add(window, _calibration_spec(experiment, model))
     pass_ = {"model": model, "calibration": samples}
     add(window, GradientsSpec(**pass_, **settings.gradients.model_dump()))
-    if settings.method.temperature > 0:
-        add(window, RemovalSpec(**pass_, **settings.removal.model_dump()))
+    if settings.method.needs_prior:
+        add(window, RemovalSpec(**pass_, prior=settings.method.prior, **settings.removal.model_dump()))
     windows = add(evaluated, _evaluation_text_spec(experiment, model))
     add(evaluated, BaselineSpec(model=model, evaluation_text=windows, dtype=settings.evaluation.dtype))
     return steps
 
 
-def experiment_specs(experiment: Experiment) -> dict[str, ExperimentSpec]:
+def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[str, ExperimentSpec]:
     """Return the specs of the steps whose files are the experiment's own, by step name."""
-    settings, shared = experiment.settings, shared_steps(experiment)
+    settings = experiment.settings
     who = {"model": experiment.model, "experiment": experiment.name}
     specs = (
         ImportanceSpec(
@@ -90,40 +93,37 @@ def experiment_specs(experiment: Experiment) -> dict[str, ExperimentSpec]:
             gradients=shared["gradients"].key,
             removal=shared["removal"].key if "removal" in shared else None,
             method=settings.method,
+            corrections=settings.corrections,
             limits=settings.limits,
         ),
         DiagnosisSpec(
             **who,
-            calibration=settings.calibration,
-            method=settings.method,
-            limits=settings.limits,
             diagnosis=settings.diagnosis,
+            report=settings.report,
+            calibration=settings.calibration,
+            gradients=settings.gradients,
+            method=settings.method,
+            corrections=settings.corrections,
+            limits=settings.limits,
+            calibration_texts=calibration_texts(experiment),
+            evaluation_texts=settings.evaluation.datasets,
         ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
         EvaluationSpec(**who, baseline=shared["baseline"].key, dtype=settings.evaluation.dtype),
     )
-    return {spec.step: spec for spec in specs}
-
-
-def experiment_key(experiment: Experiment) -> str:
-    """Return what identifies an experiment in tracking: its name and a digest of all it depends on."""
-    digests = {name: spec.digest() for name, spec in experiment_specs(experiment).items()}
+    own: dict[str, ExperimentSpec] = {spec.step: spec for spec in specs}
+    digests = {name: spec.digest() for name, spec in own.items()}
     digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
-    return f"{experiment.model}/{experiment.name}-{digest}"
-
-
-def page_spec(experiment: Experiment) -> PageSpec:
-    """Return what the experiment's page and its tracking need to know."""
-    return PageSpec(
-        model=experiment.model,
-        experiment=experiment.name,
-        key=experiment_key(experiment),
+    own["page"] = PageSpec(
+        **who,
+        key=f"{experiment.model}/{experiment.name}-{digest}",
         dataset=experiment.dataset,
-        settings=experiment.settings,
-        shared={name: step.directory for name, step in shared_steps(experiment).items()},
+        settings=settings,
+        shared={name: step.directory for name, step in shared.items()},
         parent_license=experiment.source.license,
         data_license=experiment.texts[experiment.dataset].license,
     )
+    return own
 
 
 def experiment_directory(model: str, name: str) -> str:
@@ -132,14 +132,13 @@ def experiment_directory(model: str, name: str) -> str:
 
 
 def _model_spec(experiment: Experiment) -> ModelSpec:
-    path = experiment.source.path
-    files = [Path(path, "config.json"), *sorted(Path(path).glob("*.safetensors"))] if path else []
     # Neither the licence nor the model's default settings change what is loaded.
     source = experiment.source.model_copy(update={"settings": {}, "license": None, "context": None})
+    files = sorted(Path(source.path).iterdir()) if source.path else []
     return ModelSpec(
         name=experiment.model,
         source=source,
-        fingerprint=fingerprint(files) if files else None,
+        fingerprint=fingerprint([file for file in files if file.suffix in MODEL_FILES]) if files else None,
     )
 
 
@@ -147,9 +146,15 @@ def _calibration_spec(experiment: Experiment, model: str) -> CalibrationSpec:
     return CalibrationSpec(
         model=model,
         dataset=experiment.dataset,
-        text_source=_text_spec(experiment.texts[experiment.dataset]),
+        texts={name: _text_spec(experiment.texts[name]) for name in calibration_texts(experiment)},
+        weights=experiment.texts[experiment.dataset].mixture or {},
         **experiment.settings.calibration.model_dump(),
     )
+
+
+def calibration_texts(experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of the texts that calibration samples come from: one, or those of a mixture."""
+    return tuple(experiment.texts[experiment.dataset].mixture or (experiment.dataset,))
 
 
 def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextSpec:
@@ -163,29 +168,31 @@ def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextS
 
 
 def _text_spec(source: DatasetSource) -> TextSpec:
-    pattern = source.local or (f"{source.path}/**/*" if source.path else None)
-    files = _matching(Path(pattern)) if pattern else []
+    files = text_files(source.local) if source.local else []
+    if source.path:
+        files += [file for name in (source.files or {}).values() for file in matching_files(f"{source.path}/{name}")]
     return TextSpec(
         source=source.model_copy(update={"license": None}), fingerprint=fingerprint(files) if files else None
     )
 
 
-def _matching(pattern: Path) -> list[Path]:
-    root = Path(pattern.anchor)
-    return sorted(path for path in root.glob(str(pattern.relative_to(root))) if path.is_file())
+def fingerprint(paths: list[Path]) -> str:
+    """Return 16 hex digits over the names and contents of files.
 
-
-def fingerprint(paths: list[Path], sampled: int = 16, block: int = 1 << 16) -> str:
-    """Return 16 hex digits over names, sizes and `sampled` evenly spaced blocks of each file.
-
-    Reads at most 1 MiB of a file, so that a 15 GB checkpoint costs no time when the workflow is parsed.
+    Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
+    time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
     """
     state = hashlib.sha256()
     for path in paths:
-        size = path.stat().st_size
-        state.update(f"{path.name}:{size};".encode())
+        status = path.stat()
+        state.update(f"{path.name}:{status.st_size};".encode())
         with path.open("rb") as file:
-            for part in range(sampled):
-                file.seek(max(0, size - block) * part // (sampled - 1))
-                state.update(file.read(block))
+            if status.st_size <= LARGE:
+                state.update(file.read())
+                continue
+            if path.suffix != ".safetensors":
+                state.update(f"{status.st_mtime_ns};".encode())
+            for part in range(SAMPLED):
+                file.seek((status.st_size - BLOCK) * part // (SAMPLED - 1))
+                state.update(file.read(BLOCK))
     return state.hexdigest()[:16]

@@ -20,15 +20,32 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
     first = error.errors(include_url=False)[0]
     names = [str(part) for part in first["loc"]]
     node, path = _walk(model.model_json_schema(), names)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    # The branches of a union fail one by one; that is one mistake.
+    places = {
+        tuple(part for part in item["loc"] if isinstance(part, (str, int)))[: len(first["loc"]) - 1]
+        for item in error.errors()
+    }
+    more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _properties(node, model)
         return f"{where}: unknown key '{path}'; {did_you_mean(names[-1], known)}{more}"
     if first["type"] == "missing":
         return f"{where}: {path} is missing{more}"
-    reason = _allowed(node) or first["msg"].removeprefix("Value error, ")
+    reason = _kind(first, node) or _allowed(node) or first["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{where}: {path}{shown}: {reason}{more}"
+
+
+def _kind(error: dict[str, Any], node: dict[str, Any]) -> str:
+    """Say what shape is wanted where another was given; empty when the shape is right."""
+    if error["type"] in ("tuple_type", "list_type"):
+        return "must be a list, such as [a, b]"
+    if error["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        keys = ", ".join(node.get("properties", ()))
+        return f"must be a section{f' with keys among {keys}' if keys else ''}; leave it out for the defaults"
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
+        return f"a name may hold only what {error['ctx']['pattern']} matches"
+    return ""
 
 
 def _walk(schema: dict[str, Any], names: list[str]) -> tuple[dict[str, Any], str]:
@@ -41,8 +58,8 @@ def _walk(schema: dict[str, Any], names: list[str]) -> tuple[dict[str, Any], str
             node = properties[name]
         elif name.isdigit() and "items" in node:
             node = node["items"]
-        elif isinstance(node.get("additionalProperties"), dict):
-            node = node["additionalProperties"]
+        elif (values := values_of(node)) is not None:
+            node = values
         elif properties:
             path.append(name)
             break
@@ -50,6 +67,14 @@ def _walk(schema: dict[str, Any], names: list[str]) -> tuple[dict[str, Any], str
             continue
         path.append(name)
     return _dereference(node, definitions), ".".join(path)
+
+
+def values_of(node: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the schema of the values of a mapping, or None when the node is no mapping."""
+    for values in (node.get("additionalProperties"), *node.get("patternProperties", {}).values()):
+        if isinstance(values, dict):
+            return values
+    return None
 
 
 def _dereference(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from prunescope.config.messages import values_of
 from prunescope.config.names import OPTIONS, SHAPE
 from prunescope.config.sections import Config
 from prunescope.files import write_text
@@ -80,10 +81,12 @@ def _type(item: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in item["enum"])
     if "const" in item:
         return f"`{item['const']}`"
+    if "prefixItems" in item:
+        return f"[{', '.join(_type(part) for part in item['prefixItems'])}]"
     if item.get("type") == "array":
         return f"list of {_type(item['items'])}"
-    if item.get("type") == "object" and isinstance(item.get("additionalProperties"), dict):
-        return f"name: {_type(item['additionalProperties'])}"
+    if item.get("type") == "object" and (values := values_of(item)) is not None:
+        return f"name: {_type(values)}"
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = ", ".join(f"{sign} {item[key]:g}" for key, sign in bounds.items() if key in item)
     return f"{item.get('type', 'any')}{f' ({limits})' if limits else ''}"

@@ -11,12 +11,12 @@ from prunescope.config.keys import (
     Step,
     experiment_directory,
     experiment_specs,
-    page_spec,
     shared_steps,
 )
 from prunescope.config.resolve import Experiment, resolve
 from prunescope.config.sections import Config, DatasetSource, WheelMember
 from prunescope.config.specs import ExperimentSpec
+from prunescope.errors import ConfigError, did_you_mean
 
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
 ANALYSIS = (
@@ -41,8 +41,7 @@ class Planned:
 
     @cached_property
     def own(self) -> dict[str, ExperimentSpec]:
-        specs = dict(experiment_specs(self.experiment))
-        return specs | {"page": page_spec(self.experiment)}
+        return experiment_specs(self.experiment, self.shared)
 
     @property
     def directory(self) -> str:
@@ -55,6 +54,15 @@ class Planned:
         names += ["model", "evaluation/perplexity.json", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was typed, the experiment that it means, and whether it means all of it or a file of it."""
+
+    typed: str
+    planned: Planned
+    whole: bool
 
 
 @dataclass
@@ -78,32 +86,45 @@ class Registry:
         return self.experiments[model, name]
 
     def step(self, model: str, name: str, key: str) -> Step:
-        """Return the shared step that a key stands for, among the experiments resolved so far."""
+        """Return the shared step that a key stands for, among the experiments resolved so far.
+
+        Raises:
+            ConfigError: no experiment of this run has such a step.
+        """
+        if (model, name, key) not in self.steps:
+            keys = [known for _, step, known in self.steps if step == name]
+            raise ConfigError(
+                f"{RESULTS}/{model}/_shared/{name}/{key} belongs to no experiment of this run; "
+                f"{did_you_mean(key, keys)} Ask for the experiment instead: {RESULTS}/{{model}}/{{experiment}}"
+            )
         return self.steps[model, name, key]
 
-    def targets(self, arguments: Iterable[str]) -> dict[str, Planned]:
-        """Find the experiments among command-line arguments: what was typed -> the experiment.
+    def targets(self, arguments: Iterable[str]) -> list[Target]:
+        """Find the experiments among command-line arguments.
 
         ``results/M/E``, ``./results/M/E/``, absolute paths and files below an experiment all count.
 
         Raises:
-            ConfigError: the path is below ``results/`` but its model or experiment is unknown.
+            ConfigError: the path is below ``results/`` but its model, experiment or file is unknown.
         """
-        found = {}
+        found = []
         for argument in arguments:
-            place = self._place(argument)
-            if place is not None:
-                planned = self.experiment(*place[:2])
-                if not place[2]:
-                    found[argument] = planned
+            relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
+            match = re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)
+            if match is None or (match[2] or "").startswith("_"):
+                continue
+            if not match[2]:
+                raise ConfigError(f"'{argument}' names no experiment; expected {RESULTS}/{{model}}/{{experiment}}")
+            planned = self.experiment(match[1], match[2])
+            if match[3]:
+                self._check_file(planned, match[3])
+            found.append(Target(argument, planned, whole=not match[3]))
         return found
 
-    def _place(self, argument: str) -> tuple[str, str, str] | None:
-        relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
-        match = re.fullmatch(rf"{RESULTS}/([^/]+)/([^/_][^/]*)/?(.*)", relative)
-        if match is None or match[2] == "comparison":
-            return None
-        return match[1], match[2], match[3]
+    def _check_file(self, planned: Planned, name: str) -> None:
+        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()]
+        if name.rstrip("/") not in known and not name.startswith("records/") and name != "experiment.json":
+            raise ConfigError(f"{planned.directory} will hold no '{name}'; {did_you_mean(name, known)}")
 
     @cached_property
     def wheels(self) -> dict[str, WheelMember]:

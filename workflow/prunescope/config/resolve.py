@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
 from prunescope.config.sections import Config, DatasetSource, ModelSource, Section, Settings, Tracking
@@ -49,6 +50,10 @@ def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Con
         raise ConfigError(sentence(error, Config, origin)) from None
     for name, source in config.models.items():
         _settings(config, source.settings, where=f"{origin}: models.{name}.settings")
+    for name, experiment in config.experiments.items():
+        where = f"{origin}: experiments.{name}"
+        declared = parse_name(experiment.base, config.datasets)[1]
+        _settings(config, declared, experiment.settings, where=f"{where}.settings")
     for target in config.targets:
         if target.count("/") != 1:
             raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
@@ -120,7 +125,28 @@ def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict
                 f"{where}: evaluation.datasets: unknown dataset '{name}'; {did_you_mean(name, config.datasets)} "
                 f"(datasets are declared in {CONFIG_FILE}: datasets)"
             )
-    return {name: config.datasets[name] for name in (dataset, *settings.evaluation.datasets)}
+        if config.datasets[name].mixture:
+            raise ConfigError(f"{where}: evaluation.datasets: '{name}' is a mixture; evaluate on its texts instead")
+    mixed = config.datasets[dataset].mixture or {}
+    for name in mixed:
+        if name not in config.datasets or config.datasets[name].mixture:
+            raise ConfigError(
+                f"{CONFIG_FILE}: datasets.{dataset}.mixture: '{name}' is not a text; "
+                f"{did_you_mean(name, [known for known, text in config.datasets.items() if not text.mixture])}"
+            )
+    texts = {name: config.datasets[name] for name in (dataset, *mixed, *settings.evaluation.datasets)}
+    for name, text in texts.items():
+        _check_local(name, text)
+    return texts
+
+
+def _check_local(name: str, text: DatasetSource) -> None:
+    if text.local and not text_files(text.local):
+        raise ConfigError(
+            f"{CONFIG_FILE}: datasets.{name}.local = '{text.local}': matches no {', '.join(TEXT_FILES)} file"
+        )
+    if text.path and not Path(text.path).is_dir():
+        raise ConfigError(f"{CONFIG_FILE}: datasets.{name}.path = '{text.path}': no such folder")
 
 
 def _check(experiment: Experiment) -> None:
@@ -143,6 +169,12 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError(
             f"{where}: gradients.criteria = {list(settings.gradients.criteria)} does not contain the experiment's "
             f"criterion '{settings.method.criterion}'; add it"
+        )
+    largest_rate = settings.limits.max_rate
+    if largest_rate is not None and largest_rate <= settings.method.ratio:
+        raise ConfigError(
+            f"{where}: method.ratio = {settings.method.ratio:g} cannot be reached under limits.max_rate = "
+            f"{largest_rate:g}: less than {largest_rate:g} of all parameters can go; lower the ratio or relax the limit"
         )
     longest = max(settings.evaluation.windows)
     if settings.evaluation.max_tokens < longest:

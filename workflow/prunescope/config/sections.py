@@ -7,18 +7,30 @@ Every field has a default (or is required) and a description; ``config/README.md
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
-CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "magnitude")
-Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "magnitude"]
+CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
+Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Rate = Annotated[float, Field(ge=0, le=1)]
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+TextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+Weight = Annotated[float, Field(gt=0)]
+Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
 class Section(BaseModel):
     """Base of all sections: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _parse_tau(value: Any) -> Any:
@@ -30,7 +42,7 @@ def _dump_tau(value: Any) -> Any:
 
 
 Tau = Annotated[
-    Annotated[float, Field(ge=0)] | Literal["auto"],
+    Annotated[float, Field(ge=0, allow_inf_nan=True)] | Literal["auto"],
     BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
     PlainSerializer(_dump_tau),
 ]
@@ -71,7 +83,6 @@ class ModelSource(Section):
         ge=8,
         description="Longest window the model takes, in tokens; null: read from its config when it is loaded.",
     )
-    trust_remote_code: bool = Field(False, description="Run Python code that the model's repository ships.")
     license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
     settings: dict[str, Any] = Field(
         {},
@@ -117,12 +128,19 @@ class DatasetSource(Section):
         description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
     )
     streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
+    mixture: dict[str, Weight] | None = Field(
+        None,
+        min_length=2,
+        description="Other texts by weight; for calibration only.",
+        examples=[{"wiki": 3, "hansard": 1}],
+    )
     license: str | None = Field(None, description="Licence of the text, shown in the model card.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DatasetSource":
-        if sum(origin is not None for origin in (self.embedded, self.hub, self.local)) != 1:
-            raise ValueError("needs exactly one of embedded, hub or local")
+        origins = (self.embedded, self.hub, self.local, self.mixture)
+        if sum(origin is not None for origin in origins) != 1:
+            raise ValueError("needs exactly one of embedded, hub, local or mixture")
         return self
 
 
@@ -145,6 +163,11 @@ class Gradients(Section):
     batch_size: int = Field(8, ge=1, description="Windows per batch; statistics are taken per batch.")
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
 
+    @field_validator("criteria")
+    @classmethod
+    def _in_one_order(cls, criteria: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in CRITERIA if name in criteria)
+
 
 class Removal(Section):
     """The prior of T > 0: loss increase when a block contributes nothing (2L + L measurements)."""
@@ -164,6 +187,49 @@ class Method(Section):
         "0: block-wise, inf: layer-wise, auto: the 25th percentile.",
     )
     ratio: float = Field(0.2, gt=0, lt=1, description="Fraction of all parameters to remove.")
+    prior: Literal["removal", "similarity"] = Field(
+        "removal",
+        description="What the prior measures: `removal`: loss increase without the block; "
+        "`similarity`: 1 - cosine of the residual stream before and after it (one forward pass).",
+    )
+    combine: Literal["multiply", "share"] = Field(
+        "multiply",
+        description="`multiply`: saliency / cost x ln(1 + prior)^T; `share`: the block's prior, shared out among "
+        "its groups by saliency, / cost (T is not used).",
+    )
+    prior_floor: float = Field(
+        1e-4, ge=0, description="Smallest prior of a block under `share`, so that the order inside it survives."
+    )
+
+    @property
+    def needs_prior(self) -> bool:
+        """Whether the prior must be measured."""
+        return self.combine == "share" or self.temperature > 0
+
+
+class Corrections(Section):
+    """Corrections of the scores before selection, all off by default; the gradients are never touched."""
+
+    normalize: Literal["log", "sqrt", "minmax", "zscore"] | None = Field(
+        None,
+        description="Rescale saliency: `log` ln(1 + x / mean), `sqrt`, `minmax` to [0, 1], `zscore` shifted "
+        "to stay positive. Within a scope all of them keep the order.",
+    )
+    scope: Literal["block", "layer"] = Field("block", description="What is rescaled and clipped together.")
+    clip: tuple[Percentile, Percentile] | None = Field(
+        None, description="Clip saliency to these percentiles of its scope.", examples=[[5, 95]]
+    )
+    mean: bool = Field(False, description="Divide each block's saliency by its mean: every block on one scale.")
+    depth_weight: float = Field(
+        0.0, ge=0, description="Weight w of depth: scores of layer l are multiplied by 1 + (1 - l / L) w; 0.5 is usual."
+    )
+
+
+class BlockLimits(Section):
+    """Rate limits for one kind of block, tighter than the general ones."""
+
+    min_rate: Rate | None = Field(None, description="Smallest fraction of each block that goes.")
+    max_rate: Rate | None = Field(None, description="Largest fraction of each block that may go.")
 
 
 class EarlyLayers(Section):
@@ -176,9 +242,15 @@ class EarlyLayers(Section):
 class Limits(Section):
     """What selection may not do. All off by default, but for the width multiple."""
 
+    min_rate: Rate | None = Field(None, description="Smallest fraction of any attention or MLP block that goes.")
     max_rate: Rate | None = Field(None, description="Largest fraction of any attention or MLP block that may go.")
+    attention: BlockLimits = Field(BlockLimits(), description="Limits for attention blocks alone.")
+    mlp: BlockLimits = Field(BlockLimits(), description="Limits for MLP blocks alone.")
     early_layers: EarlyLayers | None = Field(None, description="A stricter limit for the first layers.")
     protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
+    collapse_below: Rate | None = Field(
+        None, description="A block that would keep less than this fraction is removed whole."
+    )
     width_multiple: int = Field(
         32,
         ge=1,
@@ -195,9 +267,20 @@ class Diagnosis(Section):
     scale_ratio: float = Field(1000.0, gt=1, description="Ratio of gradient means between layers that is a scale gap.")
     rate_spread: Rate = Field(0.9, description="Difference between the highest and lowest layer rate to report.")
     spike_z: float = Field(3.5, gt=0, description="Robust z-score (log scale) of a spike or valley in the gradients.")
+    score_gap: float = Field(1000.0, gt=1, description="Ratio of the mean scores of blocks that is a score scale gap.")
+    block_imbalance: Rate = Field(0.4, description="Difference of the total attention and MLP rates to report.")
+    stability: float = Field(
+        0.8, ge=-1, le=1, description="Rank correlation between halves of the calibration set below which to report."
+    )
     on_critical: Literal["warn", "fail"] = Field(
         "warn", description="`fail`: a critical finding stops the run before any weight is cut."
     )
+
+
+class Report(Section):
+    """How the diagnosis is worded; codes and JSON keys never change."""
+
+    language: Literal["en", "zh"] = Field("en", description="Language of the report and of the plots.")
 
 
 class Evaluation(Section):
@@ -213,6 +296,11 @@ class Evaluation(Section):
         description="Tokens per text and window length, taken in windows spread evenly over the split.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+
+    @field_validator("windows")
+    @classmethod
+    def _in_one_order(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(windows)))
 
 
 class Tracking(Section):
@@ -231,8 +319,10 @@ class Settings(Section):
     gradients: Gradients = Field(Gradients(), description="The gradient pass.")
     removal: Removal = Field(Removal(), description="The removal prior, for T > 0.")
     method: Method = Field(Method(), description="How importance becomes a decision.")
+    corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
     limits: Limits = Field(Limits(), description="What selection may not do.")
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
+    report: Report = Field(Report(), description="Language of the report.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
 
 
@@ -246,10 +336,10 @@ class NamedExperiment(Section):
 class Config(Settings):
     """The whole of ``config/config.yaml``."""
 
-    models: dict[str, ModelSource] = Field(description="Models by the name used in paths.")
-    datasets: dict[str, DatasetSource] = Field(description="Texts by the name used in experiment names.")
+    models: dict[PathName, ModelSource] = Field(description="Models by the name used in paths.")
+    datasets: dict[TextName, DatasetSource] = Field(description="Texts by the name used in experiment names.")
     tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
-    experiments: dict[str, NamedExperiment] = Field({}, description="Named experiments.")
+    experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
     targets: tuple[str, ...] = Field(
         (), description="What `snakemake` builds when no target is given: {model}/{experiment}."
     )

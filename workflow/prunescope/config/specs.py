@@ -6,12 +6,13 @@ of a step change; a comment edit must not re-run a GPU hour.
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from prunescope.config.sections import (
     Calibration,
+    Corrections,
     DatasetSource,
     Diagnosis,
     Dtype,
@@ -20,6 +21,7 @@ from prunescope.config.sections import (
     Method,
     ModelSource,
     Removal,
+    Report,
     Section,
     Settings,
 )
@@ -80,10 +82,11 @@ class CalibrationSpec(Calibration, Spec):
     version: int = 1
     model: str
     dataset: str
-    text_source: TextSpec
+    texts: dict[str, TextSpec] = Field(description="The text, or the texts of a mixture, by name.")
+    weights: dict[str, float] = Field({}, description="Of a mixture.")
 
     def identity(self) -> dict[str, Any]:
-        return super().identity() | {"text_source": self.text_source.identity()}
+        return super().identity() | {"texts": {name: text.identity() for name, text in self.texts.items()}}
 
 
 class GradientsSpec(Gradients, Spec):
@@ -96,10 +99,11 @@ class GradientsSpec(Gradients, Spec):
 
 
 class RemovalSpec(Removal, Spec):
-    """Measure the loss increase of removing each block and each layer."""
+    """Measure what each block and each layer is worth: the prior."""
 
     step: ClassVar[str] = "removal"
     version: int = 1
+    prior: Literal["removal", "similarity"]
     model: str
     calibration: str
 
@@ -143,18 +147,24 @@ class ImportanceSpec(ExperimentSpec):
     gradients: str
     removal: str | None = None
     method: Method
+    corrections: Corrections
     limits: Limits
 
 
 class DiagnosisSpec(ExperimentSpec):
-    """Explain the selection."""
+    """Explain the selection. Beside the thresholds: what is in force and need not be advised."""
 
     step: ClassVar[str] = "diagnosis"
     version: int = 1
-    calibration: Calibration = Field(description="With method and limits: what is in force and need not be advised.")
-    method: Method
-    limits: Limits
     diagnosis: Diagnosis
+    report: Report
+    calibration: Calibration
+    gradients: Gradients
+    method: Method
+    corrections: Corrections
+    limits: Limits
+    calibration_texts: tuple[str, ...] = ()
+    evaluation_texts: tuple[str, ...] = ()
 
 
 class PruningSpec(ExperimentSpec):

@@ -11,8 +11,9 @@ from prunescope.config.sections import DatasetSource
 from prunescope.config.specs import CalibrationSpec
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, pack
 from prunescope.data.sources import about, origin, read_documents, split_name
-from prunescope.data.tokenizer import load_encoder
+from prunescope.data.tokenizer import Encoder, load_encoder
 from prunescope.data.windows import check_window
+from prunescope.errors import ConfigError
 from prunescope.files import replacing, write_json
 from prunescope.tracking.record import recording
 
@@ -25,7 +26,6 @@ def write_calibration(
     corpora: dict[str, Path],
     output: Path,
     key: str,
-    trust_remote_code: bool = False,
     context: int | None = None,
 ) -> None:
     """Write ``samples.safetensors``, ``manifest.json`` and ``record.json`` into the folder `output`.
@@ -43,41 +43,74 @@ def write_calibration(
         ConfigError: a window is longer than the model takes.
     """
     check_window("calibration.seq_len", spec.seq_len, context)
-    source = spec.text_source.source
     params = spec.model_dump(include={"dataset", "samples", "seq_len", "seed"})
-    with recording(spec.step, key, output / "record.json", params) as record, about(spec.dataset):
-        packed = pack(
-            read_documents(source, "calibration", corpora.get(spec.dataset)),
-            load_encoder(tokenizer, trust_remote_code),
-            spec.samples,
-            spec.seq_len,
-            spec.seed,
-            buffer=SHUFFLE_BUFFER if source.streaming else None,
-        )
+    with recording(spec.step, key, output / "record.json", params) as record:
+        encode = load_encoder(tokenizer)
+        drawn = {name: _draw(spec, name, count, corpora, encode) for name, count in shares(spec).items()}
+        tokens = np.concatenate([packed.tokens for packed in drawn.values()])
+        if len(drawn) > 1:  # batches, and halves of the set, should hold every text
+            tokens = np.random.default_rng(spec.seed).permutation(tokens)
         with replacing(output / "samples.safetensors") as temporary:
-            save_file({"input_ids": packed.tokens}, temporary)
-        write_json(output / "manifest.json", _manifest(spec, source, packed))
-        record.metrics = {
-            "calibration/tokens": packed.tokens.size,
-            "calibration/documents": len(packed.document_ids),
-        }
+            save_file({"input_ids": tokens}, temporary)
+        write_json(output / "manifest.json", _manifest(spec, drawn, tokens))
+        documents = sum(len(packed.document_ids) for packed in drawn.values())
+        record.metrics = {"calibration/tokens": tokens.size, "calibration/documents": documents}
         record.artifacts = ["manifest.json"]
-    log.info("%d windows of %d tokens from %d documents", *packed.tokens.shape, len(packed.document_ids))
+    log.info("%d windows of %d tokens from %d documents", *tokens.shape, documents)
 
 
-def _manifest(spec: CalibrationSpec, source: DatasetSource, packed: Packed) -> dict[str, object]:
+def shares(spec: CalibrationSpec) -> dict[str, int]:
+    """Divide the samples among the texts of a mixture by weight (largest remainders); each gets at least one.
+
+    Raises:
+        ConfigError: fewer samples than texts.
+    """
+    names = list(spec.texts)
+    if len(names) > spec.samples:
+        raise ConfigError(
+            f"calibration.samples = {spec.samples}: fewer than the {len(names)} texts of the mixture '{spec.dataset}'"
+        )
+    weights = np.array([spec.weights.get(name, 1.0) for name in names])
+    exact = weights / weights.sum() * (spec.samples - len(names))
+    counts = np.floor(exact).astype(int) + 1
+    most_left = np.argsort(np.floor(exact) - exact, kind="stable")
+    counts[most_left[: spec.samples - counts.sum()]] += 1
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _draw(spec: CalibrationSpec, name: str, count: int, corpora: dict[str, Path], encode: Encoder) -> Packed:
+    source = spec.texts[name].source
+    with about(name):
+        documents = read_documents(source, "calibration", corpora.get(name))
+        buffer = SHUFFLE_BUFFER if source.streaming else None
+        return pack(documents, encode, count, spec.seq_len, spec.seed, buffer)
+
+
+def _manifest(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray) -> dict[str, object]:
+    texts = {name: _text(spec.texts[name].source, packed) for name, packed in drawn.items()}
+    first, *others = texts.values()
     return {
-        "source": origin(source),
-        "revision": source.revision,
-        "split": split_name(source, "calibration"),
-        "documents": len(packed.document_ids),
-        "document_ids": packed.document_ids,
-        "sha256": tokens_sha256(packed.tokens),
-        "tokens": packed.tokens.size,
+        "source": " + ".join(str(text["source"]) for text in texts.values()),
+        "revision": None if others else first["revision"],
+        "documents": sum(len(packed.document_ids) for packed in drawn.values()),
+        "sha256": tokens_sha256(tokens),
+        "tokens": tokens.size,
         "samples": spec.samples,
         "seq_len": spec.seq_len,
         "seed": spec.seed,
         "bos": False,
+        "texts": texts,
+    }
+
+
+def _text(source: DatasetSource, packed: Packed) -> dict[str, object]:
+    return {
+        "source": origin(source),
+        "revision": source.revision,
+        "split": split_name(source, "calibration"),
+        "windows": len(packed.tokens),
+        "documents": len(packed.document_ids),
+        "document_ids": packed.document_ids,
     }
 
 

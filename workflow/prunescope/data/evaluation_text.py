@@ -32,7 +32,6 @@ def write_evaluation_text(
     corpora: dict[str, Path],
     output: Path,
     key: str,
-    trust_remote_code: bool = False,
     context: int | None = None,
 ) -> None:
     """Write ``windows.safetensors``, ``manifest.json`` and ``record.json`` into the folder `output`.
@@ -52,7 +51,7 @@ def write_evaluation_text(
     check_window("evaluation.windows", max(spec.windows), context)
     params = {"datasets": list(spec.texts), "windows": spec.windows, "max_tokens": spec.max_tokens}
     with recording(spec.step, key, output / "record.json", params) as record:
-        encode = load_encoder(tokenizer, trust_remote_code)
+        encode = load_encoder(tokenizer)
         tensors: dict[str, np.ndarray] = {}
         manifest: dict[str, Any] = {}
         for name, text in spec.texts.items():

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.sections import DatasetSource
 from prunescope.errors import DataError
-
-SUFFIXES = (".txt", ".jsonl", ".parquet")
 
 
 def find_files(pattern: str) -> list[Path]:
@@ -16,12 +15,10 @@ def find_files(pattern: str) -> list[Path]:
     Raises:
         DataError: it matches none.
     """
-    path = Path(pattern)
-    matches = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    files = sorted(match for match in matches if match.suffix in SUFFIXES and match.is_file())
+    files = text_files(pattern)
     if not files:
         raise DataError(
-            f"`local: {pattern}` matches no {', '.join(SUFFIXES)} file (seen from {Path.cwd()}): correct the pattern"
+            f"`local: {pattern}` matches no {', '.join(TEXT_FILES)} file (seen from {Path.cwd()}): correct the pattern"
         )
     return files
 

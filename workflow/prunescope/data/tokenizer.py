@@ -8,7 +8,7 @@ from prunescope.errors import DataError
 Encoder = Callable[[str], list[int]]
 
 
-def load_encoder(tokenizer: str | Path, trust_remote_code: bool = False) -> Encoder:
+def load_encoder(tokenizer: str | Path) -> Encoder:
     """Return a function from text to token ids, without special tokens.
 
     Args:
@@ -20,7 +20,7 @@ def load_encoder(tokenizer: str | Path, trust_remote_code: bool = False) -> Enco
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(str(tokenizer), trust_remote_code=trust_remote_code)
+        loaded = AutoTokenizer.from_pretrained(str(tokenizer))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(

@@ -1,6 +1,5 @@
 """What a diagnosis rests on: gradient statistics, pruning rates and, when there is a table, importance."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +124,7 @@ def read_statistics(path: Path) -> Statistics:
     Raises:
         DataError: the file is missing, is not JSON, or has no `layers`.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not content.get("layers"):
         raise DataError(f"{path} has no 'layers'; expected the format of gradient_statistics.json")
     aggregates = {int(layer): values for layer, values in content.pop("layers").items()}
@@ -147,7 +146,7 @@ def read_rates(path: Path) -> Rates:
     """
     if path.suffix == ".csv":
         return Rates(_rates_frame(_read_csv(path), path))
-    content = _read_json(path)
+    content = read_json(path)
     rows = content.get("layers", []) if isinstance(content, dict) else content
     summary = content if isinstance(content, dict) else {}
     return Rates(
@@ -167,20 +166,11 @@ def _rates_frame(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return frame.astype(float).sort_index()
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise DataError(f"no file {path}; run the step that writes it, or check the path") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from None
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
-        raise DataError(f"no file {path}; run the step that writes it, or check the path") from None
+        raise DataError(f"{path} is not there; run the step that makes it first") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError(f"{path} is not a CSV table: {error}") from None
 

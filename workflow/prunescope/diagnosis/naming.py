@@ -1,46 +1,21 @@
-"""Experiment names taken apart and put together again, so that a change of settings has a name."""
+"""A change of settings as an experiment name: what a remedy asks for, as a target to type."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from prunescope.config.names import NAME, OPTIONS, Option, parse_name
+from prunescope.config.names import OPTIONS, Name, parse_name, split_name, write_number
 from prunescope.errors import ConfigError
 from prunescope.tracking.record import flatten
+
+__all__ = ["Name", "Patch", "declared", "known_name", "rename"]
 
 Patch = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Name:
-    """The parts of an experiment name, numbers as they were written."""
-
-    criterion: str
-    temperature: str
-    tau: str | None
-    percent: str
-    dataset: str
-    options: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        tau = [] if self.tau is None else [f"tau{self.tau}"]
-        return "_".join([self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options])
-
-
-def split_name(text: str) -> Name | None:
-    """Return the parts of `text`, or None when it is no name under the grammar (a named experiment)."""
-    match = NAME.fullmatch(text)
-    if match is None:
-        return None
-    name = Name(
-        criterion=match["criterion"],
-        temperature=match["temperature"],
-        tau=match["tau"],
-        percent=match["percent"],
-        dataset=match["dataset"],
-        options=tuple(match["options"].split("_")[1:]),
-    )
-    return name if declared(name) is not None else None
+def known_name(text: str) -> Name | None:
+    """Return the parts of `text`, or None when the grammar does not know it (a named experiment)."""
+    name = split_name(text)
+    return name if name is not None and declared(name) is not None else None
 
 
 def declared(name: Name) -> Patch | None:
@@ -62,31 +37,17 @@ def rename(name: Name, patch: Patch) -> Name | None:
 
 def _with(name: Name, path: str, value: Any) -> Name | None:
     if path == "method.temperature":
-        return replace(name, temperature=_number(value))
+        return replace(name, temperature=write_number(value))
     if path == "method.tau":
-        return replace(name, tau=_number(value))
+        return replace(name, tau=write_number(value))
     if path == "method.ratio":
-        return replace(name, percent=_number(100 * value))
-    option = next((option for option in OPTIONS if ".".join(option.path) == path), None)
-    text = _option_text(option, value) if option else None
+        return replace(name, percent=write_number(100 * value))
+    if path == "method.criterion":
+        return replace(name, criterion=value)
+    same = [option for option in OPTIONS if option.path == path]
+    text = next((text for text in (option.write(value) for option in same) if text is not None), None)
     if text is None:
         return None
-    if any(option.match(other) for other in name.options):
-        return replace(name, options=tuple(text if option.match(other) else other for other in name.options))
-    return replace(name, options=(*name.options, text))
-
-
-def _option_text(option: Option, value: Any) -> str | None:
-    prefix = option.pattern.split("(")[0]
-    # The option alone knows whether its number is a percentage: take the spelling that parses back.
-    for text in (prefix + _number(value), prefix + _number(100 * value)):
-        found = option.match(text)
-        if found and option.parse(found[1]) == value:
-            return text
-    return None
-
-
-def _number(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return "inf" if value == math.inf else f"{value:.10g}"
+    kept = [other for other in name.options if all(option.parse(other) is None for option in same)]
+    position = next((i for i, other in enumerate(name.options) if other not in kept), len(kept))
+    return replace(name, options=(*kept[:position], text, *kept[position:]))

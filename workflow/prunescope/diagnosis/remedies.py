@@ -12,7 +12,7 @@ from prunescope.config.keys import RESULTS
 from prunescope.config.sections import Diagnosis, EarlyLayers, Settings
 from prunescope.diagnosis.inputs import Evidence
 from prunescope.diagnosis.measures import Measures
-from prunescope.diagnosis.naming import Name, Patch, declared, rename, split_name
+from prunescope.diagnosis.naming import Name, Patch, declared, known_name, rename
 
 SHORTEST_WINDOW = 128
 # Selection rounds widths, so a budget that only just fits the limits can still fail.
@@ -50,7 +50,7 @@ class Context:
 
     @cached_property
     def name(self) -> Name | None:
-        return split_name(self.experiment)
+        return known_name(self.experiment)
 
     @cached_property
     def known(self) -> Patch:

@@ -39,9 +39,7 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
             analysis / "pruning_summary.json",
             analysis / "importance_table.parquet",
         )
-        settings = Settings(
-            calibration=spec.calibration, method=spec.method, limits=spec.limits, diagnosis=spec.diagnosis
-        )
+        settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
         report = diagnose(evidence, spec.diagnosis, Context(spec.model, spec.experiment, settings))
         write_report(report, evidence, analysis / FILE)
         _fill(record, report, evidence)

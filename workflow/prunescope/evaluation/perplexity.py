@@ -14,9 +14,15 @@ from prunescope.config.specs import BaselineSpec, EvaluationSpec
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json, write_json
 from prunescope.importance.loss import batches, predicted_tokens, token_loss_sum
-from prunescope.importance.outputs import compute_tags, forward_batch
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import compute_dtype, default_device, load_checkpoint, load_model
+from prunescope.models.loading import (
+    compute_dtype,
+    compute_tags,
+    default_device,
+    forward_batch,
+    load_checkpoint,
+    load_model,
+)
 from prunescope.progress import Progress
 from prunescope.tracking.record import StepRecord, recording
 

@@ -62,9 +62,9 @@ def collect_gradients(adapter: ModelAdapter, windows: Tensor, criteria: Iterable
             loss = token_loss_sum(adapter.model(part, use_cache=False).logits, part)
             _check_loss(adapter, part, loss, number)
             (loss / count).backward()
+            collector.check_finite(number, adapter.model.dtype)
             loss_sum += loss.item()
             progress.advance(part.numel(), f"loss {loss.item() / count:.3f}")
-    collector.check_finite(next(adapter.model.parameters()).dtype)
     return GradientPass(collector.saliency(), collector.statistics(), loss_sum / total, windows.numel())
 
 
@@ -114,15 +114,19 @@ class _Collector:
                 slot.mean_gradient = torch.zeros_like(gradient)
             slot.mean_gradient.add_(gradient, alpha=self.share)
 
-    def check_finite(self, dtype: torch.dtype) -> None:
-        for slot in self.slots:
-            largest = torch.stack(slot.statistics)[:, STATISTICS.index("max")]
-            if not torch.isfinite(largest).all():
-                batch = int((~torch.isfinite(largest)).nonzero()[0])
-                raise NonFiniteError(
-                    f"gradient of {slot.grouped.name} (layer {slot.block.facts.layer}) is not finite in batch "
-                    f"{batch}, compute dtype {str(dtype).removeprefix('torch.')}; {WAY_OUT}"
-                )
+    def check_finite(self, number: int, dtype: torch.dtype) -> None:
+        """Check the gradients of one batch, with one transfer.
+
+        What is not finite flows down through the layers, so the highest layer is where it began.
+        """
+        largest = torch.stack([slot.statistics[-1][STATISTICS.index("max")] for slot in self.slots])
+        bad = (~torch.isfinite(largest)).nonzero().flatten().tolist()
+        if bad:
+            slot = max((self.slots[index] for index in bad), key=lambda slot: slot.block.facts.layer)
+            raise NonFiniteError(
+                f"gradient of {slot.grouped.name} (layer {slot.block.facts.layer}) is not finite in batch "
+                f"{number}, compute dtype {str(dtype).removeprefix('torch.')}; {WAY_OUT}"
+            )
 
     def saliency(self) -> dict[str, dict[str, Tensor]]:
         scores: dict[str, dict[str, Tensor]] = {name: defaultdict(float) for name in self.criteria}

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from prunescope.config.specs import GradientsSpec, ImportanceSpec, RemovalSpec
 from prunescope.files import read_json, replacing, write_json
-from prunescope.importance.prior import Prior, choose_prior, read_removal
+from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import Selection, mark_removed, select
 from prunescope.importance.summary import layer_rates, summarise
 from prunescope.importance.table import build_table
@@ -31,7 +31,7 @@ def write_gradients(spec: GradientsSpec, key: str, facts: ModelFacts, samples: P
     """
     from prunescope.importance.engine import collect_gradients
     from prunescope.models.adapter import adapter_for
-    from prunescope.models.loading import load_model
+    from prunescope.models.loading import compute_tags, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         begin = time.perf_counter()
@@ -65,7 +65,7 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
     """Measure removal losses; write ``block_importance.json`` {attention, mlp, layer: {layer: nats per token}}."""
     from prunescope.importance.removal import measure_removal
     from prunescope.models.adapter import adapter_for
-    from prunescope.models.loading import load_model
+    from prunescope.models.loading import compute_tags, forward_batch, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         model = load_model(facts, spec.dtype)
@@ -93,7 +93,7 @@ def write_importance(
     Args:
         removal: ``block_importance.json``; None for T = 0.
     """
-    analysis, method = directory / "analysis", spec.method
+    method = spec.method
     params = {"method": method.model_dump(mode="json"), "limits": spec.limits.model_dump(mode="json")}
     with recording(spec.step, spec.experiment, directory / "records/importance.json", params) as record:
         prior = choose_prior(read_removal(read_json(removal)), method.tau) if removal else None
@@ -101,20 +101,15 @@ def write_importance(
         table = build_table(facts.blocks, scores, prior, method.temperature)
         selection = select(table, facts, method.ratio, spec.limits)
         table = mark_removed(table, selection.plan)
-        _write_analysis(analysis, facts, table, selection, prior, spec)
-        _note_results(record, read_json(analysis / "pruning_summary.json"))
+        rates = layer_rates(selection.plan)
+        summary = summarise(facts, selection, rates, prior, spec)
+        _write_analysis(directory / "analysis", table, rates, selection, summary)
+        _note_results(record, summary)
 
 
 def _write_analysis(
-    analysis: Path,
-    facts: ModelFacts,
-    table: "pd.DataFrame",
-    selection: Selection,
-    prior: Prior | None,
-    spec: ImportanceSpec,
+    analysis: Path, table: "pd.DataFrame", rates: "pd.DataFrame", selection: Selection, summary: dict
 ) -> None:
-    rates = layer_rates(selection.plan)
-    summary = summarise(facts, selection, rates, prior, spec)
     with replacing(analysis / "importance_table.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     with replacing(analysis / "pruning_summary.csv") as temporary:
@@ -123,9 +118,11 @@ def _write_analysis(
     write_json(analysis / "pruning_summary.json", summary)
     log.info(
         "%s of %s parameters go: %.2f %% of all, %.2f %% of the decoder layers",
-        f"{summary['removed_parameters']:,}", f"{facts.total_parameters:,}",
-        100 * summary["ratio_of_total"], 100 * summary["ratio_of_decoder"],
-    )  # fmt: skip
+        f"{summary['removed_parameters']:,}",
+        f"{summary['total_parameters']:,}",
+        100 * summary["ratio_of_total"],
+        100 * summary["ratio_of_decoder"],
+    )
 
 
 def _note_results(record: StepRecord, summary: dict) -> None:
@@ -147,15 +144,3 @@ def read_windows(samples: Path) -> "torch.Tensor":
     from safetensors.torch import load_file
 
     return load_file(samples)["input_ids"]
-
-
-def forward_batch(windows: "torch.Tensor", model: "torch.nn.Module") -> int:
-    """Return how many windows a forward pass takes: about 2,048 tokens on a CPU, 16,384 on a GPU."""
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    return max(1, (16384 if on_gpu else 2048) // windows.shape[1])
-
-
-def compute_tags(model: "torch.nn.Module") -> dict[str, str]:
-    """Return the device and dtype that a step computed with, as tags."""
-    parameter = next(model.parameters())
-    return {"device": parameter.device.type, "dtype": str(parameter.dtype).removeprefix("torch.")}

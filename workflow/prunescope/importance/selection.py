@@ -24,7 +24,7 @@ class Selection:
 
     Attributes:
         plan: the groups to remove.
-        budget: parameters that should go. rounding_unit: parameters of the smallest removable unit.
+        budget: parameters that should go. rounding_unit: parameters of the smallest full unit.
         bound: config path of a limit -> names of the blocks that it stopped.
     """
 
@@ -76,7 +76,12 @@ def select(table: pd.DataFrame, facts: ModelFacts, ratio: float, limits: Limits)
             for block, order, count in zip(facts.blocks, orders, counts, strict=True)
         ),
     )
-    return Selection(plan, budget, int(units.cost.min()), _bound(facts, units, chosen, caps))
+    return Selection(plan, budget, rounding_unit(facts, limits.width_multiple), _bound(facts, units, chosen, caps))
+
+
+def rounding_unit(facts: ModelFacts, multiple: int) -> int:
+    """Return the parameters of the smallest full unit: what the budget may miss at most while one is free."""
+    return min(block.cost * (multiple if _in_multiples(block, multiple) else 1) for block in facts.blocks)
 
 
 def mark_removed(table: pd.DataFrame, plan: PruningPlan) -> pd.DataFrame:
@@ -115,9 +120,13 @@ def _build_units(
     return _Units(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
+def _in_multiples(block: BlockFacts, multiple: int) -> bool:
+    return block.block == "mlp" and block.groups >= multiple
+
+
 def _unit_starts(block: BlockFacts, multiple: int) -> np.ndarray:
     """Return where each unit of a block starts in its ascending order."""
-    if block.block == "attention" or block.groups < multiple:
+    if not _in_multiples(block, multiple):
         return np.arange(block.groups)
     odd = block.groups % multiple
     starts = np.arange(odd, block.groups, multiple)

@@ -57,8 +57,8 @@ class Block:
 class ModelAdapter:
     """A Llama-shaped decoder: GQA attention and a gated MLP, each behind a norm.
 
-    Llama, Mistral and Qwen2 share this shape and its module names; what differs (biases, sliding
-    windows, tied embeddings) is read off the modules. A family with other names overrides `names`.
+    Llama and Mistral share this shape and its module names; what differs (biases, sliding windows, tied
+    embeddings) is read off the modules. A family with other names overrides `names`.
     """
 
     names = {

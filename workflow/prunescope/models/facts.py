@@ -59,7 +59,6 @@ class ModelFacts:
     layers: int
     total_parameters: int
     decoder_parameters: int
-    trust_remote_code: bool
     blocks: tuple[BlockFacts, ...]
 
     def write(self, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from prunescope.config.sections import EmbeddedModel
 from prunescope.config.specs import ModelSpec
 from prunescope.errors import DataError
-from prunescope.files import replacing_directory
+from prunescope.files import read_json, replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_config, skeleton
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 CONVERTED = Path("resources/models")
 PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+SECOND_COPIES = ["consolidated*", "original/*"]
 
 
 def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> None:
@@ -49,10 +50,8 @@ def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> 
 
 def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> ModelFacts:
     """Read a checkpoint's configuration and lay out its groups, without loading weights."""
-    if not list(path.glob("*.safetensors")):
-        raise DataError(f"{path} holds no *.safetensors; convert the checkpoint first (pickled weights are not read)")
-    trust = spec.source.trust_remote_code
-    config = load_config(path, trust)
+    check_complete(path)
+    config = load_config(path)
     adapter = adapter_for(skeleton(config))
     return ModelFacts(
         name=spec.name,
@@ -65,37 +64,48 @@ def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> 
         layers=len(adapter.layers),
         total_parameters=adapter.total_parameters,
         decoder_parameters=adapter.decoder_parameters,
-        trust_remote_code=trust,
         blocks=tuple(block.facts for block in adapter.blocks),
     )
+
+
+def check_complete(path: Path) -> None:
+    """Raise `DataError` unless every safetensors file of a checkpoint is there."""
+    index = path / "model.safetensors.index.json"
+    wanted = set(read_json(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    missing = sorted(name for name in wanted if not (path / name).is_file())
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}: fetch the checkpoint "
+            "again, or convert it to safetensors first (pickled weights are not read)"
+        )
 
 
 def download(hub: str, revision: str | None, name: str) -> Path:
     """Download a model's safetensors, configuration and tokenizer into the hub's cache.
 
+    The configuration comes first, so that an architecture that cannot be pruned costs no download of weights.
+
     Raises:
         DataError: gated, unknown or unreachable; says the way out.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import errors, snapshot_download
 
     local = f"or download it elsewhere and set models.{name}.path in config/config.yaml"
     try:
-        return Path(snapshot_download(hub, revision=revision, allow_patterns=PATTERNS))
-    except GatedRepoError as error:
+        load_config(snapshot_download(hub, revision=revision, allow_patterns=["config.json"]))
+        return Path(snapshot_download(hub, revision=revision, allow_patterns=PATTERNS, ignore_patterns=SECOND_COPIES))
+    except errors.GatedRepoError as error:
         raise DataError(
             f"{hub} is gated: accept its licence on the hub and log in with `hf auth login` (or set HF_TOKEN), {local}"
         ) from error
-    except RepositoryNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
+        raise DataError(f"{hub} has no revision '{revision}': check models.{name}.revision") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DataError(f"the hub has no model '{hub}' that you may see: check models.{name}.hub, {local}") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (errors.LocalEntryNotFoundError, errors.HTTPError, OSError) as error:
         raise DataError(
-            f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection, {local}"
+            f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection and run the same "
+            f"command again, it goes on where it stopped; {local}"
         ) from error
 
 

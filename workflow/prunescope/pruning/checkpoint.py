@@ -38,7 +38,7 @@ def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provena
     Raises:
         DataError: a shard of the source is damaged, or lacks a parameter.
     """
-    config = load_config(facts.path, facts.trust_remote_code)
+    config = load_config(facts.path)
     adapter = adapter_for(skeleton(config))
     with WeightReader(Path(facts.path)) as weights:
         state = dict(cut_weights(adapter, plan, weights.read))
@@ -46,7 +46,7 @@ def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provena
         save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE, metadata={"format": "pt"})
         write_json(folder / "config.json", pruned_config(config, adapter, plan))
         _write_generation_config(Path(facts.path), folder)
-        load_tokenizer(facts.path, facts.trust_remote_code).save_pretrained(folder)
+        load_tokenizer(facts.path).save_pretrained(folder)
         shutil.copy(modeling_file(config.model_type), folder)
         write_json(folder / "pruning_map.json", pruning_map(plan) | provenance)
     log.info("wrote %s parameters to %s", f"{sum(t.numel() for t in state.values()):,}", output)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class PruningPlan:
         """Return the plan of one block."""
         return self._by_place[layer, kind]
 
-    @property
+    @cached_property
     def _by_place(self) -> dict[tuple[int, str], BlockPlan]:
         return {(plan.facts.layer, plan.facts.block): plan for plan in self.blocks}
 
