@@ -244,6 +244,17 @@ def diagnose(directory: Directory) -> None:
 
 
 @app.command(rich_help_panel="For people")
+def compare(
+    directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
+    markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
+) -> None:
+    """Print experiments side by side."""
+    from prunescope.compare import comparison, print_comparison
+
+    print_comparison(comparison(directories), markdown)
+
+
+@app.command(rich_help_panel="For people")
 def times(
     directory: Directory,
     since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,

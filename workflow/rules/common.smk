@@ -80,5 +80,13 @@ def before(step, field, file):
     )
 
 
-onstart:
+def print_banner():
     print(banner([target.planned for target in typed] or listed), file=sys.stderr)
+
+
+onstart:
+    print_banner()
+
+
+if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
+    print_banner()  # Snakemake has no onstart for a dry run

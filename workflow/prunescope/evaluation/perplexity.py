@@ -36,6 +36,7 @@ class Perplexity:
     Attributes:
         perplexity: exp of the mean loss. loss: mean next-token loss in nats.
         tokens: predicted tokens. windows, window: how many windows of how many tokens.
+        dtype: that the model computed in.
     """
 
     perplexity: float
@@ -43,6 +44,7 @@ class Perplexity:
     tokens: int
     windows: int
     window: int
+    dtype: str
 
 
 @torch.no_grad()
@@ -69,7 +71,7 @@ def measure_perplexity(model: nn.Module, windows: Tensor, progress: Progress | N
         )
     # exp overflows for a destroyed model; its loss still says how bad it is.
     perplexity = math.exp(min(mean, 700.0))
-    return Perplexity(perplexity, mean, tokens, *windows.shape)
+    return Perplexity(perplexity, mean, tokens, *windows.shape, compute_tags(model)["dtype"])
 
 
 def measure_all(model: nn.Module, windows: Path) -> dict[str, dict[str, Any]]:
@@ -111,10 +113,22 @@ def write_evaluation(spec: EvaluationSpec, checkpoint: Path, windows: Path, base
             directory / "evaluation/perplexity.json",
             {"baseline": before, "pruned": pruned, "settings": settings},
         )
+        _warn_of_dtypes(before, tags["dtype"], baseline)
         _note(record, pruned, "ppl/")
         _note(record, before, "ppl_baseline/")
         record.tags |= tags
         record.artifacts.append("../evaluation/perplexity.json")
+
+
+def _warn_of_dtypes(before: dict[str, dict[str, Any]], dtype: str, baseline: Path) -> None:
+    others = {result["dtype"] for protocols in before.values() for result in protocols.values()} - {dtype}
+    if others:
+        log.warning(
+            "the baseline was measured in %s and the pruned model in %s: delete %s and run again to compare them",
+            " and ".join(sorted(others)),
+            dtype,
+            baseline.parent,
+        )
 
 
 def _note(record: StepRecord, results: dict[str, dict[str, Any]], prefix: str) -> None:
