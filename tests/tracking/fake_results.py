@@ -42,9 +42,8 @@ def write_records(directory: Path, ppl: float = 54.6, later: float = 0.0) -> Non
         StepRecord(
             step=step,
             key=directory.name,
-            params={"threshold": 0.5, "diagnosis.language": "en"} if step == "diagnosis" else {},
             metrics=values,
-            curves={"prune/layer_rate": RATES} if step == "pruning" else {},
+            curves={"prune/rate": RATES} if step == "pruning" else {},
             tags={"device": "cpu"},
             artifacts=["../visualization/extra.txt", "../model/model.safetensors"] if step == "pruning" else [],
             started=started,

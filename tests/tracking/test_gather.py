@@ -3,6 +3,7 @@ import json
 import pytest
 from fake_results import KEYS, MODEL, NAME, RATES, START, write_experiment
 
+from prunescope.errors import DataError
 from prunescope.tracking.gather import RecordError, gather_experiment, gather_shared
 
 
@@ -10,11 +11,10 @@ def test_everything_of_an_experiment(tmp_path):
     run = gather_experiment(write_experiment(tmp_path))
     assert (run.model, run.name, run.key) == (MODEL, NAME, f"{MODEL}/{NAME}-11112222")
     assert run.params["method.temperature"] == "1.0"
-    assert run.params["diagnosis.threshold"] == "0.5"
-    assert run.params["diagnosis.language"] == "en"
+    assert run.params == {"dataset": "wiki", "method.criterion": "taylor", "method.temperature": "1.0"}
     assert run.metrics["ppl/wiki/w512"] == 54.6
     assert run.metrics["cost/pruning_seconds"] == 10
-    assert run.curves == {"prune/layer_rate": RATES}
+    assert run.curves == {"prune/rate_by_layer": RATES}
     assert (run.started, run.finished) == (START, START + 310)
     assert run.shared == KEYS
     assert run.calibration.digest == "f" * 16
@@ -40,12 +40,12 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
     path = directory / "records/pruning.json"
     record = json.loads(path.read_text())
     record["metrics"]["prune/bad"] = float("inf")
-    record["curves"]["prune/layer_rate"][0] = float("nan")
+    record["curves"]["prune/rate"][0] = float("nan")
     path.write_text(json.dumps(record))
     run = gather_experiment(directory)
     assert "prune/bad" not in run.metrics
     assert "ppl/bad" not in run.metrics
-    assert run.curves["prune/layer_rate"] == [None, *RATES[1:]]
+    assert run.curves["prune/rate_by_layer"] == [None, *RATES[1:]]
 
 
 def test_shared_step(tmp_path):
@@ -67,7 +67,7 @@ def test_unfinished_and_broken_experiments_are_sentences(tmp_path):
     directory = write_experiment(tmp_path)
     record = directory / "records/evaluation.json"
     record.write_text('{"step": ')
-    with pytest.raises(RecordError, match=r"evaluation.json is not valid JSON .* run its step again"):
+    with pytest.raises(DataError, match=r"evaluation.json is not JSON .* run its step again"):
         gather_experiment(directory)
     record.write_text('{"stop": 1}')
     with pytest.raises(RecordError, match=r"evaluation\.json is no step record"):

@@ -61,7 +61,7 @@ def test_one_row_with_everything(project, directory):
     assert run.data.tags["mlflow.note.content"] == (directory / "README.md").read_text()
     assert run.data.tags["prunescope.checkpoint"] == f"{RESULTS}/{NAME}/model"
     assert (run.info.start_time, run.info.end_time) == (START * 1000, (START + 310) * 1000)
-    curve = client.get_metric_history(run.info.run_id, "prune/layer_rate")
+    curve = client.get_metric_history(run.info.run_id, "prune/rate_by_layer")
     assert {m.step: m.value for m in curve} == {0: 0.1, 2: 0.3, 3: 0.25}
     assert {m.timestamp for m in curve} == {run.info.end_time}
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -177,14 +177,16 @@ def test_more_than_one_batch(project, directory):
     path = directory / "records/pruning.json"
     record = json.loads(path.read_text())
     record["curves"] = {f"prune/c{i}": [float(layer) for layer in range(80)] for i in range(30)}
-    record["params"] = {f"p{i}": i for i in range(150)}
+    about = json.loads((directory / "experiment.json").read_text())
+    about["params"] |= {f"p{i}": i for i in range(150)}
+    write_text(directory / "experiment.json", json.dumps(about))
     record["tags"] = {f"t{i}": str(i) for i in range(150)}
     path.write_text(json.dumps(record))
     write_text(directory / "README.md", "long " * 3000)
     sync([directory], URI)
     (run,) = rows(project)
-    assert len(client_of(project).get_metric_history(run.info.run_id, "prune/c29")) == 80
-    assert {f"pruning.p{i}" for i in range(150)} <= run.data.params.keys()
+    assert len(client_of(project).get_metric_history(run.info.run_id, "prune/c29_by_layer")) == 80
+    assert {f"p{i}" for i in range(150)} <= run.data.params.keys()
     assert {f"t{i}" for i in range(150)} <= run.data.tags.keys()
 
 

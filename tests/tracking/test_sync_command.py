@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
-from prunescope.tracking.gather import RecordError
+from prunescope.errors import DataError
 from prunescope.tracking.mlflow_sync import TrackingUnavailable
 from prunescope.tracking.sync_command import track_all, track_experiment
 
@@ -67,10 +67,18 @@ def test_track_all_counts(project, directory):
 
 def test_a_broken_record_is_never_swallowed(directory):
     (directory / "records/pruning.json").write_text("{")
-    with pytest.raises(RecordError, match=r"pruning\.json"):
+    with pytest.raises(DataError, match=r"pruning\.json"):
         track_experiment(directory, URI)
-    with pytest.raises(RecordError, match=r"pruning\.json"):
-        track_all(directory.parents[1], URI)
+
+
+def test_a_broken_experiment_does_not_stop_the_others(project, directory, caplog):
+    other = write_experiment(project, name="taylor_T0_20_wiki", key="33334444")
+    (directory / "records/pruning.json").write_text("{")
+    counts = track_all(directory.parents[1], URI)
+    assert (counts["broken"], counts["new"]) == (1, 1)
+    assert "left out" in caplog.text and str(directory) in caplog.text
+    assert (other / "mlflow.json").is_file()
+    assert not (directory / "mlflow.json").exists()
 
 
 def test_a_bug_is_never_swallowed(directory, monkeypatch):

@@ -19,7 +19,7 @@ def row(project):
         metrics = database.execute("SELECT key, value FROM latest_metrics WHERE run_uuid = ?", run).fetchall()
         params = database.execute("SELECT key, value FROM params WHERE run_uuid = ?", run).fetchall()
         curve = database.execute(
-            "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'prune/layer_rate' ORDER BY step", run
+            "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'prune/rate_by_layer' ORDER BY step", run
         ).fetchall()
     return dict(metrics), dict(params), [step for (step,) in curve]
 

@@ -108,7 +108,7 @@ def gather_experiment(directory: Path) -> ExperimentRun:
     if not is_complete(directory):
         wanted = f"{EXPERIMENT_FILE} and records/{{{','.join(OWN_STEPS)}}}.json"
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
-    about = _read(directory / EXPERIMENT_FILE)
+    about = read_json(directory / EXPERIMENT_FILE)
     records = [_read_record(directory / "records" / f"{step}.json") for step in OWN_STEPS]
     params = {name: str(value) for name, value in about["params"].items()}
     shared: dict[str, str] = about["shared"]
@@ -117,7 +117,7 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         key=about["key"],
         model=about["model"],
         name=about["experiment"],
-        params=_step_params(records) | params,
+        params=params,
         metrics=_metrics(records),
         curves=_curves(records),
         tags=_tags(records) | _labels(about, directory),
@@ -160,26 +160,11 @@ def project(directory: Path) -> Path:
     return directory.absolute().parents[2]
 
 
-def _read(path: Path) -> dict:
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise RecordError(f"{path} is not valid JSON ({error}); delete it and run its step again") from error
-
-
 def _read_record(path: Path) -> StepRecord:
     try:
-        return StepRecord(**_read(path))
+        return StepRecord(**read_json(path))
     except TypeError as error:
         raise RecordError(f"{path} is no step record ({error}); delete it and run its step again") from error
-
-
-def _step_params(records: list[StepRecord]) -> dict[str, str]:
-    params = {}
-    for record in records:
-        prefix = f"{record.step}."
-        params |= {prefix + name.removeprefix(prefix): str(value) for name, value in record.params.items()}
-    return params
 
 
 def _metrics(records: list[StepRecord]) -> dict[str, float]:
@@ -195,8 +180,9 @@ def _metrics(records: list[StepRecord]) -> dict[str, float]:
 
 
 def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
+    """Return the curves of all records; a name of their own keeps them apart from scalar metrics."""
     return {
-        name: [value if _finite(value) else None for value in curve]
+        f"{name}_by_layer": [value if _finite(value) else None for value in curve]
         for record in records
         for name, curve in record.curves.items()
     }
@@ -246,7 +232,7 @@ def _calibration(directory: Path, samples: str | None, dataset: str | None) -> C
     manifest = project(directory) / (samples or "") / "manifest.json"
     if samples is None or not manifest.is_file():
         return None
-    facts = _read(manifest)
+    facts = read_json(manifest)
     return CalibrationText(
         name=dataset or manifest.parent.name,
         digest=facts["sha256"][:16],

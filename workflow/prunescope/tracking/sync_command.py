@@ -5,9 +5,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from prunescope.errors import PrunescopeError
 from prunescope.files import write_json
 from prunescope.tracking import store
-from prunescope.tracking.gather import EXPERIMENT_FILE, is_complete
+from prunescope.tracking.gather import EXPERIMENT_FILE, gather_experiment, is_complete
 from prunescope.tracking.mlflow_sync import SyncResult, TrackingUnavailable, sync
 
 logger = logging.getLogger(__name__)
@@ -35,19 +36,30 @@ def track_all(results: Path, uri: str) -> Counter[str]:
     """Synchronise every finished experiment under `results`.
 
     Returns:
-        How many were ``new``, ``updated``, ``unchanged``, and how many are ``unfinished`` and left out.
+        How many were ``new``, ``updated``, ``unchanged``, and how many are ``unfinished`` or ``broken`` (said in a
+        warning each) and left out.
 
     Raises:
         TrackingUnavailable: the store cannot be reached.
-        RecordError: an experiment has a broken record.
     """
     found = [path.parent for path in sorted(results.glob(f"*/*/{EXPERIMENT_FILE}"))]
     finished = [directory for directory in found if is_complete(directory)]
+    whole = [directory for directory in finished if _is_readable(directory)]
     counts = Counter(new=0, updated=0, unchanged=0, unfinished=len(found) - len(finished))
-    for result in sync(finished, uri) if finished else []:
+    counts["broken"] = len(finished) - len(whole)
+    for result in sync(whole, uri) if whole else []:
         _write(result, uri)
         counts[result.change] += 1
     return counts
+
+
+def _is_readable(directory: Path) -> bool:
+    try:
+        gather_experiment(directory)
+    except PrunescopeError as error:
+        logger.warning("left out: %s", error)
+        return False
+    return True
 
 
 def _write(result: SyncResult, uri: str) -> Path:
