@@ -33,8 +33,8 @@ test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS)
 
 lint: $(STAMP) ## style of Python and Snakemake files
-	ruff check workflow tests
-	ruff format --check workflow tests
+	ruff check workflow tests benchmarks
+	ruff format --check workflow tests benchmarks
 	snakefmt --check Snakefile workflow/rules
 
 ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table

@@ -9,9 +9,18 @@ import numpy as np
 import pandas as pd
 
 from prunescope.config import experiment_specs, load_config, resolve, shared_steps
-from prunescope.config.sections import Diagnosis
+from prunescope.config.sections import Diagnosis, Report
 from prunescope.config.specs import DiagnosisSpec
-from prunescope.diagnosis.inputs import COUNTS, RATES, STATISTICS, Evidence, Rates, Statistics, join_evidence
+from prunescope.diagnosis.evidence import (
+    NO_TEXTS,
+    RATES,
+    STATISTICS,
+    Evidence,
+    Rates,
+    Stability,
+    Statistics,
+    join_evidence,
+)
 
 LAYERS, GROUPS, CHANNELS = 30, 3, 1536
 COST = {"attention": 576 * 64 * 8, "mlp": 3 * 576}
@@ -19,16 +28,33 @@ TOTAL = 134_515_008
 
 
 def make_evidence(
-    mean=1.0, norm=1.0, attention=0.2, mlp=0.2, rate=0.2, importance=math.nan, count=30, **rates
+    mean=1.0,
+    norm=1.0,
+    attention=0.2,
+    mlp=0.2,
+    rate=0.2,
+    importance=math.nan,
+    count=30,
+    scores=None,
+    stability=None,
+    texts=NO_TEXTS,
+    **rates,
 ) -> Evidence:
-    """Evidence with `count` layers; an argument is one value for all layers or one value per layer."""
+    """Evidence with `count` layers; an argument is one value for all layers or one value per layer.
+
+    Args:
+        scores: mean score by block name. stability: correlation by layer.
+    """
     index = pd.RangeIndex(count, name="layer")
     statistics = pd.DataFrame(dict.fromkeys(STATISTICS, 1.0) | {"mean": mean, "norm": norm}, index=index, dtype=float)
     decided = pd.DataFrame(dict(zip(RATES, (attention, mlp, rate), strict=True)), index=index, dtype=float)
-    for column in COUNTS:
-        decided[column] = 100.0 if column.endswith("params") else 20.0
-    score = pd.Series(importance, index=index, dtype=float)
-    return join_evidence(Statistics(statistics, (), ()), Rates(decided, **rates), score)
+    for block, said in (("attention", attention), ("mlp", mlp)):
+        decided[f"{block}_params"] = 100.0
+        decided[f"{block}_removed"] = 100.0 * np.asarray(said)
+    found = stability and Stability("taylor", 32, stability)
+    evidence = join_evidence(Statistics(statistics, (), ()), Rates(decided, **rates), None, found, texts)
+    evidence.layers["importance"] = pd.Series(importance, index=index, dtype=float)
+    return replace(evidence, scores=pd.Series(scores or {}, dtype=float))
 
 
 def with_values(values: dict[int, float], default: float = 0.2, count: int = 30) -> list[float]:
@@ -102,10 +128,11 @@ def _statistics(profile: np.ndarray) -> dict:
     return parameters | {"layers": layers}
 
 
-def spec(directory, **thresholds) -> DiagnosisSpec:
+def spec(directory, language="en", **thresholds) -> DiagnosisSpec:
     """The spec as the pipeline makes it: the settings in force are those that the name declares."""
     config = load_config(Path(__file__).parents[2] / "config/config.yaml")
     experiment = resolve(config, "SmolLM2-135M", directory.name)
-    changed = experiment.settings.model_copy(update={"diagnosis": Diagnosis(**thresholds)})
+    update = {"diagnosis": Diagnosis(**thresholds), "report": Report(language=language)}
+    changed = experiment.settings.model_copy(update=update)
     experiment = experiment.model_copy(update={"settings": changed})
     return experiment_specs(experiment, shared_steps(experiment))["diagnosis"]

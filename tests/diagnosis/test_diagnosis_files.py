@@ -11,8 +11,9 @@ from rich.console import Console
 
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.console import print_report
+from prunescope.diagnosis.evidence import layer_importance
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.inputs import layer_importance, read_evidence, read_rates, read_statistics
+from prunescope.diagnosis.inputs import read_evidence, read_rates, read_statistics
 from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.report import write_diagnosis, write_report
 from prunescope.errors import DataError
@@ -36,7 +37,7 @@ def test_the_report_has_the_documented_keys(extreme):
     content = strict(extreme / "analysis" / "gradient_diagnosis.json")
     assert list(content) == [
         "extreme_pruning_layers", "num_extreme_layers", "gradient_statistics", "diagnosis", "checks",
-        "thresholds",
+        "language", "thresholds",
     ]  # fmt: skip
     layers = content["extreme_pruning_layers"]
     assert content["num_extreme_layers"] == len(layers)
@@ -52,8 +53,12 @@ def test_the_report_has_the_documented_keys(extreme):
     for finding in content["diagnosis"]:
         assert set(finding) == {
             "issue", "severity", "description", "recommendation", "code", "layers", "evidence", "remedy",
+            "remedies",
         }  # fmt: skip
-    assert set(content["checks"]) == {"spikes", "spearman", "spread", "attention_vs_mlp"}
+        assert finding["remedy"] == (finding["remedies"][0] if finding["remedies"] else None)
+    assert set(content["checks"]) == {
+        "spikes", "spearman", "spread", "attention_vs_mlp", "score_ratio", "stability",
+    }  # fmt: skip
     assert set(content["thresholds"]) == set(Diagnosis.model_fields) - {"on_critical"}
 
 
@@ -68,7 +73,9 @@ def test_the_extreme_experiment_is_found_out(extreme):
 
 def test_the_ordinary_experiment_has_no_problem(ordinary):
     report = write_diagnosis(spec(ordinary), ordinary)
-    assert [finding.code for finding in report.findings] == ["no_problem", "negative_removal_delta"]
+    assert [finding.code for finding in report.findings] == [
+        "no_problem", "negative_removal_delta", "shared_source",
+    ]  # fmt: skip
 
 
 def test_the_record_holds_metrics_curves_and_artifacts(extreme):
@@ -78,12 +85,12 @@ def test_the_record_holds_metrics_curves_and_artifacts(extreme):
     assert (record.step, record.key) == ("diagnosis", extreme.name)
     assert set(record.metrics) == {
         "grad/mean_ratio", "grad/norm_ratio", "diagnosis/findings_high", "diagnosis/findings_critical",
-        "diagnosis/extreme_layers", "diagnosis/spearman",
+        "diagnosis/extreme_layers", "diagnosis/spearman", "diagnosis/score_ratio",
     }  # fmt: skip
     assert record.metrics["diagnosis/extreme_layers"] == len(report.measures.extreme)
     assert set(record.curves) == {
-        "grad/layer_mean", "grad/layer_std", "grad/layer_norm", "prune/layer_rate", "prune/attention_rate",
-        "prune/mlp_rate", "importance/layer",
+        "grad/mean", "grad/std", "grad/norm", "prune/rate", "prune/attention_rate",
+        "prune/mlp_rate", "importance/score",
     }  # fmt: skip
     assert all(len(curve) == LAYERS for curve in record.curves.values())
     assert record.params["diagnosis.extreme_rate"] == 0.5
@@ -105,7 +112,7 @@ def test_null_and_zero_statistics_stay_strict_json(extreme):
     assert codes["vanishing_gradient"].layers == (5,)
     assert written["gradient_statistics"]["mean_ratio"] is None
     assert "grad/mean_ratio" not in StepRecord.read(extreme / "records" / "diagnosis.json").metrics
-    assert strict(extreme / "records" / "diagnosis.json")["curves"]["grad/layer_mean"][3] is None
+    assert strict(extreme / "records" / "diagnosis.json")["curves"]["grad/mean"][3] is None
 
 
 def test_infinity_in_a_file_is_not_finite_either(tmp_path):

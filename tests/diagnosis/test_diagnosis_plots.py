@@ -8,14 +8,16 @@ import pandas as pd
 import pytest
 from diagnosis_data import LAYERS, make_evidence, spec, with_values
 
-from prunescope.diagnosis.inputs import Bound, read_table
+from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
+from prunescope.diagnosis.evidence import Bound
+from prunescope.diagnosis.inputs import read_table
 from prunescope.diagnosis.plots import PLOTS, gradient_analysis, importance_heatmap, pruning_rates, save_plot
-from prunescope.diagnosis.plots.rates import RateLimits
 from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.errors import ConfigError
 
 LABELS = ENGLISH.labels
+LIMITS = Limits(max_rate=0.6, min_rate=0.05, early_layers=EarlyLayers(max_rate=0.3), mlp=BlockLimits(max_rate=0.55))
 
 
 def lines(axes):
@@ -90,7 +92,7 @@ def test_without_importance_its_curve_is_left_out(evidence):
 
 
 def test_pruning_rates_show_bars_total_and_lines(evidence):
-    figure = pruning_rates(evidence.rates, 0.5, RateLimits(0.6, 0.3), subtitle="model / experiment")
+    figure = pruning_rates(evidence.rates, 0.5, LIMITS, subtitle="model / experiment")
     (axes,) = figure.axes
     attention, mlp = axes.containers
     assert [bar.get_height() for bar in attention] == pytest.approx(evidence.layers["attention_rate"])
@@ -99,7 +101,10 @@ def test_pruning_rates_show_bars_total_and_lines(evidence):
     assert drawn[LABELS["total"]].get_ydata() == pytest.approx(evidence.layers["rate"])
     marked = drawn[LABELS["at_limit"]]
     assert (marked.get_xdata()[0], marked.get_ydata()[0]) == pytest.approx((3.19, 0.62))
-    assert {"limit 60 %", "limit 30 %, first layers", "extreme above 50 %", "target 20 % of all"} < set(legend(axes))
+    assert {
+        "limit 60 %", "limit 55 %, MLP", "limit 30 %, first layers", "minimum 5 %", "extreme above 50 %",
+        "target 20 % of all",
+    } < set(legend(axes))  # fmt: skip
     early = next(c for c in axes.collections if c.get_label() == "limit 30 %, first layers")
     assert early.get_segments()[0].tolist() == [[-0.5, 0.3], [4.5, 0.3]]
     assert "model / experiment" in figure.get_suptitle()

@@ -8,14 +8,17 @@ import pytest
 import scipy.stats
 from diagnosis_data import make_evidence, with_values
 
+from prunescope.diagnosis.evidence import COUNTS, Stability, block_scores
 from prunescope.diagnosis.measures import (
     extreme_layers,
     measure,
+    overall_rate,
     rate_spread,
     robust_z,
     scale,
     spearman,
     spikes,
+    unstable_layers,
 )
 
 
@@ -84,7 +87,43 @@ def test_spread_and_totals(thresholds):
     assert (spread.highest_layer, spread.lowest_layer) == (3, 9)
     assert spread.value == pytest.approx(0.9)
     measures = measure(evidence, thresholds)
-    assert (measures.attention_rate, measures.mlp_rate, measures.rate) == (0.2, 0.2, 0.2)
+    # MLP: 28 x 0.2 + 0.95 + 0.05 = 6.6 of 30
+    assert (measures.attention_rate, measures.mlp_rate) == pytest.approx((0.2, 0.22))
+    assert measures.rate == pytest.approx(0.21)
+
+
+def test_without_sizes_layers_weigh_the_same_if_all_are_known():
+    evidence = make_evidence(attention=[0.1, 0.3], mlp=[0.2, math.nan], rate=[0.1, 0.5], count=2)
+    evidence.layers[list(COUNTS)] = math.nan
+    assert overall_rate(evidence.layers, "attention") == pytest.approx(0.2)
+    assert overall_rate(evidence.layers, "mlp") is None
+    assert overall_rate(evidence.layers, "total") == pytest.approx(0.3)
+
+
+def test_the_far_end_of_a_range():
+    # median 10: 10 times above the low end, 100 times below the high end
+    assert not scale(pd.Series([1.0, 10.0, 1000.0])).vanishing
+    assert scale(pd.Series([1.0, 100.0, 1000.0])).vanishing
+    assert scale(pd.Series([2.0, 1.0, 8.0, 4.0], index=["10.mlp", "9.mlp", "0.mlp", "1.mlp"])).lowest == (
+        "10.mlp", "9.mlp",
+    )  # fmt: skip
+
+
+def test_block_scores_are_means():
+    table = pd.DataFrame({"layer": [0, 0, 0, 1], "block": ["attention", "mlp", "mlp", "mlp"], "score": [5.0, 1, 3, 4]})
+    assert block_scores(table).to_dict() == {"0.attention": 5.0, "0.mlp": 2.0, "1.mlp": 4.0}
+
+
+def test_zero_scores_take_no_part_in_the_scale(thresholds):
+    measures = measure(make_evidence(scores={"0.mlp": 0.0, "1.mlp": 1.0, "2.mlp": 4.0}), thresholds)
+    assert measures.scores.ratio == 4.0
+    assert measures.unscored == ("0.mlp",)
+
+
+def test_unstable_layers_are_those_below_the_threshold():
+    stability = Stability("gate", 8, {0: 0.9, 1: 0.8, 2: 0.79, 3: None})
+    assert unstable_layers(stability, 0.8) == (2,)
+    assert unstable_layers(None, 0.8) == ()
 
 
 def test_unknown_rates_are_left_out(thresholds):

@@ -8,12 +8,12 @@ from diagnosis_data import make_evidence, with_values
 
 from prunescope.config import parse_config, resolve
 from prunescope.config.names import parse_name
-from prunescope.config.sections import Calibration, Diagnosis, EarlyLayers, Limits, Method, Settings
-from prunescope.diagnosis.inputs import Bound
+from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
+from prunescope.diagnosis.evidence import Bound, Texts
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.naming import known_name, rename
+from prunescope.diagnosis.naming import known_name, leaves, rename
 from prunescope.diagnosis.remedies import CHANGES, Context, Situation, suggest
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.situation import capacity
 
 NAMES = (
     "taylor_T0_20_wiki",
@@ -86,67 +86,152 @@ def test_every_suggested_name_resolves_and_contains_its_patch(code, name):
     )
     for remedy in suggest(code, situation(name, mlp=with_values({2: 0.99}))):
         if remedy.experiment is None:
-            assert remedy.kind == "full_precision"
+            assert remedy.kind in ("full_precision", "protect")
             continue
         assert remedy.experiment != name
         assert remedy.command == f"snakemake --cores all results/m/{remedy.experiment}"
-        declared = resolve(config, "m", remedy.experiment).settings.model_dump()
-        for section, values in remedy.patch.items():
-            for key, value in values.items():
-                found = declared[section][key]
-                assert found == value or value.items() <= found.items()
+        resolved = resolve(config, "m", remedy.experiment)
+        declared = dict(leaves(resolved.settings.model_dump())) | {"dataset": resolved.dataset}
+        assert dict(leaves(remedy.patch)).items() <= declared.items()
 
 
 def test_what_is_in_force_is_not_suggested():
+    rest = ["depth_weight"]
     assert kinds("early_layers_extreme", situation("taylor_T0_20_wiki")) == [
-        "cap_early", "block_correction", "cap_rates",
+        "cap_early", "block_correction", "cap_rates", "share", *rest,
     ]  # fmt: skip
-    assert kinds("early_layers_extreme", situation("taylor_T1_20_wiki")) == ["cap_early", "cap_rates"]
-    assert kinds("early_layers_extreme", situation("taylor_T1_20_wiki_early30")) == ["cap_rates"]
-    assert kinds("early_layers_extreme", situation("taylor_T1_20_wiki_early30_max50")) == []
-    assert kinds("early_layers_extreme", situation("taylor_T1_20_wiki_max25")) == []
+    for name, expected in {
+        "taylor_T1_20_wiki": ["cap_early", "cap_rates", "share", *rest],
+        "taylor_T1_20_wiki_early30": ["cap_rates", "share", *rest],
+        "taylor_T1_20_wiki_early30_max50_share": rest,
+        "taylor_T0_20_wiki_max25_share": rest,
+        "taylor_T1_20_wiki_max25_share_depth50": [],
+    }.items():
+        assert kinds("early_layers_extreme", situation(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "option"),
+    [
+        ("gradient_scale_gap", "normalize_log", "log"),
+        ("gradient_scale_gap", "normalize_log", "sqrt"),
+        ("gradient_scale_gap", "block_correction", "share"),
+        ("gradient_spike", "clip", "clip10"),
+        ("score_scale_gap", "block_mean", "mean"),
+        ("score_scale_gap", "share", "share"),
+        ("early_layers_extreme", "depth_weight", "depth20"),
+        ("rate_spread", "collapse", "collapse10"),
+        ("block_imbalance", "cap_attention", "attn40"),
+        ("block_imbalance", "cap_attention", "max45"),
+    ],
+)
+def test_an_option_in_force_silences_its_remedy(code, kind, option):
+    assert kind in kinds(code, situation("taylor_T0_20_wiki", attention=0.6, mlp=with_values({2: 0.9}, 0.1)))
+    now = situation(f"taylor_T0_20_wiki_{option}", attention=0.6, mlp=with_values({2: 0.9}, 0.1))
+    assert kind not in kinds(code, now)
 
 
 def test_a_looser_limit_is_tightened():
-    now = situation("taylor_T1_20_wiki_max80_early60")
+    now = situation("taylor_T1_20_wiki_max80_early60_share_depth50")
     names = [remedy.experiment for remedy in suggest("early_layers_extreme", now)]
-    assert names == ["taylor_T1_20_wiki_max80_early30", "taylor_T1_20_wiki_max50_early60"]
+    assert names == [
+        "taylor_T1_20_wiki_max80_early30_share_depth50",
+        "taylor_T1_20_wiki_max50_early60_share_depth50",
+    ]
 
 
 def test_a_limit_that_the_budget_cannot_meet_is_not_suggested():
-    now = situation("taylor_T1_60_wiki")
-    now.evidence.layers[["attention_removed", "mlp_removed"]] = 60.0
-    crowded = Situation(now.context, now.evidence, measure(now.evidence, now.thresholds), now.thresholds)
+    crowded = situation("taylor_T1_60_wiki_share", attention=0.6, mlp=0.6)
     assert crowded.measures.rate == pytest.approx(0.6)
-    assert kinds("many_extreme_layers", crowded) == []
-    assert kinds("early_layers_extreme", crowded) == ["cap_early"]
+    assert kinds("many_extreme_layers", crowded) == ["lower_ratio"]
+    assert kinds("early_layers_extreme", crowded) == ["cap_early", "depth_weight", "protect"]
+
+
+def test_capacity_counts_every_limit_by_hand():
+    layers = make_evidence(count=4).layers
+    assert capacity(layers, Limits()) == 1.0
+    limits = Limits(max_rate=0.8, mlp={"max_rate": 0.5}, early_layers=EarlyLayers(count=1), protect=(-1,))
+    # attention and MLP of one size: (0.3 + 0.3) + (0.8 + 0.5) + (0.8 + 0.5) + (0 + 0) of 8
+    assert capacity(layers, limits) == pytest.approx(3.2 / 8)
+    layers[["attention_params", "mlp_params"]] = [1.0, 3.0]
+    assert capacity(layers, limits) == pytest.approx((0.3 + 0.9 + 2 * (0.8 + 1.5)) / 16)
+
+
+def test_the_summary_of_the_rates_says_which_limits_are_in_force():
+    limits = Limits(max_rate=0.5, early_layers=EarlyLayers(max_rate=0.3))
+    found = kinds("early_layers_extreme", situation("my_best_run", limits=limits, mlp=with_values({2: 0.99})))
+    assert found == ["protect"]
+
+
+def test_protected_layers_are_added_to_those_that_are():
+    now = situation("my_best_run", limits=Limits(protect=(0, -1)), mlp=with_values({2: 0.99, 4: 0.6, 9: 0.9}))
+    patch = next(remedy.patch for remedy in suggest("early_layers_extreme", now) if remedy.kind == "protect")
+    assert patch == {"limits": {"protect": [0, -1, 2, 4]}}
+
+
+def test_the_block_type_that_loses_more_is_capped():
+    attention = situation("taylor_T0_20_wiki", attention=0.7, mlp=0.1)
+    assert kinds("block_imbalance", attention) == ["share", "cap_attention", "block_mean"]
+    mlp = situation("taylor_T0_20_wiki", attention=0.1, mlp=0.7)
+    names = [remedy.experiment for remedy in suggest("block_imbalance", mlp)]
+    assert names == ["taylor_T0_20_wiki_share", "taylor_T0_20_wiki_mlp50", "taylor_T0_20_wiki_mean"]
+
+
+def test_only_blocks_that_keep_next_to_nothing_are_collapsed():
+    name = "taylor_T1_20_wiki"
+    assert "collapse" in kinds("rate_spread", situation(name, mlp=with_values({2: 0.9})))
+    assert "collapse" not in kinds("rate_spread", situation(name, mlp=with_values({2: 1.0, 3: 0.79})))
+
+
+def test_another_text_is_one_that_is_evaluated_on_but_not_calibrated_on():
+    def names(name, texts):
+        suggested = suggest("gradient_spike", situation(name, texts=texts))
+        return [remedy.experiment for remedy in suggested if remedy.kind == "other_text"]
+
+    assert names("taylor_T1_20_wiki_n8", Texts(("wiki",), ("wiki", "hansard"))) == ["taylor_T1_20_hansard_n8"]
+    assert names("taylor_T1_20_mixed", Texts(("wiki", "hansard"), ("wiki", "hansard"))) == []
+    assert names("taylor_T1_20_c4", Texts()) == ["taylor_T1_20_wikitext2"]
+    assert names("my_best_run", Texts(("wiki",), ("hansard",))) == []
+
+
+def test_whole_layers_get_no_remedy_for_parts_of_blocks():
+    now = situation("shortgpt_T0_20_wiki", mlp=with_values({2: 1.0}), attention=with_values({2: 1.0}))
+    assert kinds("early_layers_extreme", now) == ["protect"]
+
+
+def test_a_lower_ratio_is_a_quarter_less():
+    (lower,) = suggest("limit_saturation", situation("taylor_T1_30_wiki_max35"))
+    assert (lower.patch, lower.experiment) == ({"method": {"ratio": 0.225}}, "taylor_T1_22.5_wiki_max35")
+
+
+def test_clipping_has_a_name_where_its_percentiles_mirror_each_other():
+    name = known_name("taylor_T0_20_wiki")
+    assert str(rename(name, {"corrections": {"clip": (5.0, 95.0)}})) == "taylor_T0_20_wiki_clip5"
+    assert rename(name, {"corrections": {"clip": (5.0, 99.0)}}) is None
 
 
 def test_resolved_settings_say_what_the_name_does_not():
     settings = Settings(
-        method=Method(temperature=1.0),
+        method=Method(temperature=1.0, combine="share"),
+        corrections=Corrections(normalize="sqrt", depth_weight=0.2),
         limits=Limits(max_rate=0.5, early_layers=EarlyLayers()),
         calibration=Calibration(samples=32, seq_len=512),
     )
     assert kinds("early_layers_extreme", situation("my_best_run", settings)) == []
-    (shorter,) = suggest("gradient_scale_gap", situation("taylor_T1_20_wiki", settings))
+    shorter, other = suggest("gradient_scale_gap", situation("taylor_T1_20_wiki", settings))
     assert (shorter.kind, shorter.experiment) == ("shorter_windows", "taylor_T1_20_wiki_s256")
-    (more,) = suggest("gradient_spike", situation("my_best_run", settings))
+    assert (other.kind, other.experiment) == ("other_text", "taylor_T1_20_wikitext2")
+    more, _clip = suggest("gradient_spike", situation("my_best_run", settings))
     assert (more.patch, more.experiment, more.command) == ({"calibration": {"samples": 64}}, None, None)
 
 
 def test_a_named_experiment_gets_only_the_patch():
     early, *_ = suggest("early_layers_extreme", situation("my_best_run"))
     assert (early.patch, early.experiment) == ({"limits": {"early_layers": {"max_rate": 0.3}}}, None)
-    bound = (Bound("limits.max_rate", ("3.mlp",)), Bound("limits.early_layers.max_rate", ("1.mlp",)))
+    bound = (Bound("limits.max_rate", ("3.mlp",)), Bound("limits.early_layers", ("1.mlp",)))
     assert suggest("early_layers_extreme", situation("my_best_run", bound=bound)) == ()
 
 
 def test_windows_are_not_halved_below_the_shortest():
     assert "shorter_windows" in kinds("gradient_scale_gap", situation("taylor_T1_20_wiki_s256"))
     assert "shorter_windows" not in kinds("gradient_scale_gap", situation("taylor_T1_20_wiki_s128"))
-
-
-def test_every_remedy_has_words():
-    assert {change.__name__ for changes in CHANGES.values() for change in changes} == set(ENGLISH.remedies)
-    assert set(CHANGES) <= set(ENGLISH.findings)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,15 @@ from prunescope.files import write_json
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 
 SPEC_HELP = "What to do: one line of JSON, or the name of a file that holds it."
+
+
+class Language(StrEnum):
+    """Languages of the report."""
+
+    en = "en"
+    zh = "zh"
+
+
 Spec = Annotated[str, typer.Option(help=SPEC_HELP)]
 Key = Annotated[str, typer.Option(help="Key of the step: the name of its directory.")]
 Model = Annotated[Path, typer.Option(help="model.json of the model step.")]
@@ -209,7 +219,7 @@ def page(directory: Directory, spec: Spec, model: Model) -> None:
 @app.command(rich_help_panel="For people")
 def track(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
-    all: Annotated[bool, typer.Option("--all", help="Every experiment under results/.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every experiment under results/.")] = False,
     config: ConfigFile = Path("config/config.yaml"),
     uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
 ) -> None:
@@ -218,12 +228,13 @@ def track(
     from prunescope.tracking.sync_command import track_all, track_experiment
 
     uri = uri or load_config(config).tracking.uri
-    if all:
-        typer.echo(track_all(Path("results"), uri))
-    elif directory is not None:
-        track_experiment(directory, uri)
-    else:
+    if everything:
+        counts = track_all(Path("results"), uri)
+        typer.echo(", ".join(f"{count} {change}" for change, count in counts.items()))
+        raise typer.Exit(1 if counts["broken"] else 0)
+    if directory is None:
         raise typer.BadParameter("give results/{model}/{experiment} or --all")
+    track_experiment(directory, uri)
 
 
 @app.command(rich_help_panel="For people")
@@ -236,11 +247,35 @@ def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> Non
 
 
 @app.command(rich_help_panel="For people")
-def diagnose(directory: Directory) -> None:
-    """Print an experiment's diagnosis."""
-    from prunescope.diagnosis.report import print_report
+def diagnose(
+    directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
+    statistics: Annotated[Path | None, typer.Option(help="Replay: gradient_statistics.json.")] = None,
+    rates: Annotated[Path | None, typer.Option(help="Replay: pruning_summary.json or .csv.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Replay: write the report as JSON too.")] = None,
+    language: Annotated[Language, typer.Option(help="Language of the report.")] = Language.en,
+) -> None:
+    """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    from prunescope.diagnosis.report import print_report, replay
 
-    print_report(directory / "analysis/gradient_diagnosis.json")
+    if statistics and rates:
+        replay(statistics, rates, language=language.value, output=output)
+    elif directory is not None:
+        print_report(directory / "analysis/gradient_diagnosis.json")
+    else:
+        raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
+
+
+@app.command(rich_help_panel="For people")
+def apply(
+    plan: Annotated[Path, typer.Argument(help="A plan.json, edited by hand perhaps.")],
+    like: Annotated[Path, typer.Option(help="results/{model}/{experiment} that the plan came from.")],
+    output: Annotated[Path, typer.Option(help="Folder for the summary and the checkpoint.")],
+) -> None:
+    """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
+    from prunescope.pruning.outputs import write_by_plan
+
+    _quiet_transformers()
+    write_by_plan(plan, like, output)
 
 
 @app.command(rich_help_panel="For people")

@@ -16,6 +16,7 @@ from prunescope.config.registry import (
     wheel_name,
 )
 from prunescope.errors import PrunescopeError
+from prunescope.preflight import check_reachable
 
 # Jobs on a cluster parse this file again without the command line that started the run.
 WANTED = "PRUNESCOPE_TARGETS"
@@ -39,6 +40,9 @@ try:
     listed = [
         registry.experiment(*target.split("/")) for target in registry.config.targets
     ]
+    wanted = [target.planned for target in typed] or listed
+    if workflow.is_main_process:
+        check_reachable(wanted)
 except PrunescopeError as error:
     raise WorkflowError(str(error))
 
@@ -81,7 +85,7 @@ def before(step, field, file):
 
 
 def print_banner():
-    print(banner([target.planned for target in typed] or listed), file=sys.stderr)
+    print(banner(wanted), file=sys.stderr)
 
 
 onstart:

@@ -8,14 +8,18 @@ localrules:
 rule statistics:
     input:
         shared("gradients", "gradient_statistics.json"),
+        shared("gradients", "stability.json"),
     output:
         "results/{model}/{experiment}/analysis/gradient_statistics.json",
+        "results/{model}/{experiment}/analysis/stability.json",
     log:
         "logs/{model}/{experiment}/statistics.log",
+    params:
+        directory=subpath(output[0], parent=True),
     message:
         "Publish the gradient statistics of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        "cp {input:q} {params.directory:q} 2> {log:q}"
 
 
 rule diagnosis:
@@ -23,6 +27,7 @@ rule diagnosis:
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+        stability="results/{model}/{experiment}/analysis/stability.json",
     output:
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         record="results/{model}/{experiment}/records/diagnosis.json",

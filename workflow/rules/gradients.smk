@@ -8,6 +8,7 @@ rule gradients:
     output:
         saliency="results/{model}/_shared/gradients/{key}/saliency.safetensors",
         statistics="results/{model}/_shared/gradients/{key}/gradient_statistics.json",
+        stability="results/{model}/_shared/gradients/{key}/stability.json",
         timing="results/{model}/_shared/gradients/{key}/timing.json",
         record="results/{model}/_shared/gradients/{key}/record.json",
     log:

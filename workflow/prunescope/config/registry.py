@@ -25,6 +25,7 @@ ANALYSIS = (
     "pruning_summary.json",
     "pruning_summary.csv",
     "gradient_statistics.json",
+    "stability.json",
     "gradient_diagnosis.json",
 )
 

@@ -8,35 +8,44 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language, percent
+from prunescope.diagnosis.texts import LANGUAGES
+from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.wrapping import Wrapped
 from prunescope.files import read_json
 
 COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 
 
-def print_report(path: Path, console: Console | None = None, language: Language = ENGLISH) -> None:
-    """Print the `gradient_diagnosis.json` at `path`: findings, extreme layers, commands."""
-    content = read_json(path)
+def print_report(path: Path, console: Console | None = None) -> None:
+    """Print the `gradient_diagnosis.json` at `path`, in its language: findings, extreme layers, commands."""
+    show_report(read_json(path), str(path), console)
+
+
+def show_report(content: dict[str, Any], title: str, console: Console | None = None) -> None:
+    """Print the content of a `gradient_diagnosis.json`."""
     console = console or Console()
-    console.print(_findings(content["diagnosis"], path, language))
+    # Reports of before there were languages are in English.
+    language = LANGUAGES[content.get("language", "en")]
+    console.print(_findings(content["diagnosis"], title, language))
     if content["extreme_pruning_layers"]:
         console.print(_extreme(content["extreme_pruning_layers"], language))
-    remedies = [finding["remedy"] for finding in content["diagnosis"] if finding["remedy"]]
+    remedies = [remedy for finding in content["diagnosis"] for remedy in finding.get("remedies", ())]
     for line in _remedies(remedies, language):
         console.print(line, soft_wrap=True)
 
 
-def _findings(findings: list[dict[str, Any]], path: Path, language: Language) -> Table:
+def _findings(findings: list[dict[str, Any]], title: str, language: Language) -> Table:
     words = language.labels
-    table = Table(title=f"{path}", title_justify="left", show_lines=True, expand=True)
+    table = Table(title=title, title_justify="left", show_lines=True, expand=True)
     table.add_column(words["severity"], no_wrap=True)
-    table.add_column(words["seen"], ratio=1)
-    table.add_column(words["advice"], ratio=1)
+    for name in ("seen", "advice"):
+        table.add_column(words[name], ratio=1, overflow="fold")
+    # Chinese has no spaces for rich to wrap at.
+    said = Wrapped if language.cjk else Text
     for finding in findings:
-        seen = Group(Text(finding["issue"], style="bold"), Text(finding["description"]))
-        severity = Text(finding["severity"], style=COLOURS[finding["severity"]])
-        table.add_row(severity, seen, Text(finding["recommendation"]))
+        seen = Group(Text(finding["issue"], style="bold"), said(finding["description"]))
+        severity = Text(words[finding["severity"]], style=COLOURS[finding["severity"]])
+        table.add_row(severity, seen, said(finding["recommendation"]))
     return table
 
 
@@ -47,18 +56,21 @@ def _extreme(layers: list[dict[str, Any]], language: Language) -> Table:
         table.add_column(words[name], justify="left" if name == "above" else "right")
     for layer in layers:
         rates = (layer[key] for key in ("attention_rate", "mlp_rate", "pruning_rate"))
-        said = ["-" if rate is None else percent(rate) for rate in rates]
+        said = ["-" if rate is None else language.percent(rate) for rate in rates]
         table.add_row(str(layer["layer_idx"]), *said, ", ".join(words[block] for block in layer["which"]))
     return table
 
 
 def _remedies(remedies: list[dict[str, Any]], language: Language) -> list[Text]:
-    commands = dict.fromkeys(remedy["command"] for remedy in remedies if remedy["command"])
-    patches = dict.fromkeys(_patch(remedy["patch"]) for remedy in remedies if not remedy["command"])
+    """Say each remedy once, as a comment and below it the line to copy."""
+    commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
+    patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
     lines = []
     for title, entries in ((language.labels["commands"], commands), (language.labels["change"], patches)):
         if entries:
-            lines += [Text(title, style="bold"), *(Text(f"  {entry}") for entry in entries)]
+            lines.append(Text(title, style="bold"))
+        for entry, what in entries.items():
+            lines += [Text(f"  # {what}", style="dim"), Text(f"  {entry}")]
     return lines
 
 

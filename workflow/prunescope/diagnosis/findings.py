@@ -1,10 +1,10 @@
 """From evidence to a report: measure, apply the rules, look up remedies, say it in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.inputs import Evidence
+from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures, measure
 from prunescope.diagnosis.remedies import Context, Remedy, Situation, suggest
 from prunescope.diagnosis.rules import Observation, Severity, observe
@@ -20,7 +20,7 @@ class Finding:
         code: stable name of the rule, the same in every language.
         issue, description, recommendation: title, what was seen, what to do about it.
         evidence: the numbers. layers: the layers concerned.
-        remedy: the first remedy that is not in force yet, or None.
+        remedies: what is not in force yet, the most promising first.
     """
 
     code: str
@@ -30,16 +30,22 @@ class Finding:
     recommendation: str
     evidence: dict[str, Any]
     layers: tuple[int, ...]
-    remedy: Remedy | None
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """The most promising remedy, or None when none is left."""
+        return self.remedies[0] if self.remedies else None
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, worst first, and the measures behind them."""
+    """The findings, worst first, the measures behind them, and the language (``en``) they are worded in."""
 
     findings: tuple[Finding, ...]
     measures: Measures
     thresholds: Diagnosis
+    language: str
 
     def count(self, severity: Severity) -> int:
         """Return the number of findings of a severity."""
@@ -52,11 +58,11 @@ def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, langua
     situation = Situation(context, evidence, measures, thresholds)
     seen = observe(measures, evidence, thresholds)
     findings = tuple(_finding(observation, situation, language) for observation in seen)
-    return Report(findings, measures, thresholds)
+    return Report(findings, measures, thresholds, language.code)
 
 
 def _finding(seen: Observation, situation: Situation, language: Language) -> Finding:
-    remedies = suggest(seen.code, situation)
+    remedies = tuple(replace(remedy, what=language.change(remedy)) for remedy in suggest(seen.code, situation))
     text = language.describe(seen, remedies)
     return Finding(
         code=seen.code,
@@ -66,5 +72,5 @@ def _finding(seen: Observation, situation: Situation, language: Language) -> Fin
         recommendation=text.recommendation,
         evidence=seen.evidence,
         layers=seen.layers,
-        remedy=remedies[0] if remedies else None,
+        remedies=remedies,
     )

@@ -1,114 +1,54 @@
-"""What a diagnosis rests on: gradient statistics, pruning rates and, when there is a table, importance."""
+"""Reading what a diagnosis rests on, from the files of the pipeline or from published numbers."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
+from prunescope.config.messages import sentence
+from prunescope.config.sections import Limits
+from prunescope.diagnosis.evidence import (
+    COUNTS,
+    NO_TEXTS,
+    RATES,
+    STATISTICS,
+    Bound,
+    Evidence,
+    NegativeDelta,
+    Rates,
+    Stability,
+    Statistics,
+    Texts,
+    join_evidence,
+)
 from prunescope.errors import DataError
 from prunescope.files import read_json
 
-STATISTICS = ("mean", "std", "norm", "max", "min")
-RATES = ("attention_rate", "mlp_rate", "rate")
-COUNTS = ("attention_params", "attention_removed", "mlp_params", "mlp_removed")
 
+def read_evidence(
+    statistics: Path,
+    rates: Path,
+    table: Path | None = None,
+    stability: Path | None = None,
+    texts: Texts = NO_TEXTS,
+) -> Evidence:
+    """Read `gradient_statistics.json` and `pruning_summary.json` (or `.csv`) and, if given, the rest.
 
-@dataclass(frozen=True)
-class Statistics:
-    """Gradient statistics of |g|.
-
-    Attributes:
-        layers: one row per layer (index `layer`), columns `STATISTICS`; NaN where a value was not finite.
-        non_finite: names of the parameters with a value that was not finite.
-        non_finite_layers: the layers of which an aggregate was not finite.
-    """
-
-    layers: pd.DataFrame
-    non_finite: tuple[str, ...]
-    non_finite_layers: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A limit that kept groups which the score alone would have removed; `blocks` such as ``3.mlp``."""
-
-    limit: str
-    blocks: tuple[str, ...]
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return tuple(sorted({int(block.split(".")[0]) for block in self.blocks}))
-
-
-@dataclass(frozen=True)
-class NegativeDelta:
-    """A block whose removal lowered the loss; selection clamps the value to zero."""
-
-    layer: int
-    block: str
-    delta: float
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What selection decided.
-
-    Attributes:
-        layers: one row per layer (index `layer`), columns `RATES` (in [0, 1]) and `COUNTS` (parameters);
-            NaN where unknown.
-        model, experiment: names, empty when unknown (CSV). target_ratio: of all parameters, or None.
-        bound: limits that bound. negative_deltas: removal losses below zero.
-    """
-
-    layers: pd.DataFrame
-    model: str = ""
-    experiment: str = ""
-    target_ratio: float | None = None
-    bound: tuple[Bound, ...] = ()
-    negative_deltas: tuple[NegativeDelta, ...] = ()
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Statistics, rates and importance joined by layer.
-
-    Attributes:
-        layers: one row per layer (index `layer`), columns `STATISTICS`, `RATES`, `COUNTS` and `importance`;
-            NaN where unknown.
-    """
-
-    layers: pd.DataFrame
-    statistics: Statistics
-    rates: Rates
-
-
-def read_evidence(statistics: Path, rates: Path, table: Path | None = None) -> Evidence:
-    """Read `gradient_statistics.json`, `pruning_summary.json` (or `.csv`) and, if given, the table.
+    Args:
+        table: `importance_table.parquet`. stability: `stability.json`.
 
     Raises:
         DataError: a file is missing or is not what it should be.
     """
-    importance = layer_importance(read_table(table)) if table else None
-    return join_evidence(read_statistics(statistics), read_rates(rates), importance)
-
-
-def join_evidence(statistics: Statistics, rates: Rates, importance: pd.Series | None = None) -> Evidence:
-    """Join by layer; a layer that one of them lacks stays, with NaN."""
-    layers = statistics.layers.join(rates.layers, how="outer")
-    layers["importance"] = math.nan if importance is None else importance.reindex(layers.index)
-    return Evidence(layers.sort_index(), statistics, rates)
-
-
-def layer_importance(table: pd.DataFrame) -> pd.Series:
-    """Return the importance of each layer: the mean score of its groups, weighted by their cost.
-
-    A score is per parameter, so that the weighted mean is the layer's score as one big group:
-    ``sum(score * cost) / sum(cost)`` over attention and MLP groups together. Shape [layers].
-    """
-    weighted = (table["score"] * table["cost"]).groupby(table["layer"]).sum()
-    return (weighted / table.groupby("layer")["cost"].sum()).rename("importance")
+    return join_evidence(
+        read_statistics(statistics),
+        read_rates(rates),
+        read_table(table) if table else None,
+        read_stability(stability) if stability else None,
+        texts,
+    )
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -118,8 +58,18 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
+def read_stability(path: Path) -> Stability:
+    """Read `stability.json`: ``{"criterion": ..., "samples": n, "layers": {"0": rho or null}}``."""
+    content = read_json(path)
+    try:
+        layers = {int(layer): rho for layer, rho in content["layers"].items()}
+        return Stability(content["criterion"], content["samples"], layers)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise DataError(f"{path} needs 'criterion', 'samples' and 'layers'; run the gradient step again") from None
+
+
 def read_statistics(path: Path) -> Statistics:
-    """Read `gradient_statistics.json`.
+    """Read `gradient_statistics.json`; its `layers` are enough, and of them any of `STATISTICS`.
 
     Raises:
         DataError: the file is missing, is not JSON, or has no `layers`.
@@ -131,15 +81,17 @@ def read_statistics(path: Path) -> Statistics:
     frame = pd.DataFrame.from_dict(aggregates, orient="index").reindex(columns=STATISTICS).astype(float)
     frame = frame.where(frame.abs() < math.inf).rename_axis("layer").sort_index()
     broken = (layer for layer, values in aggregates.items() if not _all_finite(values.values()))
+    # Beside parameters a file may hold remarks, such as where its numbers are from.
+    parameters = {name: series for name, series in content.items() if isinstance(series, dict)}
     return Statistics(
         layers=frame,
-        non_finite=tuple(name for name, series in content.items() if not _series_finite(series)),
+        non_finite=tuple(name for name, series in parameters.items() if not _series_finite(series)),
         non_finite_layers=tuple(sorted(broken)),
     )
 
 
 def read_rates(path: Path) -> Rates:
-    """Read `pruning_summary.json`, or the rows of its layers as CSV (the suffix decides).
+    """Read `pruning_summary.json`, or the rows of its layers as JSON or CSV (the suffix decides).
 
     Raises:
         DataError: the file is missing, or has no layers or no rates.
@@ -154,9 +106,18 @@ def read_rates(path: Path) -> Rates:
         model=summary.get("model", ""),
         experiment=summary.get("experiment", ""),
         target_ratio=summary.get("target_ratio"),
+        limits=_limits(summary, path),
         bound=tuple(Bound(bound["limit"], tuple(bound["blocks"])) for bound in summary.get("bound", ())),
+        collapsed=tuple(summary.get("collapsed", ())),
         negative_deltas=tuple(NegativeDelta(**delta) for delta in summary.get("negative_deltas", ())),
     )
+
+
+def _limits(summary: dict[str, Any], path: Path) -> Limits | None:
+    try:
+        return Limits.model_validate(summary["limits"]) if "limits" in summary else None
+    except ValidationError as error:
+        raise DataError(sentence(error, Limits, f"{path}: limits")) from None
 
 
 def _rates_frame(rows: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The numbers that the rules judge: scale, extremes, spikes, rank correlation, spread."""
+"""The numbers that the rules judge: scale, extremes, spikes, rank correlation, spread, balance, stability."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.inputs import Evidence
+from prunescope.diagnosis.evidence import Evidence, Stability
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
 NAMED = 3
@@ -15,18 +15,24 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Scale:
-    """Range of a gradient statistic over the layers; up to three `lowest` and `highest` layers."""
+    """Range of a value over layers (or blocks); names up to three `lowest` and `highest` of them."""
 
     low: float
     high: float
-    lowest: tuple[int, ...]
-    highest: tuple[int, ...]
+    median: float
+    lowest: tuple[int | str, ...]
+    highest: tuple[int | str, ...]
 
     @property
     def ratio(self) -> float | None:
         """Return high / low, or None when it is not a number."""
         ratio = self.high / self.low if self.low > 0 else math.inf
         return ratio if math.isfinite(ratio) else None
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether the low end is as far from the median as the high end, or farther (by factors)."""
+        return self.median**2 >= self.low * self.high
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Measures:
         spearman: rank correlation of importance and total rate over the layers.
         spreads: of attention, MLP and total rates.
         attention_rate, mlp_rate, rate: over all layers, weighted by parameters.
+        scores: scale of the blocks' mean scores above zero. unscored: blocks whose mean score is zero.
+        unstable: the layers whose scores agree too little between halves of the calibration set.
     """
 
     mean: Scale | None
@@ -82,11 +90,14 @@ class Measures:
     attention_rate: float | None
     mlp_rate: float | None
     rate: float | None
+    scores: Scale | None
+    unscored: tuple[str, ...]
+    unstable: tuple[int, ...]
 
 
 def measure(evidence: Evidence, thresholds: Diagnosis) -> Measures:
     """Measure all that the rules need."""
-    layers = evidence.layers
+    layers, scores = evidence.layers, evidence.scores
     return Measures(
         mean=scale(layers["mean"]),
         norm=scale(layers["norm"]),
@@ -95,23 +106,29 @@ def measure(evidence: Evidence, thresholds: Diagnosis) -> Measures:
         spikes=spikes(layers["mean"], thresholds.spike_z),
         spearman=spearman(layers["importance"], layers["rate"]),
         spreads=tuple(spread for block in RATE_OF if (spread := rate_spread(layers, block))),
-        attention_rate=_share(layers, ["attention"]),
-        mlp_rate=_share(layers, ["mlp"]),
-        rate=_share(layers, ["attention", "mlp"]),
+        attention_rate=overall_rate(layers, "attention"),
+        mlp_rate=overall_rate(layers, "mlp"),
+        rate=overall_rate(layers, "total"),
+        scores=scale(scores[scores > 0]),
+        unscored=tuple(scores.index[scores == 0]),
+        unstable=unstable_layers(evidence.stability, thresholds.stability),
     )
 
 
 def scale(values: pd.Series) -> Scale | None:
-    """Return the range of `values` (index: layer), NaN left out; None when nothing is left."""
-    ordered = values.dropna().sort_values(kind="stable")
-    if ordered.empty:
+    """Return the range of `values` (index: layer or block), NaN left out; None when nothing is left."""
+    known = values.dropna()
+    if known.empty:
         return None
+    ordered = known.sort_values(kind="stable")
     named = min(NAMED, max(1, len(ordered) // 2))
+    lowest, highest = set(ordered.index[:named]), set(ordered.index[-named:])
     return Scale(
         low=float(ordered.iloc[0]),
         high=float(ordered.iloc[-1]),
-        lowest=tuple(sorted(map(int, ordered.index[:named]))),
-        highest=tuple(sorted(map(int, ordered.index[-named:]))),
+        median=float(ordered.median()),
+        lowest=tuple(name for name in known.index.tolist() if name in lowest),
+        highest=tuple(name for name in known.index.tolist() if name in highest),
     )
 
 
@@ -181,7 +198,22 @@ def rate_spread(layers: pd.DataFrame, block: str) -> Spread | None:
     )
 
 
-def _share(layers: pd.DataFrame, blocks: list[str]) -> float | None:
-    removed = layers[[f"{block}_removed" for block in blocks]].to_numpy().sum()
-    params = layers[[f"{block}_params" for block in blocks]].to_numpy().sum()
-    return float(removed / params) if params > 0 else None
+def overall_rate(layers: pd.DataFrame, block: str) -> float | None:
+    """Return the rate of `block` (attention, mlp or total) over all layers, weighted by parameters.
+
+    Where sizes are unknown the layers weigh the same, if the rate of each is known; else None.
+    """
+    parts = ["attention", "mlp"] if block == "total" else [block]
+    removed = layers[[f"{part}_removed" for part in parts]].to_numpy().sum()
+    params = layers[[f"{part}_params" for part in parts]].to_numpy().sum()
+    if params > 0:
+        return float(removed / params)
+    rates = layers[RATE_OF[block]]
+    return float(rates.mean()) if rates.notna().all() else None
+
+
+def unstable_layers(stability: Stability | None, threshold: float) -> tuple[int, ...]:
+    """Return the layers whose rank correlation between halves of the calibration set is below `threshold`."""
+    if stability is None:
+        return ()
+    return tuple(sorted(layer for layer, rho in stability.layers.items() if rho is not None and rho < threshold))

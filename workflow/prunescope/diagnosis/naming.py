@@ -1,15 +1,24 @@
 """A change of settings as an experiment name: what a remedy asks for, as a target to type."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from prunescope.config.names import OPTIONS, Name, parse_name, split_name, write_number
 from prunescope.errors import ConfigError
-from prunescope.tracking.record import flatten
 
-__all__ = ["Name", "Patch", "declared", "known_name", "rename"]
+__all__ = ["Name", "Patch", "declared", "known_name", "leaves", "rename"]
 
 Patch = dict[str, Any]
+
+# The settings that are parts of a name, not options: config path -> part and how it is spelled.
+PARTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "method.criterion": ("criterion", str),
+    "method.temperature": ("temperature", write_number),
+    "method.tau": ("tau", write_number),
+    "method.ratio": ("percent", lambda ratio: write_number(100 * ratio)),
+    "dataset": ("dataset", str),
+}
 
 
 def known_name(text: str) -> Name | None:
@@ -28,24 +37,32 @@ def declared(name: Name) -> Patch | None:
 
 def rename(name: Name, patch: Patch) -> Name | None:
     """Return `name` with the settings of `patch`, or None when the grammar has no word for one of them."""
-    for path, value in flatten(patch).items():
+    for path, value in leaves(patch):
         name = _with(name, path, value)
         if name is None:
             return None
     return name
 
 
+def leaves(patch: Patch, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a patch: ``{"limits": {"max_rate": 0.5}}`` -> ``("limits.max_rate", 0.5)``."""
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
 def _with(name: Name, path: str, value: Any) -> Name | None:
-    if path == "method.temperature":
-        return replace(name, temperature=write_number(value))
-    if path == "method.tau":
-        return replace(name, tau=write_number(value))
-    if path == "method.ratio":
-        return replace(name, percent=write_number(100 * value))
-    if path == "method.criterion":
-        return replace(name, criterion=value)
+    if path in PARTS:
+        part, spell = PARTS[path]
+        return replace(name, **{part: spell(value)})
+    if path == "corrections.clip":
+        # The option says the lower percentile; the upper one mirrors it.
+        value = value[0] if sum(value) == 100 else None
     same = [option for option in OPTIONS if option.path == path]
-    text = next((text for text in (option.write(value) for option in same) if text is not None), None)
+    written = (option.write(value) for option in same if value is not None)
+    text = next((text for text in written if text is not None), None)
     if text is None:
         return None
     kept = [other for other in name.options if all(option.parse(other) is None for option in same)]

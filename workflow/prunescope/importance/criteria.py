@@ -1,9 +1,12 @@
 """Saliency criteria: one short function per term, each reading like its formula.
 
-The saliency of a weight w is a sum of up to three terms: of the weight alone, of the gradient g_b of
-each batch (averaged over batches b, so that it can be reduced as the gradient appears and freed), and
-of the gradient ḡ of the mean loss over the whole calibration set (which must be accumulated). The
-saliency of a group is the sum over its weights.
+The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of
+the weight alone, of the input x that it multiplies, of the gradient g_b of each batch (averaged over
+batches b, so that it can be reduced as the gradient appears and freed), and of the gradient ḡ of the mean
+loss over the whole calibration set (which must be accumulated). The others are per group.
+
+A new criterion is one function here, an entry in `CRITERIA` and an oracle test; only a new kind of
+evidence needs a collector of its own.
 """
 
 from collections.abc import Callable
@@ -27,18 +30,47 @@ def magnitude(weight: Tensor) -> Tensor:
     return weight.abs()
 
 
+def weighted_input(weight: Tensor, input_norm: Tensor) -> Tensor:
+    """|w| · ‖x‖₂ (Wanda: Sun et al. 2024, eq. 1), x: the feature that w multiplies, at all calibration tokens."""
+    return weight.abs() * input_norm
+
+
+def squared_gate(derivative: Tensor) -> Tensor:
+    """(∂L_s/∂m)²: diagonal empirical Fisher of the gate m = 1 of a group (Kwon et al. 2022, mask variables)."""
+    return derivative.square()
+
+
+def block_influence(influence: Tensor, cost: int) -> Tensor:
+    """BI of the layer (ShortGPT: Men et al. 2024, eq. 1) times the group's cost: per parameter equal in a layer."""
+    return influence * cost
+
+
 @dataclass(frozen=True)
 class Criterion:
-    """The terms of a criterion; None where it has none."""
+    """The terms of a criterion; None where it has none.
+
+    Attributes:
+        of_weight: of w. of_input: of w and ‖x‖₂, which broadcasts over its rows. of_batch: of w and g_b,
+            averaged over batches by their tokens. of_mean: of w and ḡ. All per weight.
+        of_gate: per group, of the derivative of the loss of each sample s by the group's gate ∂L_s/∂m,
+            averaged over samples.
+        of_layer: per group, of the influence of its layer (a scalar) and its cost in parameters.
+    """
 
     of_weight: Callable[[Tensor], Tensor] | None = None
+    of_input: Callable[[Tensor, Tensor], Tensor] | None = None
     of_batch: Callable[[Tensor, Tensor], Tensor] | None = None
     of_mean: Callable[[Tensor, Tensor], Tensor] | None = None
+    of_gate: Callable[[Tensor], Tensor] | None = None
+    of_layer: Callable[[Tensor, int], Tensor] | None = None
 
 
 CRITERIA: dict[str, Criterion] = {
     "taylor": Criterion(of_mean=first_order),
     "taylor_2nd": Criterion(of_mean=first_order, of_batch=second_order),
     "taylor_stream": Criterion(of_batch=first_order),
+    "gate": Criterion(of_gate=squared_gate),
+    "wanda": Criterion(of_input=weighted_input),
     "magnitude": Criterion(of_weight=magnitude),
+    "shortgpt": Criterion(of_layer=block_influence),
 }

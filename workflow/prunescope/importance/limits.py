@@ -1,10 +1,28 @@
-"""Limits on selection, as the largest number of groups that each block may lose."""
+"""Limits on selection: what may go, in which steps, and how much of it.
+
+What is cut from its lowest score up is a *lane*: one block or, where whole layers go, one layer. A lane
+goes in *units*: one GQA group, `width_multiple` channels (the first unit of a block is smaller where its
+width is no multiple), or the layer. Pure arithmetic, so that a ratio out of reach is found before any
+model is loaded.
+"""
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
 
 from prunescope.config.sections import Limits
-from prunescope.models.facts import BlockFacts
+from prunescope.errors import ConfigError
+from prunescope.models.facts import KINDS, BlockFacts, BlockKind, ModelFacts
+
+RemovalUnit = Literal["group", "layer"]
+
+
+def removal_unit(criterion: str) -> RemovalUnit:
+    """Return what a criterion removes: ShortGPT judges layers as wholes, all others judge groups."""
+    return "layer" if criterion == "shortgpt" else "group"
 
 
 @dataclass(frozen=True)
@@ -18,22 +36,146 @@ class Cap:
     limit: str | None
 
 
+@dataclass(frozen=True)
+class Lane:
+    """Blocks that are cut as one sequence of units, neighbours in the importance table.
+
+    Attributes:
+        blocks: one block, or all blocks of a layer.
+        ends: how many of the lane's groups are gone after each unit; the last is all of them.
+        least, most: how many units must go and how many may.
+        limit: config path of the limit behind `most`; None where there is none.
+    """
+
+    blocks: tuple[BlockFacts, ...]
+    ends: Sequence[int]
+    least: int
+    most: int
+    limit: str | None
+
+    @property
+    def groups(self) -> int:
+        return self.ends[-1]
+
+    @property
+    def free(self) -> bool:
+        """Whether all of it may go."""
+        return self.most == len(self.ends)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the blocks, ``"{layer}.{kind}"``."""
+        return [f"{block.layer}.{block.block}" for block in self.blocks]
+
+    @property
+    def unit_parameters(self) -> int:
+        """Parameters of a full unit."""
+        if len(self.ends) == 1:
+            return self.parameters(1)
+        return (self.ends[-1] - self.ends[-2]) * self.blocks[0].cost
+
+    def parameters(self, units: int) -> int:
+        """Return the parameters that the first `units` hold, norm and output bias included when all of them go."""
+        if units == len(self.ends):
+            return sum(block.parameters + block.overhead for block in self.blocks)
+        return self.ends[units - 1] * self.blocks[0].cost if units else 0
+
+
+def lanes_of(facts: ModelFacts, limits: Limits, unit: RemovalUnit) -> list[Lane]:
+    """Return the lanes of a model in the order of its blocks.
+
+    Raises:
+        ConfigError: a limit names a layer that is not there, contradicts another or the removal of whole layers.
+    """
+    _check_protect(facts, limits)
+    if unit == "layer":
+        _check_whole_layers(limits)
+        layers = [tuple(blocks) for _, blocks in groupby(facts.blocks, key=lambda block: block.layer)]
+        return [_layer_lane(blocks, facts.layers, limits) for blocks in layers]
+    _check_rates(limits)
+    return [_block_lane(block, facts.layers, limits) for block in facts.blocks]
+
+
+def _layer_lane(blocks: tuple[BlockFacts, ...], layers: int, limits: Limits) -> Lane:
+    # Only `protect` can limit here; `collapse_below` and `width_multiple` have nothing to do.
+    limit = block_cap(blocks[0], layers, limits).limit
+    return Lane(blocks, (sum(block.groups for block in blocks),), least=0, most=0 if limit else 1, limit=limit)
+
+
+def _block_lane(block: BlockFacts, layers: int, limits: Limits) -> Lane:
+    ends = unit_ends(block, limits.width_multiple)
+    cap = block_cap(block, layers, limits)
+    most = bisect_right(ends, cap.groups)
+    wanted = block_minimum(block, limits)
+    least = bisect_left(ends, wanted) + 1 if wanted else 0
+    return Lane((block,), ends, min(least, most), most, cap.limit)
+
+
+def unit_ends(block: BlockFacts, multiple: int) -> range:
+    """Return how many groups of a block are gone after each unit: all but the first unit are full."""
+    step = multiple if block.block == "mlp" and block.groups >= multiple else 1
+    return range(block.groups % step or step, block.groups + 1, step)
+
+
 def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
     """Return the tightest cap of one block.
 
     Args:
         layers: number of layers, to resolve negative indices in `protect`.
     """
-    caps = [Cap(block.groups, None)]
-    if limits.max_rate is not None:
-        caps.append(Cap(_whole(limits.max_rate, block.groups), "limits.max_rate"))
+    rates = dict(_rates(limits, "max_rate", block.block))
     if limits.early_layers is not None and block.layer < limits.early_layers.count:
-        caps.append(Cap(_whole(limits.early_layers.max_rate, block.groups), "limits.early_layers"))
+        rates["limits.early_layers"] = limits.early_layers.max_rate
+    caps = [Cap(block.groups, None)]
+    # 0.3 * 10 is 3.0000000000000004 and 0.29 * 100 is 28.999999999999996 in binary.
+    caps += [Cap(math.floor(rate * block.groups + 1e-9), path) for path, rate in rates.items()]
     if block.layer in {index % layers for index in limits.protect}:
         caps.append(Cap(0, "limits.protect"))
     return min(caps, key=lambda cap: cap.groups)
 
 
-def _whole(rate: float, groups: int) -> int:
-    # 0.3 * 10 is 3.0000000000000004 and 0.29 * 100 is 28.999999999999996 in binary.
-    return math.floor(rate * groups + 1e-9)
+def block_minimum(block: BlockFacts, limits: Limits) -> int:
+    """Return the groups that must go; `early_layers` and `protect` are exceptions and win over it."""
+    rates = dict(_rates(limits, "min_rate", block.block)).values()
+    return math.ceil(max(rates, default=0.0) * block.groups - 1e-9)
+
+
+def minimum_paths(limits: Limits) -> list[str]:
+    """Return the config paths of the minimum rates that are set."""
+    return sorted({path for kind in KINDS for path, _ in _rates(limits, "min_rate", kind)})
+
+
+def _rates(limits: Limits, name: Literal["min_rate", "max_rate"], kind: BlockKind) -> Iterator[tuple[str, float]]:
+    """Yield the config paths and values of the rate limits that hold for a kind of block."""
+    for path, section in (("limits", limits), (f"limits.{kind}", getattr(limits, kind))):
+        rate = getattr(section, name)
+        if rate is not None:
+            yield f"{path}.{name}", rate
+
+
+def _check_protect(facts: ModelFacts, limits: Limits) -> None:
+    for layer in limits.protect:
+        if not -facts.layers <= layer < facts.layers:
+            raise ConfigError(
+                f"limits.protect: layer {layer} does not exist; allowed: {-facts.layers} to {facts.layers - 1}"
+            )
+
+
+def _check_rates(limits: Limits) -> None:
+    for kind in KINDS:
+        for low, least in _rates(limits, "min_rate", kind):
+            for high, most in _rates(limits, "max_rate", kind):
+                if least > most:
+                    raise ConfigError(f"{low} = {least:g} is above {high} = {most:g}; lower the one or raise the other")
+
+
+def _check_whole_layers(limits: Limits) -> None:
+    lowest = {path: rate for kind in KINDS for path, rate in _rates(limits, "min_rate", kind) if rate > 0}
+    highest = {path: rate for kind in KINDS for path, rate in _rates(limits, "max_rate", kind) if rate < 1}
+    if limits.early_layers is not None and limits.early_layers.max_rate < 1:
+        highest["limits.early_layers.max_rate"] = limits.early_layers.max_rate
+    for path, rate in (lowest | highest).items():
+        raise ConfigError(
+            f"{path} = {rate:g} cannot be kept: method.criterion = shortgpt removes whole layers; "
+            "drop the limit (limits.protect can keep layers) or choose another criterion"
+        )

@@ -9,12 +9,15 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from prunescope.config.specs import GradientsSpec, ImportanceSpec, RemovalSpec
+from prunescope.errors import ConfigError
 from prunescope.files import read_json, replacing, write_json
+from prunescope.importance.limits import removal_unit
 from prunescope.importance.prior import choose_prior, read_removal
-from prunescope.importance.selection import Selection, mark_removed, select
+from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.summary import layer_rates, summarise
 from prunescope.importance.table import build_table
 from prunescope.models.facts import ModelFacts
+from prunescope.pruning.plan import PruningPlan
 from prunescope.tracking.record import StepRecord, recording
 
 if TYPE_CHECKING:
@@ -25,9 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def write_gradients(spec: GradientsSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
-    """Collect gradients; write ``saliency.safetensors``, ``gradient_statistics.json`` and ``timing.json``.
+    """Score the groups; write ``saliency.safetensors``, statistics, ``stability.json`` and ``timing.json``.
 
-    ``saliency.safetensors`` holds float32 ``[groups]`` under ``"{criterion}/{layer}.{block}"``.
+    ``saliency.safetensors`` holds float32 ``[groups]`` under ``"{criterion}/{layer}.{block}"``. Gradient
+    statistics are collected whatever the criteria: the diagnosis of every experiment rests on them.
     """
     from prunescope.importance.engine import collect_gradients
     from prunescope.models.adapter import adapter_for
@@ -48,22 +52,30 @@ def write_gradients(spec: GradientsSpec, key: str, facts: ModelFacts, samples: P
         with replacing(output / "saliency.safetensors") as temporary:
             save_file(saliency, temporary)
         write_json(output / "gradient_statistics.json", result.statistics.as_json())
+        write_json(output / "stability.json", result.stability.as_json())
         timing = {
             "load_seconds": round(loaded - begin, 3),
             "compute_seconds": round(seconds, 3),
+            "statistics_seconds": round(result.statistics_seconds, 3),
+            "statistics_share": round(result.statistics_seconds / seconds, 5),
             "tokens": result.tokens,
             "tokens_per_second": round(result.tokens / seconds, 1),
         }
         write_json(output / "timing.json", timing)
         record.metrics |= {"grad/loss": result.loss, "grad/tokens_per_second": timing["tokens_per_second"]}
         record.metrics["grad/compute_seconds"] = timing["compute_seconds"]
+        record.curves["grad/stability"] = list(result.stability.layers.values())
         record.tags |= compute_tags(model)
-        record.artifacts.append("gradient_statistics.json")
+        record.artifacts += ["gradient_statistics.json", "stability.json"]
 
 
 def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
-    """Measure removal losses; write ``block_importance.json`` {attention, mlp, layer: {layer: nats per token}}."""
+    """Measure the prior; write ``block_importance.json`` {attention, mlp, layer: {layer: value}}.
+
+    A value is a loss increase in nats per token (`removal`) or 1 - cos of the residual stream (`similarity`).
+    """
     from prunescope.importance.removal import measure_removal
+    from prunescope.importance.similarity import measure_similarity
     from prunescope.models.adapter import adapter_for
     from prunescope.models.loading import compute_tags, forward_batch, load_model
 
@@ -71,7 +83,8 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
         model = load_model(facts, spec.dtype)
         windows = read_windows(samples)[: spec.samples]
         begin = time.perf_counter()
-        result = measure_removal(adapter_for(model), windows, forward_batch(windows, model))
+        measure = {"removal": measure_removal, "similarity": measure_similarity}[spec.prior]
+        result = measure(adapter_for(model), windows, forward_batch(windows, model))
         write_json(output / "block_importance.json", result.as_json())
         record.metrics |= {
             "removal/dense_loss": result.dense,
@@ -91,30 +104,36 @@ def write_importance(
     into an experiment's directory.
 
     Args:
-        removal: ``block_importance.json``; None for T = 0.
+        removal: ``block_importance.json``; None where the method needs no prior.
+
+    Raises:
+        ConfigError: the method needs a prior and there is none.
     """
     method = spec.method
-    params = {"method": method.model_dump(mode="json"), "limits": spec.limits.model_dump(mode="json")}
+    if method.needs_prior and removal is None:
+        raise ConfigError(
+            f"method.combine = {method.combine} with T = {method.temperature:g} needs the prior: pass the "
+            "block_importance.json of the removal step with --removal"
+        )
+    params = spec.model_dump(mode="json", include={"method", "corrections", "limits"})
     with recording(spec.step, spec.experiment, directory / "records/importance.json", params) as record:
         prior = choose_prior(read_removal(read_json(removal)), method.tau) if removal else None
         scores = _scores_of(saliency, method.criterion)
-        table = build_table(facts.blocks, scores, prior, method.temperature)
-        selection = select(table, facts, method.ratio, spec.limits)
-        table = mark_removed(table, selection.plan)
-        rates = layer_rates(selection.plan)
-        summary = summarise(facts, selection, rates, prior, spec)
-        _write_analysis(directory / "analysis", table, rates, selection, summary)
-        _note_results(record, summary)
+        table = build_table(facts.blocks, scores, prior, method, spec.corrections)
+        selection = select(table, facts, method.ratio, spec.limits, removal_unit(method.criterion))
+        summary = summarise(facts, selection, prior, spec.experiment)
+        write_analysis(directory / "analysis", table, selection.plan, summary)
+        note_results(record, summary)
 
 
-def _write_analysis(
-    analysis: Path, table: "pd.DataFrame", rates: "pd.DataFrame", selection: Selection, summary: dict
-) -> None:
-    with replacing(analysis / "importance_table.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+def write_analysis(analysis: Path, table: "pd.DataFrame | None", plan: PruningPlan, summary: dict) -> None:
+    """Write the plan, its summary as JSON and CSV and, where there is one, the table with what the plan removes."""
+    if table is not None:
+        with replacing(analysis / "importance_table.parquet") as temporary:
+            mark_removed(table, plan).to_parquet(temporary, index=False)
     with replacing(analysis / "pruning_summary.csv") as temporary:
-        rates.to_csv(temporary, index=False)
-    selection.plan.write(analysis / "plan.json")
+        layer_rates(plan).to_csv(temporary, index=False)
+    plan.write(analysis / "plan.json")
     write_json(analysis / "pruning_summary.json", summary)
     log.info(
         "%s of %s parameters go: %.2f %% of all, %.2f %% of the decoder layers",
@@ -125,7 +144,8 @@ def _write_analysis(
     )
 
 
-def _note_results(record: StepRecord, summary: dict) -> None:
+def note_results(record: StepRecord, summary: dict) -> None:
+    """Add what a summary says to the record of the step."""
     names = ("ratio_of_total", "ratio_of_decoder", "removed_parameters", "remaining_parameters")
     record.metrics |= {f"prune/{name}": summary[name] for name in (*names, "attention_rate", "mlp_rate")}
     record.metrics["prune/max_layer_rate"] = max(layer["rate"] for layer in summary["layers"])

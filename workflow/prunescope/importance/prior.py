@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.models.facts import KINDS
+from prunescope.models.facts import KINDS, BlockFacts
 
 AUTO_PERCENTILE = 25
 
@@ -24,6 +24,10 @@ class Prior:
     values: dict[str, np.ndarray]
     tau: float
     layer_wise: list[int]
+
+    def of(self, block: BlockFacts) -> float:
+        """Return the prior of one block, nats per token, as measured."""
+        return float(self.values[block.block][block.layer])
 
     def negative(self) -> list[dict[str, Any]]:
         """List the blocks whose removal lowers the loss: ``{"layer", "block", "delta"}``."""
@@ -51,11 +55,23 @@ def choose_prior(removal: dict[str, np.ndarray], tau: float | str) -> Prior:
     return Prior(values, threshold, np.flatnonzero(layer_wise).tolist())
 
 
-def prior_weight(prior: np.ndarray, temperature: float) -> np.ndarray:
-    """Return ``ln(1 + max(prior, 0)) ^ T``: 1 everywhere for T = 0."""
-    if temperature == 0:
-        return np.ones_like(prior)
-    return np.log1p(np.maximum(prior, 0)) ** temperature
+def prior_weight(prior: float, temperature: float) -> float:
+    """Return ``ln(1 + max(prior, 0)) ^ T``: 1 for T = 0."""
+    return math.log1p(max(prior, 0.0)) ** temperature if temperature else 1.0
+
+
+def share_out(prior: float, floor: float, weights: np.ndarray) -> np.ndarray:
+    """Share ``max(prior, floor)`` out among the groups of a block in proportion to their weights.
+
+    Args:
+        weights: saliency, float64 ``[groups]`` >= 0; all zero: equal shares, since nothing tells them apart.
+
+    Returns:
+        float64 ``[groups]`` whose sum is ``max(prior, floor)``.
+    """
+    total = weights.sum()
+    shares = weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
+    return shares * max(prior, floor)
 
 
 def read_removal(content: dict[str, dict[str, float]]) -> dict[str, np.ndarray]:

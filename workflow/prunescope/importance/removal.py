@@ -17,13 +17,15 @@ from prunescope.progress import Progress
 
 
 @dataclass(frozen=True)
-class RemovalLoss:
-    """Loss increase, in nats per token, by layer; a block that is not there has 0.
+class BlockImportance:
+    """What blocks are worth, by layer: a prior; a block that is not there has 0.
 
     Attributes:
-        attention, mlp, layer: float64 ``[layers]``: the attention block, the MLP block, or both gone.
+        attention, mlp, layer: float64 ``[layers]``, of the attention block, the MLP block, both together:
+            the loss increase without it in nats per token (removal), or 1 - cos of the residual stream
+            before and after it (similarity).
         dense: mean token loss of the whole model.
-        tokens: tokens per removal.
+        tokens: tokens that each value rests on.
     """
 
     attention: Tensor
@@ -33,7 +35,7 @@ class RemovalLoss:
     tokens: int
 
     def as_json(self) -> dict[str, dict[str, float]]:
-        """Return ``{"attention": {layer: loss increase}, "mlp": ..., "layer": ...}``."""
+        """Return ``{"attention": {layer: value}, "mlp": ..., "layer": ...}``."""
         return {
             kind: {str(layer): value for layer, value in enumerate(getattr(self, kind).tolist())}
             for kind in ("attention", "mlp", "layer")
@@ -41,7 +43,7 @@ class RemovalLoss:
 
 
 @torch.no_grad()
-def measure_removal(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> RemovalLoss:
+def measure_removal(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
     """Measure the loss increase of removing each attention block, MLP block and layer.
 
     A removed block adds zero to the residual stream (returning its normalised input instead would add
@@ -70,7 +72,7 @@ def measure_removal(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> 
             progress.advance(3)
     rises = {kind: (values - dense_sum) / total for kind, values in sums.items()}
     _check_finite(rises)
-    return RemovalLoss(**rises, dense=dense_sum / total, tokens=windows.numel())
+    return BlockImportance(**rises, dense=dense_sum / total, tokens=windows.numel())
 
 
 class _Stream:

@@ -1,87 +1,93 @@
 """Selection: the groups of lowest score, until the budget is spent, within the limits.
 
-Groups are removed in *units*: an attention unit is one GQA group, an MLP unit is `width_multiple`
-channels (the first unit of a block is smaller where its width is no multiple). Within a block units
-hold groups in ascending order of score, so that any prefix of them is a valid cut, every width stays a
-multiple, and one global sort over units decides everything.
+Groups go in *units*, units in *lanes* (see `limits`). Within a lane units hold groups in ascending order
+of score, so that any prefix of them is a valid cut, every width stays a multiple, and one global sort
+over units decides everything. The budget counts what a cut really removes: the last unit of a block
+takes the block's norm and output bias along.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from prunescope.config.sections import Limits
-from prunescope.errors import BudgetError, ConfigError
-from prunescope.importance.limits import Cap, block_cap
-from prunescope.models.facts import BlockFacts, ModelFacts
+from prunescope.importance.feasibility import budget_of, feasible_lanes, rounding_unit
+from prunescope.importance.limits import Lane, RemovalUnit
+from prunescope.importance.table import ascending
+from prunescope.models.facts import ModelFacts
 from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What goes, and what the limits did.
+    """What goes, what was asked for, and what the limits did.
 
     Attributes:
         plan: the groups to remove.
-        budget: parameters that should go. rounding_unit: parameters of the smallest full unit.
+        ratio, limits: as asked for. budget: parameters that should go.
+        rounding_unit: parameters of the smallest full unit.
         bound: config path of a limit -> names of the blocks that it stopped.
+        collapsed: names of the blocks that went whole because too little of them would have stayed.
     """
 
     plan: PruningPlan
+    ratio: float
+    limits: Limits
     budget: int
     rounding_unit: int
-    bound: dict[str, list[str]]
+    bound: dict[str, list[str]] = field(default_factory=dict)
+    collapsed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Units:
-    """Removable units of all blocks, one entry each; arrays are parallel, blocks in model order.
+    """Removable units of all lanes, one entry each; arrays are parallel, lanes in model order.
 
-    `block` indexes the model's blocks, `size` counts groups, `cost` parameters, `score` is the mean of
-    its groups, `allowed` says whether the block's cap leaves room for it.
+    `lane` indexes the lanes, `cost` counts parameters, `score` is the mean of its groups by cost; `forced`
+    units must go, only `allowed` ones may. `order`: the allowed ones, ascending score.
     """
 
-    block: np.ndarray
-    size: np.ndarray
+    lane: np.ndarray
     cost: np.ndarray
     score: np.ndarray
+    forced: np.ndarray
     allowed: np.ndarray
+    order: np.ndarray
 
 
-def select(table: pd.DataFrame, facts: ModelFacts, ratio: float, limits: Limits) -> Selection:
-    """Choose the groups of lowest score until ``ratio * total parameters`` are gone.
+def select(
+    table: pd.DataFrame, facts: ModelFacts, ratio: float, limits: Limits, unit: RemovalUnit = "group"
+) -> Selection:
+    """Choose the units of lowest score until ``ratio * total parameters`` are gone.
 
     Args:
         table: from `build_table`, in block order.
         ratio: fraction of all parameters of the model.
+        unit: what goes together; from `removal_unit`.
 
     Raises:
-        ConfigError: `protect` names a layer that is not there.
-        BudgetError: the limits leave too little; says the largest reachable ratio and which limits bind.
+        ConfigError: limits contradict one another, the criterion or the model.
+        BudgetError: the limits leave too little or force too much; says the ratio that can be reached and why.
     """
-    _check_protect(facts, limits)
-    caps = [block_cap(block, facts.layers, limits) for block in facts.blocks]
-    scores = _split_by_block(table, facts)
-    orders = [np.argsort(score, kind="stable") for score in scores]
-    units = _build_units(facts, scores, orders, caps, limits.width_multiple)
-    budget = round(ratio * facts.total_parameters)
-    _check_reachable(facts, units, caps, budget, ratio)
-    chosen = _fill(units, budget)
-    counts = np.bincount(units.block[chosen], weights=units.size[chosen], minlength=len(facts.blocks))
-    plan = PruningPlan(
-        facts.name,
-        tuple(
-            BlockPlan(block, np.sort(order[: int(count)]).astype(np.int64))
-            for block, order, count in zip(facts.blocks, orders, counts, strict=True)
-        ),
+    lanes = feasible_lanes(facts, ratio, limits, unit)
+    budget = budget_of(facts, ratio)
+    orders = ascending(table, [lane.groups for lane in lanes])
+    units = _build_units(table, lanes, orders)
+    chosen, collapsed = _spend(units, lanes, budget, limits.collapse_below or 0.0)
+    removed = np.zeros(len(table), dtype=bool)
+    for lane, (start, order), count in zip(lanes, orders, _count(units, chosen, lanes), strict=True):
+        if count:
+            removed[start + order[: lane.ends[count - 1]]] = True
+    return Selection(
+        _plan(facts, removed),
+        ratio,
+        limits,
+        budget,
+        rounding_unit(lanes),
+        _bound(units, chosen, lanes),
+        [name for index in collapsed for name in lanes[index].names],
     )
-    return Selection(plan, budget, rounding_unit(facts, limits.width_multiple), _bound(facts, units, chosen, caps))
-
-
-def rounding_unit(facts: ModelFacts, multiple: int) -> int:
-    """Return the parameters of the smallest full unit: what the budget may miss at most while one is free."""
-    return min(block.cost * (multiple if _in_multiples(block, multiple) else 1) for block in facts.blocks)
 
 
 def mark_removed(table: pd.DataFrame, plan: PruningPlan) -> pd.DataFrame:
@@ -94,90 +100,101 @@ def mark_removed(table: pd.DataFrame, plan: PruningPlan) -> pd.DataFrame:
     return table.assign(removed=removed)
 
 
-def _check_protect(facts: ModelFacts, limits: Limits) -> None:
-    for layer in limits.protect:
-        if not -facts.layers <= layer < facts.layers:
-            raise ConfigError(
-                f"limits.protect: layer {layer} does not exist; allowed: {-facts.layers} to {facts.layers - 1}"
-            )
-
-
-def _split_by_block(table: pd.DataFrame, facts: ModelFacts) -> list[np.ndarray]:
+def _plan(facts: ModelFacts, removed: np.ndarray) -> PruningPlan:
     ends = np.cumsum([block.groups for block in facts.blocks])
-    return np.split(table["score"].to_numpy(), ends[:-1])
+    parts = zip(facts.blocks, np.split(removed, ends[:-1]), strict=True)
+    return PruningPlan(facts.name, tuple(BlockPlan(block, np.flatnonzero(part)) for block, part in parts))
 
 
-def _build_units(
-    facts: ModelFacts, scores: list[np.ndarray], orders: list[np.ndarray], caps: list[Cap], multiple: int
-) -> _Units:
+def _build_units(table: pd.DataFrame, lanes: list[Lane], orders: list[tuple[int, np.ndarray]]) -> _Units:
+    all_scores, all_costs = table["score"].to_numpy(), table["cost"].to_numpy()
     columns = []
-    for index, (block, score, order, cap) in enumerate(zip(facts.blocks, scores, orders, caps, strict=True)):
-        starts = _unit_starts(block, multiple)
-        sizes = np.diff(np.append(starts, block.groups))
-        # Equal scores may differ in the last bit of their means; a block must stay in order.
-        means = np.maximum.accumulate(np.add.reduceat(score[order], starts) / sizes)
-        columns.append((np.full(len(starts), index), sizes, sizes * block.cost, means, starts + sizes <= cap.groups))
-    return _Units(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+    for index, (lane, (start, order)) in enumerate(zip(lanes, orders, strict=True)):
+        ends = np.array(lane.ends)
+        starts = np.append(0, ends[:-1])
+        score, cost = all_scores[start + order], all_costs[start + order]
+        costs = np.add.reduceat(cost, starts)
+        weights = cost / np.repeat(costs, ends - starts)
+        # Equal scores may differ in the last bit of their means; a lane must stay in order.
+        means = np.maximum.accumulate(np.add.reduceat(score * weights, starts))
+        costs[-1] += sum(block.overhead for block in lane.blocks)
+        place = np.arange(len(ends))
+        columns.append((np.full(len(ends), index), costs, means, place < lane.least, place < lane.most))
+    lane, cost, score, forced, allowed = (np.concatenate(column) for column in zip(*columns, strict=True))
+    candidates = np.flatnonzero(allowed)
+    order = candidates[np.argsort(score[candidates], kind="stable")]
+    return _Units(lane, cost, score, forced, allowed, order)
 
 
-def _in_multiples(block: BlockFacts, multiple: int) -> bool:
-    return block.block == "mlp" and block.groups >= multiple
+def _count(units: _Units, chosen: np.ndarray, lanes: list[Lane]) -> np.ndarray:
+    """Return how many units of each lane are chosen."""
+    return np.bincount(units.lane[chosen], minlength=len(lanes))
 
 
-def _unit_starts(block: BlockFacts, multiple: int) -> np.ndarray:
-    """Return where each unit of a block starts in its ascending order."""
-    if not _in_multiples(block, multiple):
-        return np.arange(block.groups)
-    odd = block.groups % multiple
-    starts = np.arange(odd, block.groups, multiple)
-    return np.append(0, starts) if odd else starts
+def _spend(units: _Units, lanes: list[Lane], budget: int, collapse_below: float) -> tuple[np.ndarray, list[int]]:
+    """Fill the budget; then remove lanes of which too little stays, one by one, each paid for by the others.
 
+    The thinnest lane goes first, and what it costs is taken back from the units of highest score that
+    nothing forces, after which other lanes may be thin no longer. A lane that a limit keeps from going
+    whole never collapses, nor does one that the budget cannot pay beside what is forced: it stays thin.
 
-def _check_reachable(facts: ModelFacts, units: _Units, caps: list[Cap], budget: int, ratio: float) -> None:
-    reachable = int(units.cost[units.allowed].sum())
-    if budget <= reachable:
-        return
-    largest = reachable / facts.total_parameters
-    limits = sorted({cap.limit for cap in caps if cap.limit})
-    why = f"under {' and '.join(limits)}" if limits else "because embeddings, norms and head are not pruned"
-    raise BudgetError(
-        f"method.ratio = {ratio:g} cannot be reached {why}: at most {largest:.4f} of all parameters can go; "
-        + ("lower the ratio or relax the limit" if limits else "lower the ratio")
-    )
-
-
-def _fill(units: _Units, budget: int) -> np.ndarray:
-    """Return the indices of units to remove: ascending score while they fit, then smaller ones that still fit.
-
-    A unit that does not fit ends its block, because a block is cut from its lowest score up; what is
-    left at the end is less than the smallest unit that is still free.
+    Returns:
+        indices of the chosen units, and of the collapsed lanes in model order.
     """
-    candidates = np.flatnonzero(units.allowed)
-    order = candidates[np.argsort(units.score[candidates], kind="stable")]
+    forced, collapsed = units.forced, []
+    while True:
+        chosen = _fill(units, forced, budget)
+        thin = _thinnest(units, lanes, forced, budget, _count(units, chosen, lanes), collapse_below)
+        if thin is None:
+            return chosen, sorted(collapsed)
+        collapsed.append(thin)
+        forced = forced | (units.lane == thin)
+
+
+def _thinnest(
+    units: _Units, lanes: list[Lane], forced: np.ndarray, budget: int, counts: np.ndarray, below: float
+) -> int | None:
+    """Return the lane that keeps the smallest fraction, under `below` but not 0, and can be paid whole."""
+    kept = np.array(
+        [1 - (lane.ends[count - 1] if count else 0) / lane.groups for lane, count in zip(lanes, counts, strict=True)]
+    )
+    unpaid = np.bincount(units.lane[~forced], weights=units.cost[~forced], minlength=len(lanes))
+    payable = unpaid <= budget - units.cost[forced].sum()
+    free = np.array([lane.free for lane in lanes])
+    thin = np.flatnonzero((kept > 0) & (kept < below - 1e-9) & payable & free)
+    return int(thin[np.argmin(kept[thin])]) if len(thin) else None
+
+
+def _fill(units: _Units, forced: np.ndarray, budget: int) -> np.ndarray:
+    """Return the indices of units to remove: forced ones, then ascending score while they fit, then smaller ones.
+
+    A unit that does not fit ends its lane, because a lane is cut from its lowest score up; what is left
+    at the end is less than the smallest unit that is still free.
+    """
+    first = forced[units.order]
+    order = np.concatenate([units.order[first], units.order[~first]])
     spent = np.cumsum(units.cost[order])
     fitting = int(np.searchsorted(spent, budget, side="right"))
     chosen, left = order[:fitting].tolist(), budget - (int(spent[fitting - 1]) if fitting else 0)
+    rest = order[fitting:]
+    smallest = int(units.cost[rest].min(initial=budget + 1))
     closed: set[int] = set()
-    smallest = int(units.cost[candidates].min()) if len(candidates) else 0
-    for unit in order[fitting:]:
+    for unit in rest:
         if left < smallest:
             break
-        if units.cost[unit] <= left and units.block[unit] not in closed:
+        if units.cost[unit] <= left and units.lane[unit] not in closed:
             chosen.append(int(unit))
             left -= int(units.cost[unit])
         else:
-            closed.add(int(units.block[unit]))
+            closed.add(int(units.lane[unit]))
     return np.array(chosen, dtype=np.int64)
 
 
-def _bound(facts: ModelFacts, units: _Units, chosen: np.ndarray, caps: list[Cap]) -> dict[str, list[str]]:
+def _bound(units: _Units, chosen: np.ndarray, lanes: list[Lane]) -> dict[str, list[str]]:
     """Find the blocks whose next unit would have gone, had a limit not stopped it."""
-    if len(chosen) == 0:
-        return {}
-    cut = units.score[chosen].max()
-    stopped = np.unique(units.block[~units.allowed & (units.score <= cut)])
+    by_score = chosen[~units.forced[chosen]]
+    cut = units.score[by_score].max(initial=-np.inf)
     bound: dict[str, list[str]] = {}
-    for index in stopped:
-        block = facts.blocks[index]
-        bound.setdefault(caps[index].limit, []).append(f"{block.layer}.{block.block}")
+    for index in np.unique(units.lane[~units.allowed & (units.score <= cut)]):
+        bound.setdefault(lanes[index].limit, []).extend(lanes[index].names)
     return bound

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prunescope.config.specs import ImportanceSpec
 from prunescope.importance.prior import Prior, finite_tau
 from prunescope.importance.selection import Selection
 from prunescope.models.facts import KINDS, ModelFacts
@@ -35,19 +34,14 @@ def layer_rates(plan: PruningPlan) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(
-    facts: ModelFacts,
-    selection: Selection,
-    rates: pd.DataFrame,
-    prior: Prior | None,
-    spec: ImportanceSpec,
-) -> dict[str, Any]:
-    """Return the content of ``pruning_summary.json``."""
+def summarise(facts: ModelFacts, selection: Selection, prior: Prior | None, experiment: str) -> dict[str, Any]:
+    """Return the content of ``pruning_summary.json``; its ``layers`` are the rows of `layer_rates`."""
     removed = selection.plan.removed_parameters
+    rates = layer_rates(selection.plan)
     return {
         "model": facts.name,
-        "experiment": spec.experiment,
-        "target_ratio": spec.method.ratio,
+        "experiment": experiment,
+        "target_ratio": selection.ratio,
         "total_parameters": facts.total_parameters,
         "decoder_parameters": facts.decoder_parameters,
         "removed_parameters": removed,
@@ -57,11 +51,12 @@ def summarise(
         "rounding_unit": selection.rounding_unit,
         "attention_rate": float(np.average(rates["attention_rate"], weights=rates["attention_params"])),
         "mlp_rate": float(np.average(rates["mlp_rate"], weights=rates["mlp_params"])),
-        "limits": spec.limits.model_dump(mode="json"),
+        "limits": selection.limits.model_dump(mode="json"),
         "layers_dropped": sorted(set(selection.plan.layers) - set(selection.plan.kept_layers)),
         "tau": finite_tau(prior.tau) if prior else None,
         "layer_wise": prior.layer_wise if prior else [],
         "negative_deltas": prior.negative() if prior else [],
         "bound": [{"limit": limit, "blocks": blocks} for limit, blocks in selection.bound.items()],
+        "collapsed": selection.collapsed,
         "layers": rates.to_dict(orient="records"),
     }

@@ -1,8 +1,9 @@
 """Where the prunable groups of an architecture are: the one place that knows module names."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +137,17 @@ class ModelAdapter:
         """Return the attention or MLP module of a layer."""
         return getattr(self.layers[layer], self.names[kind])
 
+    def input_projection(self, layer: int, kind: BlockKind) -> nn.Module:
+        """Return the first of the linear modules that the normed residual stream enters; all read the same input."""
+        return getattr(self.module(layer, kind), self.names[f"{kind}_inputs"][0])
+
+    def output_projection(self, layer: int, kind: BlockKind) -> nn.Module:
+        """Return the linear module that writes to the residual stream.
+
+        Group k owns the consecutive inputs ``[k * width, (k + 1) * width)``, width = inputs / groups.
+        """
+        return getattr(self.module(layer, kind), self.names[f"{kind}_output"])
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Map the residual stream after the last layer, ``[batch, tokens, d]``, to ``[batch, tokens, vocab]``."""
         normed = self.model.get_submodule(self.names["final_norm"])(hidden)
@@ -161,8 +173,8 @@ class ModelAdapter:
         calls: list[tuple[Tensor, dict]] = []
 
         def note(_: nn.Module, args: tuple, kwargs: dict) -> None:
-            hidden, *_rest = args if args else (kwargs["hidden_states"],)
-            calls.append((hidden, {k: v for k, v in kwargs.items() if k != "hidden_states"}))
+            others = {k: v for k, v in kwargs.items() if k != "hidden_states"}
+            calls.append((_hidden(args, kwargs), others))
 
         handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in self.layers]
         try:
@@ -170,6 +182,38 @@ class ModelAdapter:
         finally:
             for handle in handles:
                 handle.remove()
+
+    @contextmanager
+    def watching_layers(self, note: Callable[[int, Tensor, Tensor, Tensor], None]) -> Iterator[None]:
+        """Within the block, call ``note(layer, before, between, after)`` as soon as a layer has run.
+
+        The three are the residual stream ``[batch, tokens, d]`` before the layer, between its attention and
+        its MLP, and after it. Nothing is kept.
+        """
+        seen: list[Tensor] = []  # of the layer that runs: before and, if it has an MLP, between
+
+        def see(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            seen.append(_hidden(args, kwargs))
+
+        def leave(layer: int, _: nn.Module, __: tuple, output: Tensor | tuple) -> None:
+            after = output[0] if isinstance(output, tuple) else output
+            before, between = seen if len(seen) == 2 else (*seen, after)
+            seen.clear()
+            note(layer, before, between, after)
+
+        with ExitStack() as stack:
+            for index, layer in enumerate(self.layers):
+                stack.enter_context(layer.register_forward_pre_hook(see, with_kwargs=True))
+                norm = getattr(layer, self.names["mlp_norm"])
+                if norm is not None:
+                    stack.enter_context(norm.register_forward_pre_hook(see, with_kwargs=True))
+                stack.enter_context(layer.register_forward_hook(partial(leave, index)))
+            yield
+
+
+def _hidden(args: tuple, kwargs: dict) -> Tensor:
+    """Return the residual stream among the arguments of a layer or norm."""
+    return args[0] if args else kwargs["hidden_states"]
 
 
 FAMILIES: dict[str, type[ModelAdapter]] = {

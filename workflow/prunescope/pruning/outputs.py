@@ -5,6 +5,7 @@ from pathlib import Path
 from prunescope.config.specs import PruningSpec
 from prunescope.errors import PrunescopeError
 from prunescope.files import read_json
+from prunescope.importance.apply import write_applied
 from prunescope.models.facts import ModelFacts
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.plan import PruningPlan
@@ -40,3 +41,19 @@ def check_diagnosis(report: Path, on_critical: str) -> None:
     if critical and on_critical == "fail":
         issues = "; ".join(finding["issue"] for finding in critical)
         raise CriticalDiagnosis(f"diagnosis.on_critical = fail: {issues}; no weight was cut, the report is {report}")
+
+
+def write_by_plan(plan: Path, like: Path, output: Path) -> None:
+    """Cut the model of the experiment in `like` by a plan that a person may have edited.
+
+    Writes ``analysis/plan.json``, ``pruning_summary.json`` and ``.csv`` and ``model/`` into `output`.
+
+    Raises:
+        PrunescopeError: the plan does not fit the model.
+    """
+    shared = read_json(like / "experiment.json")["shared"]
+    facts = ModelFacts.read(Path(shared["model"]) / "model.json")
+    write_applied(facts, plan, like / "analysis/importance_table.parquet", output, output.name)
+    edited = PruningPlan.read(output / "analysis/plan.json", facts)
+    provenance = {"experiment": output.name, "plan": str(plan), "parent_origin": facts.origin}
+    write_checkpoint(facts, edited, output / "model", provenance | {"parent_revision": facts.revision})

@@ -22,7 +22,14 @@ SHOWN = (
     "visualization/*.png",
     "evaluation/*.json",
 )
-SHOWN_SHARED = ("key.json", "manifest.json", "*_statistics.json", "block_importance.json", "timing.json")
+SHOWN_SHARED = (
+    "key.json",
+    "manifest.json",
+    "*_statistics.json",
+    "block_importance.json",
+    "stability.json",
+    "timing.json",
+)
 LARGEST_ARTIFACT = 5 * 2**20
 
 

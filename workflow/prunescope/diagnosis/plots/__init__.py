@@ -1,15 +1,18 @@
 """Plots of a diagnosis: functions from frames to figures, and `save_plot`, which reads and writes files."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prunescope.config.sections import Limits
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
+from prunescope.diagnosis.plots.fonts import drawn_in
 from prunescope.diagnosis.plots.gradients import gradient_analysis
-from prunescope.diagnosis.plots.rates import RateLimits, pruning_rates
+from prunescope.diagnosis.plots.rates import NO_LIMITS, pruning_rates
 from prunescope.diagnosis.plots.scores import importance_heatmap
+from prunescope.diagnosis.texts import LANGUAGES
+from prunescope.diagnosis.wording import Language
 from prunescope.errors import ConfigError, did_you_mean
 from prunescope.files import read_json, replacing
 from prunescope.tracking.record import recording
@@ -22,7 +25,7 @@ STATISTICS, DIAGNOSIS = "gradient_statistics.json", "gradient_diagnosis.json"
 INPUTS = {
     "gradient_analysis": (STATISTICS, SUMMARY, TABLE, DIAGNOSIS),
     "pruning_rates": (SUMMARY, DIAGNOSIS),
-    "importance_heatmap": (TABLE,),
+    "importance_heatmap": (TABLE, DIAGNOSIS),
 }
 
 
@@ -30,6 +33,7 @@ def save_plot(name: str, directory: Path) -> Path:
     """Draw plot `name` of the experiment in `directory` to `visualization/{name}.png` (130 dpi), atomically.
 
     Reads the files of `analysis/` that `INPUTS` lists; leaves a record in `records/plot_{name}.json`.
+    Threshold and language are those of the report.
 
     Raises:
         ConfigError: no such plot. DataError: a file is missing or is not what it should be.
@@ -39,42 +43,41 @@ def save_plot(name: str, directory: Path) -> Path:
     path = directory / "visualization" / f"{name}.png"
     record = directory / "records" / f"plot_{name}.json"
     with recording(f"plot_{name}", directory.name, record), replacing(path) as temporary:
-        PLOTS[name](directory).savefig(temporary, dpi=DPI)
+        report = read_json(directory / "analysis" / DIAGNOSIS)
+        look = Look(
+            extreme_rate=report["thresholds"]["extreme_rate"],
+            subtitle=f"{directory.parent.name} / {directory.name}",
+        )
+        # Ticks get their text while drawing, so that the font must stay until the file is written.
+        with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
+            PLOTS[name](directory / "analysis", look, words).savefig(temporary, dpi=DPI)
     return path
 
 
-def _gradient_analysis(directory: Path) -> Figure:
-    analysis = directory / "analysis"
+@dataclass(frozen=True)
+class Look:
+    """What all plots of an experiment share: the extreme rate, and whose plot it is."""
+
+    extreme_rate: float
+    subtitle: str
+
+
+def _gradient_analysis(analysis: Path, look: Look, words: Language) -> Figure:
     evidence = read_evidence(analysis / STATISTICS, analysis / SUMMARY, analysis / TABLE)
-    return gradient_analysis(evidence.layers, _extreme_rate(directory), _whose(directory))
+    return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, words)
 
 
-def _pruning_rates(directory: Path) -> Figure:
-    rates = read_rates(directory / "analysis" / SUMMARY)
-    limits = Limits.model_validate(read_json(directory / "analysis" / SUMMARY).get("limits", {}))
-    early = limits.early_layers
-    shown = RateLimits(
-        max_rate=limits.max_rate,
-        early_rate=early.max_rate if early else None,
-        early_count=early.count if early else 0,
-    )
-    return pruning_rates(rates, _extreme_rate(directory), shown, _whose(directory))
+def _pruning_rates(analysis: Path, look: Look, words: Language) -> Figure:
+    rates = read_rates(analysis / SUMMARY)
+    return pruning_rates(rates, look.extreme_rate, rates.limits or NO_LIMITS, look.subtitle, words)
 
 
-def _importance_heatmap(directory: Path) -> Figure:
-    return importance_heatmap(read_table(directory / "analysis" / TABLE), _whose(directory))
+def _importance_heatmap(analysis: Path, look: Look, words: Language) -> Figure:
+    return importance_heatmap(read_table(analysis / TABLE), look.subtitle, words)
 
 
-PLOTS: dict[str, Callable[[Path], Figure]] = {
+PLOTS: dict[str, Callable[[Path, Look, Language], Figure]] = {
     "gradient_analysis": _gradient_analysis,
     "pruning_rates": _pruning_rates,
     "importance_heatmap": _importance_heatmap,
 }
-
-
-def _extreme_rate(directory: Path) -> float:
-    return read_json(directory / "analysis" / DIAGNOSIS)["thresholds"]["extreme_rate"]
-
-
-def _whose(directory: Path) -> str:
-    return f"{directory.parent.name} / {directory.name}"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from prunescope.diagnosis.measures import RATE_OF, extreme_layers
 from prunescope.diagnosis.plots import style
 from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language, percent
+from prunescope.diagnosis.wording import Language
 
 CURVES = {
     "mean": {"color": style.BLUE, "marker": "o", "linestyle": "-"},
@@ -72,7 +72,7 @@ def _decision(axes: Axes, layers: pd.DataFrame, extreme_rate: float, words: Lang
     if layers["importance"].notna().any():
         scaled = style.log_scaled(layers["importance"])
         style.curve(axes, scaled, labels["scaled_importance"], style.PURPLE, "D", "--")
-    line = labels["extreme_rate"].format(rate=percent(extreme_rate))
+    line = labels["extreme_rate"].format(rate=words.percent(extreme_rate))
     axes.axhline(extreme_rate, color=style.RED, linestyle=":", linewidth=1.5, label=line)
     axes.set_ylim(-0.03, 1.05)
     axes.set_ylabel(labels["scaled"])

@@ -7,26 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from prunescope.diagnosis.inputs import Rates
+from prunescope.config.sections import Limits
+from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.measures import RATE_OF
 from prunescope.diagnosis.plots import style
 from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language, percent
+from prunescope.diagnosis.wording import Language
 
 BAR = 0.38
 OFFSETS = {"attention": -BAR / 2, "mlp": BAR / 2}
 
 
-@dataclass(frozen=True)
-class RateLimits:
-    """Limits in force: of any block, and of the first `early_count` layers; None: off."""
-
-    max_rate: float | None = None
-    early_rate: float | None = None
-    early_count: int = 5
-
-
-NO_LIMITS = RateLimits()
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class _Line:
 def pruning_rates(
     rates: Rates,
     extreme_rate: float = 0.5,
-    limits: RateLimits = NO_LIMITS,
+    limits: Limits = NO_LIMITS,
     subtitle: str = "",
     words: Language = ENGLISH,
 ) -> Figure:
@@ -65,7 +57,7 @@ def pruning_rates(
     for line in _lines(rates, extreme_rate, limits):
         until = last if line.layers is None else min(first + line.layers, last)
         look = {"color": line.color, "linestyle": line.linestyle, "linewidth": line.linewidth}
-        axes.hlines(line.rate, first, until, label=labels[line.label].format(rate=percent(line.rate)), **look)
+        axes.hlines(line.rate, first, until, label=labels[line.label].format(rate=words.percent(line.rate)), **look)
     style.over_layers(axes, layers.index, words)
     axes.set_ylim(0, 1.05)
     axes.set_ylabel(labels["rate"])
@@ -84,12 +76,18 @@ def _mark_bound_blocks(axes: Axes, rates: Rates, label: str) -> None:
         axes.plot(x, y, "v", color=style.PURPLE, markersize=6, label=label)
 
 
-def _lines(rates: Rates, extreme_rate: float, limits: RateLimits) -> Iterator[_Line]:
+def _lines(rates: Rates, extreme_rate: float, limits: Limits) -> Iterator[_Line]:
     # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
     if limits.max_rate is not None:
         yield _Line(limits.max_rate, "limit", style.PALE_PURPLE, "-", linewidth=5.0)
-    if limits.early_rate is not None:
-        yield _Line(limits.early_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_count)
+    if limits.attention.max_rate is not None:
+        yield _Line(limits.attention.max_rate, "attention_limit", style.BLOCK_COLOURS["attention"], "-")
+    if limits.mlp.max_rate is not None:
+        yield _Line(limits.mlp.max_rate, "mlp_limit", style.BLOCK_COLOURS["mlp"], "-")
+    if limits.early_layers is not None:
+        yield _Line(limits.early_layers.max_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_layers.count)
+    if limits.min_rate is not None:
+        yield _Line(limits.min_rate, "minimum", style.PURPLE, "-.")
     yield _Line(extreme_rate, "extreme_rate", style.RED, ":")
     if rates.target_ratio is not None:
         yield _Line(rates.target_ratio, "target", style.GREEN, "--")

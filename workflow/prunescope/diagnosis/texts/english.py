@@ -1,8 +1,21 @@
-"""Every word of the report and of the plots, by code; another language is another `Language`."""
+"""Every word of the report and of the plots in English, by code."""
 
 from collections.abc import Iterable, Mapping
 
-from prunescope.diagnosis.wording import Language, Text, percent, percents, runs, times
+from prunescope.diagnosis.wording import (
+    Language,
+    Text,
+    by_kind,
+    by_layers,
+    parameter_names,
+    percent,
+    percents,
+    runs,
+    spans,
+    times,
+)
+
+BLOCKS = {"attention": "attention", "mlp": "MLP", "total": "parameters"}
 
 
 def _layers(layers: Iterable[int]) -> str:
@@ -10,22 +23,19 @@ def _layers(layers: Iterable[int]) -> str:
     return f"layer{'s' * (len(layers) != 1)} {runs(layers)}"
 
 
-BLOCKS = {"attention": "attention", "mlp": "MLP", "total": "parameters"}
-
-
 def _losses(losses: Mapping[str, Mapping[str, float]]) -> str:
     """Say who loses what: ``layers 2, 3, 4 lose 99 % of their MLP``."""
-    apart = {layer for block in ("attention", "mlp") for layer in losses.get(block, {})}
-    by_layers: dict[tuple[int, ...], list[str]] = {}
-    for block, rates in losses.items():
-        said = {int(k): rate for k, rate in rates.items() if block != "total" or k not in apart}
-        if said:
-            whose = "its" if len(said) == 1 else "their"
-            by_layers.setdefault(tuple(said), []).append(f"{percents(said.values())} of {whose} {BLOCKS[block]}")
-    return "; ".join(
-        f"{_layers(layers)} {'loses' if len(layers) == 1 else 'lose'} {' and '.join(parts)}"
-        for layers, parts in by_layers.items()
-    )
+    said = []
+    for layers, rates in by_layers(losses).items():
+        verb, whose = ("loses", "its") if len(layers) == 1 else ("lose", "their")
+        parts = [f"{percents(values)} of {whose} {BLOCKS[block]}" for block, values in rates.items()]
+        said.append(f"{_layers(layers)} {verb} {' and '.join(parts)}")
+    return "; ".join(said)
+
+
+def _blocks(blocks: Iterable[str]) -> str:
+    """Say blocks such as ``3.mlp``: ``MLP of layers 3, 4; attention of layer 7``."""
+    return "; ".join(f"{BLOCKS[kind]} of {_layers(layers)}" for kind, layers in by_kind(blocks).items())
 
 
 def _scores(scores: Mapping[str, float]) -> str:
@@ -38,22 +48,22 @@ def _deltas(deltas: Mapping[str, float]) -> str:
 
 
 def _parameters(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "none by name"
+    named, more = parameter_names(names)
+    return ", ".join(named) + (f" and {more} more" if more else "") or "none by name"
 
 
-def _optional(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"
+def _others(texts: list[str]) -> str:
+    if texts:
+        return f"Compare the perplexity on {', '.join(texts)}, which calibration does not draw on."
+    return "Evaluate on another text as well (evaluation.datasets), or calibrate on another one."
 
 
-def _optional_times(value: float | None) -> str:
-    return "undefined" if value is None else times(value)
-
-
-def _optional_percent(value: float | None) -> str:
-    return "unknown" if value is None else percent(value)
+def _or_unknown(value: float | None, say) -> str:
+    return "unknown" if value is None else say(value)
 
 
 ENGLISH = Language(
+    code="en",
     findings={
         "no_problem": Text(
             "No problem found",
@@ -80,32 +90,48 @@ ENGLISH = Language(
         ),
         "early_layers_extreme": Text(
             "Early layers are pruned to extremes",
-            "Of the first {of} layers, {count} are above the extreme rate of {extreme_rate:percent}: "
-            "{losses:losses}. All later layers compute on what these ones leave, and errors made here are "
-            "not repaired.",
+            "Among the first {of} layers, {count:are} above the extreme rate of "
+            "{extreme_rate:percent}: {losses:losses}. All later layers compute on what these ones leave, and "
+            "errors made here are not repaired.",
             "Early layers are rarely as dispensable as small gradients make them look. Only the perplexity "
             "of an experiment that spares them can tell.",
         ),
         "many_extreme_layers": Text(
             "Many layers are pruned to extremes",
-            "{count} of {of} layers ({share:percent}) are above the extreme rate of "
+            "{share:percent} of the layers ({count} of {of}) lie above the extreme rate of "
             "{extreme_rate:percent}, where at most {threshold:percent} of the layers should be: "
             "{losses:losses}.",
             "The budget is taken from few places. Spread it more evenly, or ask for a lower ratio.",
         ),
         "gradient_scale_gap": Text(
             "Gradient scale gap between layers",
-            "The layers' mean |gradient| differs by a factor of {mean_ratio:times} (threshold "
-            "{threshold:times}; norm: {norm_ratio:times}): lowest in {lowest_layers:layers}, "
-            "highest in {highest_layers:layers}. One threshold for all groups then cuts where gradients "
-            "are small, which need not be where the model can spare them.",
+            "The layers' mean |gradient| differs by a factor of {mean_ratio:times}{norm_ratio:and_norm} "
+            "(threshold {threshold:times}): lowest in {lowest_layers:layers}, highest in "
+            "{highest_layers:layers}. The lowest is {below_median:times} times below the median, the highest "
+            "{above_median:times} times above it: {kind:gap}. One ranking over all groups then cuts where "
+            "gradients are small, which need not be where the model can spare them.",
             "Scores of different layers are hardly comparable here. See in gradient_analysis.png whether "
             "rates follow the gradient rather than the importance.",
+        ),
+        "score_scale_gap": Text(
+            "Score scale gap between blocks",
+            "The mean scores of the blocks differ by a factor of {ratio:times} (threshold {threshold:times}): "
+            "lowest in {lowest_blocks:blocks}, highest in {highest_blocks:blocks}.{unscored_blocks:unscored}",
+            "The ranking between blocks hangs on this scale more than on the groups inside them. See "
+            "importance_heatmap.png: blocks that lie wholly below the cut go whatever their groups do.",
+        ),
+        "block_imbalance": Text(
+            "Attention and MLP are pruned unequally",
+            "Over all layers, {higher:block} loses {higher_rate:percent} and {lower:block} "
+            "{lower_rate:percent}: a difference of {difference:points} (threshold {threshold:points}).",
+            "A GQA group holds hundreds of times the parameters of an MLP channel, and nothing makes "
+            "their scores comparable by itself. Check that the model can spare so much of its "
+            "{higher:block}.",
         ),
         "rate_spread": Text(
             "Rates differ strongly between layers",
             "Of its {block:block}, layer {highest_layer} loses {highest_rate:percent} and layer "
-            "{lowest_layer} {lowest_rate:percent}: a difference of {spread:points} (threshold "
+            "{lowest_layer} only {lowest_rate:percent}: a difference of {spread:points} (threshold "
             "{threshold:points}).",
             "Some difference is the point of global pruning; this much often means that scores of layers "
             "are not on one scale.",
@@ -124,6 +150,13 @@ ENGLISH = Language(
             "clearly negative (below {threshold:+.1f}).",
             "Expected when layers score alike or when limits decide; otherwise see importance_heatmap.png.",
         ),
+        "few_samples": Text(
+            "Few calibration samples for a stable ranking",
+            "Between two halves of the {samples} calibration windows, the {criterion} scores of {count} of "
+            "{of} layers have a rank correlation below {threshold:.2f} ({layers:layers}: {rho:span}; median "
+            "over the layers {median:.2f}).",
+            "Part of the order inside these layers is chance. More windows make the halves agree better.",
+        ),
         "gradient_valley": Text(
             "Valley in the gradient profile",
             "The mean |gradient| of {layers:layers} lies far below that of the other layers ({z:scores}; "
@@ -139,10 +172,21 @@ ENGLISH = Language(
         ),
         "limit_bound": Text(
             "A limit was reached: {limit}",
-            "{limit} kept groups that their score alone would have removed, in {count} blocks "
+            "{limit} kept groups that their score alone would have removed, in {count} of {of} blocks "
             "({layers:layers}); the budget was taken elsewhere.",
-            "This is what a limit is for. If many blocks stand at it, the ratio is high for this limit: "
-            "then compare a looser limit or a lower ratio.",
+            "This is what a limit is for.",
+        ),
+        "limit_saturation": Text(
+            "Most blocks stand at a limit: {limit}",
+            "{limit} decides against the score in {count} of {of} blocks ({share:percent}; {layers:layers}).",
+            "Here the limit sets the rates more than the importance does, and the result comes close to "
+            "pruning all blocks alike. A looser limit gives the scores more say.",
+        ),
+        "collapsed_blocks": Text(
+            "Blocks were removed whole",
+            "limits.collapse_below removed {count} blocks that would have kept next to nothing: {blocks:blocks}.",
+            "A block that is gone costs no time at all, but its last groups are often its most important "
+            "ones. Compare the perplexity without limits.collapse_below.",
         ),
         "negative_removal_delta": Text(
             "Negative removal loss",
@@ -151,21 +195,41 @@ ENGLISH = Language(
             "With a value of 0 these blocks go first. If the deltas are tiny, they may be noise of few "
             "calibration windows.",
         ),
+        "shared_source": Text(
+            "Calibration and evaluation share a source",
+            "Both use {texts:texts}. No document is in both splits, but the domain is the same, and on it "
+            "the loss of perplexity looks smaller than it is elsewhere.",
+            "{others:others}",
+        ),
     },
     remedies={
         "block_correction": "T = {temperature:g}, tau = {tau:g}: scores weighed by the measured removal loss "
         "of each block, which helps some models and hurts others",
+        "share": "{combine}: the removal loss of each block shared out among its groups, which puts "
+        "attention and MLP on one scale",
         "cap_rates": "at most {max_rate:percent} of any block",
         "cap_early": "at most {max_rate:percent} of the first layers",
+        "cap_attention": "at most {max_rate:percent} of any attention block",
+        "cap_mlp": "at most {max_rate:percent} of any MLP block",
         "shorter_windows": "calibration windows of {seq_len} tokens, since long windows can widen the "
         "differences between gradients",
         "more_samples": "{samples} calibration windows, to see whether it is noise",
+        "normalize_log": "logarithm of the saliency ({normalize}), per block, relative to its mean",
+        "block_mean": "saliency divided by the mean of its block",
+        "clip": "saliency clipped to the percentiles {clip:percentiles} of its block",
+        "other_text": "calibration on {dataset}",
+        "depth_weight": "scores of early layers weighed up to {depth_weight:percent} more",
+        "protect": "{protect:layers} protected, nothing removed there",
+        "collapse": "blocks that would keep less than {collapse_below:percent} removed whole",
         "full_precision": "gradients in {dtype} (gradients.dtype)",
+        "lower_ratio": "{ratio:ratio} of all parameters instead",
     },
     compare="To compare: {}.",
+    offer="{experiment} ({what})",
     joiner="; or ",
     exhausted="What the configuration offers against it is in force or cannot be reached at this ratio; "
     "compare a lower ratio, or other calibration text.",
+    gap=" ",
     labels={
         "layer": "layer",
         "attention": "attention",
@@ -192,7 +256,10 @@ ENGLISH = Language(
         "extreme_rate": "extreme above {rate}",
         "target": "target {rate} of all",
         "limit": "limit {rate}",
+        "attention_limit": "limit {rate}, attention",
+        "mlp_limit": "limit {rate}, MLP",
         "early_limit": "limit {rate}, first layers",
+        "minimum": "minimum {rate}",
         "at_limit": "stands at a limit",
         "rates": "Pruning rates per layer",
         "importance": "Importance: scores of the groups",
@@ -202,25 +269,41 @@ ENGLISH = Language(
         "cut": "highest removed score",
         "density": "share of the block's channels",
         "severity": "severity",
+        "critical": "critical",
+        "high": "high",
+        "info": "info",
         "seen": "what was seen",
         "advice": "what to do",
         "extreme_layers": "Extreme layers",
         "above": "above the threshold",
-        "commands": "Commands that apply the first remedies",
+        "commands": "Commands that apply the remedies",
         "change": "Configuration changes without an experiment name",
     },
     formats={
         "percent": percent,
-        "maybe_percent": _optional_percent,
-        "maybe": _optional,
+        "maybe_percent": lambda rate: _or_unknown(rate, percent),
+        "maybe": lambda value: _or_unknown(value, "{:.2f}".format),
         "points": lambda value: f"{100 * value:.0f} points",
-        "times": _optional_times,
+        "ratio": lambda ratio: f"{100 * ratio:.4g} %",
+        "times": lambda ratio: _or_unknown(ratio, times),
+        "and_norm": lambda ratio: f" and its norm by {times(ratio)}" if ratio else "",
+        "are": lambda count: "1 is" if count == 1 else f"{count} are",
+        "gap": {
+            "vanishing": "at the low end the gradient vanishes",
+            "exploding": "at the high end the gradient explodes",
+        }.__getitem__,
         "layers": _layers,
         "layers_or_none": lambda layers: _layers(layers) if layers else "no layer aggregate",
         "losses": _losses,
         "block": BLOCKS.__getitem__,
+        "blocks": _blocks,
+        "unscored": lambda blocks: f" Without any score: {_blocks(blocks)}." if blocks else "",
+        "span": lambda values: spans(values.values(), "{} to {}"),
+        "percentiles": lambda clip: "{:g} and {:g}".format(*clip),
         "scores": _scores,
         "deltas": _deltas,
         "parameters": _parameters,
+        "texts": ", ".join,
+        "others": _others,
     },
 )

@@ -1,0 +1,199 @@
+"""Every language says everything, with the same numbers; codes and keys are the same in all."""
+
+import json
+import logging
+import string
+from io import StringIO
+
+import matplotlib
+import pytest
+from diagnosis_data import make_evidence, not_finite, spec, with_values
+from rich.console import Console
+
+from prunescope.config.sections import Diagnosis
+from prunescope.diagnosis.console import print_report
+from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
+from prunescope.diagnosis.findings import diagnose
+from prunescope.diagnosis.plots import PLOTS, fonts, save_plot
+from prunescope.diagnosis.remedies import CHANGES, Context
+from prunescope.diagnosis.report import write_diagnosis
+from prunescope.diagnosis.texts import CHINESE, ENGLISH, LANGUAGES
+from prunescope.diagnosis.wrapping import wrap
+
+KINDS = ("attention", "mlp")
+OTHERS = [language for language in LANGUAGES.values() if language is not ENGLISH]
+
+
+def placeholders(template):
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+def chinese(text):
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
+
+
+@pytest.mark.parametrize("language", OTHERS, ids=lambda language: language.code)
+def test_every_template_has_its_counterpart(language):
+    assert set(language.findings) == set(ENGLISH.findings)
+    for code, text in ENGLISH.findings.items():
+        other = language.findings[code]
+        for part in ("issue", "description", "recommendation"):
+            assert placeholders(getattr(other, part)) == placeholders(getattr(text, part)), (code, part)
+    for section in ("remedies", "labels"):
+        texts, others = getattr(ENGLISH, section), getattr(language, section)
+        assert set(others) == set(texts)
+        for key, template in texts.items():
+            assert placeholders(others[key]) == placeholders(template), key
+    for sentence in ("compare", "offer"):
+        assert placeholders(getattr(language, sentence)) == placeholders(getattr(ENGLISH, sentence))
+
+
+def test_every_remedy_and_every_finding_with_remedies_has_words():
+    assert {change.__name__ for changes in CHANGES.values() for change in changes} == set(ENGLISH.remedies)
+    assert set(CHANGES) <= set(ENGLISH.findings)
+
+
+def everything():
+    """Evidence on which, between two experiments, every rule but `no_problem` has something to say."""
+    mean = with_values({1: 1e-9, 20: 1e9}, 1.0)
+    extreme = make_evidence(
+        mean=[value * (1 + 0.01 * layer) for layer, value in enumerate(mean)],
+        attention=with_values({2: 0.9, 3: 1.0}, 0.6),
+        mlp=with_values({2: 0.99, 9: 0.01}, 0.1),
+        importance=[float(layer % 5) for layer in range(30)],
+        scores={"0.mlp": 0.0, "1.mlp": 1e-9, "2.mlp": 1.0, "3.attention": 2.0},
+        stability=dict.fromkeys(range(30), 0.5),
+        texts=Texts(("wiki",), ("wiki", "hansard")),
+        collapsed=("3.attention",),
+        bound=(
+            Bound("limits.protect", ("2.mlp",)),
+            Bound("limits.mlp.max_rate", tuple(f"{layer}.{kind}" for layer in range(20) for kind in KINDS)),
+        ),
+        negative_deltas=(NegativeDelta(7, "attention", -0.003),),
+    )
+    vanished = make_evidence(mean=with_values({5: 0.0}), rate=[0.1, 0.2] * 15, importance=[1.0, 1.0, 2.0] * 10)
+    inverted = make_evidence(rate=[0.1, 0.2] * 15, importance=[1.0, 2.0] * 15)
+    return not_finite(extreme), vanished, inverted, make_evidence()
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_finding_and_every_remedy_can_be_said(language):
+    reports = [
+        diagnose(evidence, Diagnosis(), Context("m", name), language)
+        for evidence in everything()
+        for name in ("taylor_T0_20_c4", "taylor_T1_20_c4_n8_s512")
+    ]
+    found = [finding for report in reports for finding in report.findings]
+    assert {finding.code for finding in found} == set(language.findings)
+    kinds = {remedy.kind for finding in found for remedy in finding.remedies}
+    assert set(language.remedies) - kinds <= {"cap_mlp"}
+    for finding in found:
+        texts = (finding.issue, finding.description, finding.recommendation)
+        assert all("{" not in text and "None" not in text for text in texts)
+        assert all(chinese(text) is language.cjk for text in texts)
+        assert all(remedy.what and chinese(remedy.what) is language.cjk for remedy in finding.remedies)
+
+
+def test_codes_numbers_and_keys_are_the_same_in_every_language(extreme):
+    contents = []
+    for language in LANGUAGES:
+        write_diagnosis(spec(extreme, language), extreme)
+        contents.append(json.loads((extreme / "analysis" / "gradient_diagnosis.json").read_text()))
+    words = {"issue", "description", "recommendation", "what", "language"}
+    assert without(contents[0], words) == without(contents[1], words)
+
+
+def without(value, keys):
+    if isinstance(value, dict):
+        return {key: without(item, keys) for key, item in value.items() if key not in keys}
+    return [without(item, keys) for item in value] if isinstance(value, list) else value
+
+
+def test_the_terminal_speaks_the_language_of_the_report_and_cuts_nothing_off(extreme):
+    report = write_diagnosis(spec(extreme, "zh"), extreme)
+    out = StringIO()
+    print_report(extreme / "analysis" / "gradient_diagnosis.json", Console(file=out, width=80))
+    shown = out.getvalue()
+    assert "严重" in shown and "critical" not in shown
+    assert "…" not in shown
+    rows = [line.split("│")[2:4] for line in shown.splitlines() if line.startswith("│") and line.count("│") == 4]
+    said = "".join("".join(row).replace(" ", "") for row in rows)
+    assert all(character in said for finding in report.findings for character in finding.description.replace(" ", ""))
+
+
+def test_chinese_wraps_between_characters_but_not_inside_names():
+    # four cells of Chinese fit beside nothing else; the full stop stays with the name
+    assert wrap("可对照：taylor_T0_20。再看图", 16) == ["可对照：", "taylor_T0_20。再", "看图"]
+    assert wrap("", 10) == [""]
+
+
+@pytest.fixture
+def in_chinese(extreme):
+    write_diagnosis(spec(extreme, "zh"), extreme)
+    return extreme
+
+
+def drawn(monkeypatch, name, directory):
+    """Return the words of a plot as `save_plot` draws it, and the font families in force."""
+    made = {}
+
+    def draw(analysis, look, words):
+        figure = PLOTS[name](analysis, look, words)
+        made["title"], made["families"] = figure.get_suptitle(), matplotlib.rcParams["font.family"]
+        return figure
+
+    monkeypatch.setattr("prunescope.diagnosis.plots.PLOTS", {name: draw})
+    save_plot(name, directory)
+    return made
+
+
+def test_without_a_font_plots_are_in_english_and_one_line_says_so(in_chinese, monkeypatch, caplog):
+    monkeypatch.setattr(fonts, "find_font", lambda: None)
+    with caplog.at_level(logging.WARNING):
+        made = drawn(monkeypatch, "pruning_rates", in_chinese)
+    assert made["title"].startswith(ENGLISH.labels["rates"])
+    (record,) = [record for record in caplog.records if record.name == fonts.log.name]
+    assert "labels of the plot are in English" in record.message
+    assert "\n" not in record.message
+
+
+@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_with_a_font_plots_are_in_chinese(in_chinese, monkeypatch, caplog, name):
+    # Any installed font will do to see that it is asked for; glyphs that it lacks become boxes.
+    monkeypatch.setattr(fonts, "find_font", lambda: "DejaVu Serif")
+    before = list(matplotlib.rcParams["font.family"])
+    made = drawn(monkeypatch, name, in_chinese)
+    assert chinese(made["title"])
+    assert made["families"] == [fonts.LATIN, "DejaVu Serif"]
+    assert list(matplotlib.rcParams["font.family"]) == before
+    assert not [record for record in caplog.records if record.name == fonts.log.name]
+
+
+def test_fonts_are_found_by_family_in_order_of_preference(monkeypatch):
+    class Font:
+        def __init__(self, name):
+            self.name = name
+
+    manager = fonts.font_manager.fontManager
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", list)
+    monkeypatch.setattr(manager, "ttflist", [Font("SimHei"), Font("WenQuanYi Zen Hei"), Font("DejaVu Sans")])
+    assert fonts.find_font() == "WenQuanYi Zen Hei"
+    monkeypatch.setattr(manager, "ttflist", [Font("DejaVu Sans")])
+    assert fonts.find_font() is None
+
+
+def test_english_needs_no_font(monkeypatch):
+    monkeypatch.setattr(fonts, "find_font", lambda: pytest.fail("not needed"))
+    with fonts.drawn_in(ENGLISH) as words:
+        assert words is ENGLISH
+
+
+def test_chinese_numbers_read_as_chinese():
+    formats = CHINESE.formats
+    assert formats["layers"]((2, 3, 4)) == "第 2、3、4 层"
+    assert formats["layers"](range(7, 13)) == "第 7-12 层"
+    assert formats["percent"](0.99) == "99%"
+    assert formats["blocks"](["3.mlp", "4.mlp", "7.attention"]) == "第 3、4 层的 MLP；第 7 层的注意力"
+    losses = {"attention": {"2": 0.6}, "mlp": {"2": 0.7}, "total": {"2": 0.68, "5": 0.6}}
+    assert formats["losses"](losses) == "第 2 层的注意力被剪去 60%，其 MLP 被剪去 70%；第 5 层的参数被剪去 60%"

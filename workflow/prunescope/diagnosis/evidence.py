@@ -1,0 +1,157 @@
+"""What a diagnosis rests on: gradient statistics, pruning rates and, where there are some, scores and stability."""
+
+import math
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from prunescope.config.sections import Limits
+
+STATISTICS = ("mean", "std", "norm", "max", "min")
+RATES = ("attention_rate", "mlp_rate", "rate")
+COUNTS = ("attention_params", "attention_removed", "mlp_params", "mlp_removed")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Gradient statistics of |g|.
+
+    Attributes:
+        layers: one row per layer (index `layer`), columns `STATISTICS`; NaN where a value was not finite.
+        non_finite: names of the parameters with a value that was not finite.
+        non_finite_layers: the layers of which an aggregate was not finite.
+    """
+
+    layers: pd.DataFrame
+    non_finite: tuple[str, ...]
+    non_finite_layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit that kept groups which the score alone would have removed; `blocks` such as ``3.mlp``."""
+
+    limit: str
+    blocks: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return block_layers(self.blocks)
+
+
+@dataclass(frozen=True)
+class NegativeDelta:
+    """A block whose removal lowered the loss; selection clamps the value to zero."""
+
+    layer: int
+    block: str
+    delta: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What selection decided.
+
+    Attributes:
+        layers: one row per layer (index `layer`), columns `RATES` (in [0, 1]) and `COUNTS` (parameters);
+            NaN where unknown.
+        model, experiment: names, empty when unknown (CSV). target_ratio: of all parameters, or None.
+        limits: the limits in force, or None when unknown. bound: limits that bound.
+        collapsed: blocks that `collapse_below` removed whole. negative_deltas: removal losses below zero.
+    """
+
+    layers: pd.DataFrame
+    model: str = ""
+    experiment: str = ""
+    target_ratio: float | None = None
+    limits: Limits | None = None
+    bound: tuple[Bound, ...] = ()
+    collapsed: tuple[str, ...] = ()
+    negative_deltas: tuple[NegativeDelta, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Rank correlation of a criterion's scores between two halves of the calibration set.
+
+    `layers` maps a layer to its correlation in [-1, 1], None where it is undefined; `samples` counts
+    the windows of both halves together.
+    """
+
+    criterion: str
+    samples: int
+    layers: dict[int, float | None]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Names of the texts that calibration draws on and that perplexity is measured on; empty when unknown."""
+
+    calibration: tuple[str, ...] = ()
+    evaluation: tuple[str, ...] = ()
+
+
+NO_TEXTS = Texts()
+
+
+def _no_scores() -> pd.Series:
+    return pd.Series(dtype=float)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Statistics, rates and importance joined by layer.
+
+    Attributes:
+        layers: one row per layer (index `layer`, every layer from 0 on), columns `STATISTICS`, `RATES`,
+            `COUNTS` and `importance`; NaN where unknown.
+        scores: mean score of each block (index ``3.mlp``), empty without a table.
+    """
+
+    layers: pd.DataFrame
+    statistics: Statistics
+    rates: Rates
+    scores: pd.Series = field(default_factory=_no_scores)
+    stability: Stability | None = None
+    texts: Texts = NO_TEXTS
+
+
+def join_evidence(
+    statistics: Statistics,
+    rates: Rates,
+    table: pd.DataFrame | None = None,
+    stability: Stability | None = None,
+    texts: Texts = NO_TEXTS,
+) -> Evidence:
+    """Join by layer; the last layer that either of them knows says how many there are.
+
+    Args:
+        table: the importance table, a row per group.
+    """
+    layers = statistics.layers.join(rates.layers, how="outer")
+    layers = layers.reindex(pd.RangeIndex(layers.index.max() + 1, name="layer"))
+    layers["importance"] = math.nan if table is None else layer_importance(table).reindex(layers.index)
+    scores = _no_scores() if table is None else block_scores(table)
+    return Evidence(layers, statistics, rates, scores, stability, texts)
+
+
+def layer_importance(table: pd.DataFrame) -> pd.Series:
+    """Return the importance of each layer: the mean score of its groups, weighted by their cost.
+
+    A score is per parameter, so that the weighted mean is the layer's score as one big group:
+    ``sum(score * cost) / sum(cost)`` over attention and MLP groups together. Shape [layers].
+    """
+    weighted = (table["score"] * table["cost"]).groupby(table["layer"]).sum()
+    return (weighted / table.groupby("layer")["cost"].sum()).rename("importance")
+
+
+def block_scores(table: pd.DataFrame) -> pd.Series:
+    """Return the mean score of each block, index ``3.mlp``; groups of a block all cost the same."""
+    means = table.groupby(["layer", "block"], observed=True)["score"].mean()
+    means.index = [f"{layer}.{block}" for layer, block in means.index]
+    return means
+
+
+def block_layers(blocks: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the layers of blocks such as ``3.mlp``."""
+    return tuple(sorted({int(block.split(".")[0]) for block in blocks}))

@@ -1,0 +1,47 @@
+"""A diagnosis of numbers alone: of a published case, or of files that someone sent."""
+
+from pathlib import Path
+
+from prunescope.config.sections import Diagnosis
+from prunescope.diagnosis.console import show_report
+from prunescope.diagnosis.content import report_content
+from prunescope.diagnosis.findings import Report, diagnose
+from prunescope.diagnosis.inputs import read_evidence
+from prunescope.diagnosis.remedies import Context
+from prunescope.diagnosis.texts import LANGUAGES
+from prunescope.files import write_json
+
+DEFAULTS = Diagnosis()
+
+
+def replay(
+    statistics: Path,
+    rates: Path,
+    thresholds: Diagnosis = DEFAULTS,
+    language: str = "en",
+    model: str = "model",
+    experiment: str = "replay",
+    output: Path | None = None,
+) -> Report:
+    """Diagnose from two files, without a model, a table or settings, and print the report.
+
+    The settings in force are those that the experiment's name declares, and else the defaults.
+
+    Args:
+        statistics: `gradient_statistics.json`; `layers` with `mean` alone are enough.
+        rates: `pruning_summary.json` or `.csv`; `layer` and one of `RATES` are enough. Its own names win
+            over `model` and `experiment`.
+        language: of the report, a key of `LANGUAGES`.
+        output: where to write the report as JSON.
+
+    Raises:
+        DataError: a file is missing or is not what it should be.
+    """
+    evidence = read_evidence(statistics, rates)
+    context = Context(evidence.rates.model or model, evidence.rates.experiment or experiment)
+    report = diagnose(evidence, thresholds, context, LANGUAGES[language])
+    content = report_content(report, evidence)
+    if output is not None:
+        write_json(output, content)
+    show_report(content, f"{context.model} / {context.experiment}")
+    return report

@@ -1,0 +1,83 @@
+"""Corrections of the saliency before it becomes a score, all off by default.
+
+They act on saliency *per parameter*: an attention group holds some hundred times the parameters of a
+channel, so rescaling the plain sums and dividing by the cost afterwards would give all attention away.
+The order is fixed: clip, normalise, mean. The depth weight multiplies the score.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+
+import numpy as np
+
+from prunescope.config.sections import Corrections
+from prunescope.models.facts import BlockFacts
+
+ZSCORE_FLOOR = 1e-3
+"""What the lowest group of a scope gets under `zscore`, in standard deviations: positive, to keep the order."""
+
+
+def correct(blocks: tuple[BlockFacts, ...], saliency: list[np.ndarray], corrections: Corrections) -> list[np.ndarray]:
+    """Return the corrected saliency per parameter, float64 ``[groups]`` a block; plain ``saliency / cost`` when off.
+
+    Args:
+        saliency: >= 0, one array a block, in the order of `blocks`.
+    """
+    density = [values.astype(np.float64) / block.cost for block, values in zip(blocks, saliency, strict=True)]
+    if corrections.clip or corrections.normalize:
+        scopes = _scopes(blocks, density, corrections.scope)
+        density = [values for scope in scopes for values in _rescale_together(scope, corrections)]
+    if corrections.mean:
+        # A block without any saliency stays at 0: the measurement says that nothing in it matters.
+        density = [values / (values.mean() or 1) for values in density]
+    return density
+
+
+def depth_weight(layer: np.ndarray, layers: int, weight: float) -> np.ndarray:
+    """Return ``1 + (1 - l / L) w``: early layers count more."""
+    return 1 + (1 - layer / layers) * weight
+
+
+def _scopes(blocks: tuple[BlockFacts, ...], density: list[np.ndarray], scope: str) -> list[list[np.ndarray]]:
+    """Group the blocks' arrays by what is rescaled together."""
+    if scope == "block":
+        return [[values] for values in density]
+    pairs = zip(blocks, density, strict=True)
+    return [[values for _, values in layer] for _, layer in groupby(pairs, key=lambda pair: pair[0].layer)]
+
+
+def _rescale_together(scope: list[np.ndarray], corrections: Corrections) -> list[np.ndarray]:
+    values = np.concatenate(scope)
+    if corrections.clip:
+        values = np.clip(values, *np.percentile(values, corrections.clip))
+    if corrections.normalize:
+        values = NORMALIZE[corrections.normalize](values)
+    return np.split(values, np.cumsum([len(part) for part in scope])[:-1])
+
+
+def log_scale(values: np.ndarray) -> np.ndarray:
+    """Return ``ln(1 + x / mean)``; zeros stay zeros."""
+    return np.log1p(values / (values.mean() or 1))
+
+
+def minmax_scale(values: np.ndarray) -> np.ndarray:
+    """Return ``(x - min) / (max - min)``; 1 where all are equal, since nothing says that any of them should go."""
+    low, high = values.min(), values.max()
+    return np.ones_like(values) if low == high else (values - low) / (high - low)
+
+
+def zscore_scale(values: np.ndarray) -> np.ndarray:
+    """Return ``(x - mean) / std``, shifted so that the lowest is `ZSCORE_FLOOR`; 1 where all are equal."""
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.ones_like(values)
+    unit = values / high  # squares of tiny saliencies would underflow
+    return (unit - unit.min()) / unit.std() + ZSCORE_FLOOR
+
+
+NORMALIZE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "log": log_scale,
+    "sqrt": np.sqrt,
+    "minmax": minmax_scale,
+    "zscore": zscore_scale,
+}

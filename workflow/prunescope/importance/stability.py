@@ -1,0 +1,64 @@
+"""Stability: do two halves of the calibration set rank the groups of a layer alike?"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunescope.models.facts import BlockFacts
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Rank correlation of the importance between two halves of the calibration set.
+
+    Attributes:
+        criterion: the criterion that was compared.
+        layers: layer -> Spearman correlation; None where there is nothing to compare.
+        samples: windows in both halves together.
+    """
+
+    criterion: str
+    layers: dict[int, float | None]
+    samples: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``{"criterion": name, "layers": {layer: correlation or null}, "samples": n}``."""
+        layers = {str(layer): value for layer, value in self.layers.items()}
+        return {"criterion": self.criterion, "layers": layers, "samples": self.samples}
+
+
+def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:
+    """Correlate saliency per cost between the halves, over the attention and MLP groups of each layer together.
+
+    Selection compares both kinds of group with each other, hence one ranking.
+
+    Args:
+        halves: block name (``"{layer}.{kind}"``) -> ``[2, groups]``. With a single batch the second half is
+            zero: there is no correlation.
+    """
+    layers: dict[int, list[np.ndarray]] = defaultdict(list)
+    for block in blocks:
+        layers[block.layer].append(halves[f"{block.layer}.{block.block}"] / block.cost)
+    return {layer: rank_correlation(*np.concatenate(parts, axis=1)) for layer, parts in layers.items()}
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Return Spearman's rank correlation of `x` and `y`, shape ``[n]``; ties share the mean rank.
+
+    None with fewer than three values, or when one side is constant.
+    """
+    if len(x) < 3:
+        return None
+    a, b = (ranks - ranks.mean() for ranks in (average_ranks(x), average_ranks(y)))
+    size = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b / size) if size > 0 else None
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of `values`, shape ``[n]``, from 1; ties get their mean rank."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
