@@ -16,7 +16,7 @@ from transformers import (
 from prunescope.config import load_config
 from prunescope.config.keys import _model_spec
 from prunescope.config.resolve import resolve
-from prunescope.config.sections import Limits
+from prunescope.config.sections import Limits, Method
 from prunescope.data.wheels import fetch_wheel, read_member, wheel_path
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.importance.engine import collect_gradients
@@ -92,7 +92,9 @@ def test_conversion_keeps_the_logits_bit_for_bit(facts, llama, windows, tmp_path
 
 
 def test_it_speaks_english(llama, windows):
-    assert measure_perplexity(llama, windows).perplexity < 60
+    assert (
+        measure_perplexity(llama, windows).perplexity < 100
+    )  # 32 tokens of context at most; a broken conversion gives 49,152
 
 
 def test_mistral_architecture_gives_the_same_importance(llama, mistral, windows):
@@ -109,7 +111,7 @@ def test_pruned_mistral_equals_masked_mistral(mistral, windows, tmp_path, facts)
     changed = ModelFacts(**vars(facts) | {"path": str(tmp_path / "source"), "model_type": "mistral"})
     adapter = adapter_for(mistral)
     saliency = collect_gradients(adapter, windows, ["taylor"], 2).saliency["taylor"]
-    table = build_table(facts.blocks, {name: scores.numpy() for name, scores in saliency.items()}, None, 0.0)
+    table = build_table(facts.blocks, {name: scores.numpy() for name, scores in saliency.items()}, None, Method())
     plan = select(table, changed, 0.2, Limits()).plan
     written = write_checkpoint(changed, plan, tmp_path / "model", provenance={})
     assert abs(written / facts.total_parameters - 0.8) < 55_296 / facts.total_parameters

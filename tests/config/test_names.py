@@ -99,6 +99,7 @@ RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
         ({"datasets": {"q": {}}}, r"datasets\.q: needs exactly one of embedded, hub, local or mixture"),
         ({"datasets": {"my_text": {"local": "a"}}}, "datasets.*my_text.*a name may hold only"),
         ({"evaluation": {"windows": 5}}, r"evaluation\.windows = 5: must be a list"),
+        ({"corrections": {"clip": [95, 5]}}, r"corrections\.clip.* the first percentile must be below the second"),
         ({"limits": None}, "limits = None: must be a section with keys among min_rate, max_rate"),
         ({"diagnosis": {"scale_ratio": float("inf")}}, r"diagnosis\.scale_ratio = inf: must be a number"),
         ({"experiments": {"bad": {"base": "taylor_T9_20_nosuch"}}}, "unknown dataset 'nosuch'"),

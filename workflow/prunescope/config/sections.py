@@ -224,6 +224,13 @@ class Corrections(Section):
         0.0, ge=0, description="Weight w of depth: scores of layer l are multiplied by 1 + (1 - l / L) w; 0.5 is usual."
     )
 
+    @field_validator("clip")
+    @classmethod
+    def _ascending(cls, clip: tuple[float, float] | None) -> tuple[float, float] | None:
+        if clip is not None and clip[0] >= clip[1]:
+            raise ValueError("the first percentile must be below the second")
+        return clip
+
 
 class BlockLimits(Section):
     """Rate limits for one kind of block, tighter than the general ones."""
