@@ -31,7 +31,8 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{where}: unknown key '{path}'; {did_you_mean(names[-1], known)}{more}"
     if first["type"] == "missing":
         return f"{where}: {path} is missing{more}"
-    reason = _kind(first, node) or _allowed(node) or first["msg"].removeprefix("Value error, ")
+    said = first["msg"].removeprefix("Value error, ")
+    reason = said if first["type"] == "value_error" else _kind(first, node) or _allowed(node) or said
     shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{where}: {path}{shown}: {reason}{more}"
 
