@@ -41,8 +41,8 @@ def read_dense(directory: Path) -> dict[str, str | float]:
 
 
 def comparison(directories: Iterable[Path]) -> pd.DataFrame:
-    """Return a row per experiment, the unpruned model first."""
-    directories = list(directories)
+    """Return a row per experiment, the unpruned model first; shared folders (``_...``) are passed over."""
+    directories = [directory for directory in directories if not directory.name.startswith("_")]
     experiments = pd.DataFrame([read_row(directory) for directory in directories])
     dense = pd.DataFrame([read_dense(directories[0])])
     return pd.concat([dense, experiments], ignore_index=True)[experiments.columns]

