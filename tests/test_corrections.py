@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from prunescope.config.sections import Corrections, Method
 from prunescope.importance.corrections import NORMALIZE, ZSCORE_FLOOR, correct, depth_weight
 from prunescope.importance.table import build_table
-from test_selection import facts_of, random_saliency
+from toy import facts_of, random_saliency
 
 FACTS = facts_of(layers=3, kv_groups=4, channels=50)
 METHOD = Method()

@@ -1,74 +1,23 @@
 """Selection: budget, limits, multiples, determinism; and equality with a brute-force solver."""
 
 import itertools
-import json
-import math
 import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
-from prunescope.config.sections import BlockLimits, Corrections, EarlyLayers, Limits, Method
-from prunescope.config.specs import ImportanceSpec
-from prunescope.errors import BudgetError, ConfigError, DataError, NonFiniteError
-from prunescope.importance.apply import write_applied
+from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
+from prunescope.errors import BudgetError, ConfigError
 from prunescope.importance.feasibility import check_feasible, largest_ratio
 from prunescope.importance.limits import lanes_of
-from prunescope.importance.outputs import write_importance
-from prunescope.importance.prior import choose_prior, prior_weight, share_out
+from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select
-from prunescope.importance.summary import layer_rates
-from prunescope.importance.table import COLUMNS, build_table
-from prunescope.models.facts import KINDS, BlockFacts, ModelFacts
-from prunescope.pruning.plan import PruningPlan
+from prunescope.importance.table import build_table
+from toy import FREE, PLAIN, REMOVAL, facts_of, scores_of, shapes, table_of
 
-FREE = Limits(width_multiple=1)
-PLAIN = Method(temperature=0.0)
-
-
-def facts_of(layers=3, kv_groups=2, channels=6, attention_cost=10, channel_cost=3, embedding=40, overhead=2):
-    blocks = tuple(
-        block
-        for layer in range(layers)
-        for block in (
-            BlockFacts(layer, "attention", kv_groups, attention_cost, overhead),
-            BlockFacts(layer, "mlp", channels, channel_cost, overhead),
-        )
-    )
-    decoder = sum(block.parameters + block.overhead for block in blocks)
-    return ModelFacts(
-        name="toy", path="", origin="", revision=None, model_type="llama", dtype="float32", context=64,
-        layers=layers, total_parameters=decoder + embedding, decoder_parameters=decoder,
-        blocks=blocks,
-    )  # fmt: skip
-
-
-def random_saliency(facts, seed=0):
-    random = np.random.default_rng(seed)
-    return {f"{b.layer}.{b.block}": random.lognormal(0, 2, b.groups) for b in facts.blocks}
-
-
-def table_of(facts, seed=0, prior=None, method=PLAIN):
-    return build_table(facts.blocks, random_saliency(facts, seed), prior, method)
-
-
-def scores_of(table, block):
-    return table.query("layer == @block.layer and block == @block.block")["score"].to_numpy()
-
-
-shapes = st.builds(
-    facts_of,
-    layers=st.integers(1, 5),
-    kv_groups=st.integers(1, 4),
-    channels=st.integers(1, 40),
-    attention_cost=st.integers(5, 60),
-    channel_cost=st.integers(1, 5),
-)
 low_rates, high_rates = st.none() | st.floats(0, 0.25), st.none() | st.floats(0.3, 1)
 block_limits = st.builds(BlockLimits, min_rate=low_rates, max_rate=high_rates)
 all_limits = st.builds(
@@ -464,112 +413,6 @@ def test_feasibility_needs_neither_torch_nor_pandas():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
-# --- table and prior -------------------------------------------------------------------------------------
-
-
-REMOVAL = {
-    "attention": np.array([0.5, -0.1, 0.3]),
-    "mlp": np.array([2.0, 0.2, 0.1]),
-    "layer": np.array([3.0, 0.05, 0.4]),
-}
-TAUS = [0.0, 0.2, math.inf, "auto"]
-
-
-def naive_prior(layer, block, tau):
-    threshold = np.percentile(REMOVAL["layer"], 25) if tau == "auto" else tau
-    layer_loss = REMOVAL["layer"][layer]
-    return layer_loss if layer_loss < threshold else REMOVAL[block][layer]
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
-@pytest.mark.parametrize("tau", TAUS)
-def test_multiplied_scores_equal_the_formula(temperature, tau):
-    facts = facts_of(layers=3)
-    table = table_of(facts, prior=choose_prior(REMOVAL, tau), method=Method(temperature=temperature))
-    for row in table.itertuples():
-        own = naive_prior(row.layer, row.block, tau)
-        weight = np.log(1 + max(own, 0)) ** temperature if temperature else 1
-        assert row.prior == own
-        assert row.score == pytest.approx(row.saliency / row.cost * weight, rel=1e-12)
-    assert list(table.columns) == COLUMNS
-    assert sorted(table["rank"]) == list(range(len(table)))
-    assert table.sort_values("rank").score.is_monotonic_increasing
-
-
-@pytest.mark.parametrize("corrections", [Corrections(), Corrections(depth_weight=0.5)])
-@pytest.mark.parametrize("tau", TAUS)
-def test_shared_scores_equal_the_formula(tau, corrections):
-    facts = facts_of(layers=3)
-    method = Method(combine="share", prior_floor=0.01, temperature=3.0)
-    table = build_table(facts.blocks, random_saliency(facts), choose_prior(REMOVAL, tau), method, corrections)
-    for row in table.itertuples():
-        own = naive_prior(row.layer, row.block, tau)
-        block = table[(table.layer == row.layer) & (table.block == row.block)]
-        depth = 1 + (1 - row.layer / 3) * corrections.depth_weight
-        score = row.saliency / block.saliency.sum() * max(own, 0.01) / row.cost * depth
-        assert row.prior == own
-        assert row.score == pytest.approx(score, rel=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    shapes,
-    st.sampled_from(TAUS),
-    st.sampled_from([None, "log", "sqrt", "minmax", "zscore"]),
-    st.sampled_from(["block", "layer"]),
-    st.booleans(),
-    st.integers(0, 5),
-)
-def test_shares_of_a_block_sum_to_its_prior(facts, tau, normalize, scope, silent, seed):
-    random = np.random.default_rng(seed)
-    removal = {kind: random.normal(0.5, 1, facts.layers) for kind in (*KINDS, "layer")}
-    prior = choose_prior(removal, tau)
-    saliency = {name: values * (not silent) for name, values in random_saliency(facts, seed).items()}
-    method, corrections = Method(combine="share"), Corrections(normalize=normalize, scope=scope)
-    table = build_table(facts.blocks, saliency, prior, method, corrections)
-    for block in facts.blocks:
-        shares = scores_of(table, block) * block.cost
-        assert shares.sum() == pytest.approx(max(prior.of(block), method.prior_floor))
-
-
-def test_a_block_without_saliency_shares_equally():
-    np.testing.assert_allclose(share_out(2.0, 1e-4, np.zeros(4)), 0.5)
-    np.testing.assert_allclose(share_out(-2.0, 1e-4, np.array([1.0, 3.0])), [0.25e-4, 0.75e-4])
-
-
-def test_tau_zero_is_block_wise_and_inf_layer_wise():
-    blocks, layers = choose_prior(REMOVAL, 0.0), choose_prior(REMOVAL, math.inf)
-    np.testing.assert_array_equal(blocks.values["mlp"], REMOVAL["mlp"])
-    np.testing.assert_array_equal(layers.values["mlp"], REMOVAL["layer"])
-    np.testing.assert_array_equal(layers.values["attention"], REMOVAL["layer"])
-
-
-def test_tau_zero_stays_block_wise_for_a_negative_layer():
-    removal = REMOVAL | {"layer": np.array([3.0, -0.2, 0.4])}
-    assert choose_prior(removal, 0.0).layer_wise == []
-
-
-@pytest.mark.parametrize("tau", TAUS)
-def test_no_temperature_equals_no_prior(tau):
-    facts = facts_of()
-    plain, flat = table_of(facts), table_of(facts, prior=choose_prior(REMOVAL, tau), method=PLAIN)
-    pd.testing.assert_frame_equal(plain.drop(columns="prior"), flat.drop(columns="prior"))
-
-
-def test_negative_deltas_are_clamped_and_reported():
-    prior = choose_prior(REMOVAL, 0.0)
-    assert prior.negative() == [{"layer": 1, "block": "attention", "delta": -0.1}]
-    assert [prior_weight(value, 1.0) for value in (-0.1, 0.0, 1.0)] == [0.0, 0.0, math.log(2)]
-
-
-def test_saliency_that_is_not_finite_names_the_block():
-    facts = facts_of()
-    saliency = random_saliency(facts)
-    saliency["1.mlp"][2] = np.nan
-    with pytest.raises(NonFiniteError, match="saliency of the mlp of layer 1"):
-        build_table(facts.blocks, saliency, None, PLAIN)
-
-
 def test_rounding_unit_is_a_full_unit_even_where_the_width_is_no_multiple():
     facts = facts_of(layers=3, kv_groups=2, channels=13, attention_cost=1000, channel_cost=3, embedding=4000)
     table = table_of(facts)
@@ -577,82 +420,3 @@ def test_rounding_unit_is_a_full_unit_even_where_the_width_is_no_multiple():
         selection = select(table, facts, ratio, Limits(width_multiple=4))
         assert selection.rounding_unit == 12
         assert selection.budget - selection.plan.removed_parameters < 12
-
-
-# --- the importance step and plans made by hand -----------------------------------------------------------
-
-
-def run_importance(tmp_path, facts, method, limits=FREE, removal=None):
-    save_file({f"{method.criterion}/{name}": s for name, s in random_saliency(facts).items()}, tmp_path / "saliency")
-    spec = ImportanceSpec(
-        model="toy", experiment="x", gradients="g", method=method, corrections=Corrections(), limits=limits
-    )  # fmt: skip
-    write_importance(spec, facts, tmp_path / "saliency", removal, tmp_path / "run")
-    return json.loads((tmp_path / "run/analysis/pruning_summary.json").read_text())
-
-
-def test_the_step_shares_the_prior_and_reports_what_collapsed(tmp_path):
-    facts = facts_of(layers=3, channels=40)
-    removal = tmp_path / "removal.json"
-    removal.write_text(json.dumps({kind: dict(enumerate(losses.tolist())) for kind, losses in REMOVAL.items()}))
-    limits = Limits(collapse_below=0.9, width_multiple=1)
-    summary = run_importance(tmp_path, facts, Method(combine="share", ratio=0.4), limits, removal)
-    whole = [f"{row['layer']}.{kind}" for row in summary["layers"] for kind in KINDS if row[f"{kind}_rate"] == 1]
-    assert summary["collapsed"] and set(summary["collapsed"]) <= set(whole)
-    table = pd.read_parquet(tmp_path / "run/analysis/importance_table.parquet")
-    shared = table[(table.layer == 0) & (table.block == "mlp")]
-    assert (shared.score * shared.cost).sum() == pytest.approx(2.0)
-    cost = (table.cost * table.removed).sum() + 2 * len(whole)
-    assert summary["removed_parameters"] == cost
-
-
-def test_the_step_cuts_whole_layers_for_shortgpt(tmp_path):
-    facts = facts_of(layers=5, channels=40)
-    summary = run_importance(tmp_path, facts, Method(criterion="shortgpt", ratio=0.4))
-    assert {row["rate"] for row in summary["layers"]} == {0, 1}
-    assert len(summary["layers_dropped"]) == 2
-
-
-@pytest.mark.parametrize("method", [Method(combine="share"), Method(temperature=1.0)])
-def test_the_step_asks_for_the_prior_that_it_needs(tmp_path, method):
-    with pytest.raises(ConfigError, match="needs the prior: pass the block_importance"):
-        run_importance(tmp_path, facts_of(), method)
-
-
-def test_a_plan_edited_by_hand_gives_its_rates(tmp_path):
-    facts = facts_of(layers=3, channels=40)
-    before = run_importance(tmp_path, facts, Method(ratio=0.2), Limits(protect=(2,), width_multiple=1))
-    analysis = tmp_path / "run/analysis"
-    plan = json.loads((analysis / "plan.json").read_text())
-    assert plan["removed"]["2"]["mlp"] == ""
-    plan["removed"]["2"]["mlp"] = "0-8, 19"
-    (tmp_path / "edited.json").write_text(json.dumps(plan))
-    write_applied(facts, tmp_path / "edited.json", analysis / "importance_table.parquet", tmp_path / "by-hand", "y")
-
-    after = json.loads((tmp_path / "by-hand/analysis/pruning_summary.json").read_text())
-    assert after.keys() == before.keys()
-    assert after["layers"][:2] == before["layers"][:2]
-    assert after["layers"][2]["mlp_rate"] == 10 / 40
-    assert after["removed_parameters"] == before["removed_parameters"] + 10 * 3
-    assert after["target_ratio"] == after["ratio_of_total"]
-    assert after["experiment"] == "y"
-    table = pd.read_parquet(tmp_path / "by-hand/analysis/importance_table.parquet")
-    assert table[table.removed].query("layer == 2 and block == 'mlp'").group.tolist() == [*range(9), 19]
-    rates = pd.read_csv(tmp_path / "by-hand/analysis/pruning_summary.csv")
-    pd.testing.assert_frame_equal(
-        rates, layer_rates(PruningPlan.read(tmp_path / "by-hand/analysis/plan.json", facts))
-    )  # fmt: skip
-    assert (tmp_path / "by-hand/records/importance.json").is_file()
-
-
-def test_a_plan_can_be_applied_without_a_table_but_not_with_anothers(tmp_path):
-    facts = facts_of(layers=3, channels=40)
-    run_importance(tmp_path, facts, Method(ratio=0.2))
-    plan = tmp_path / "run/analysis/plan.json"
-    write_applied(facts, plan, None, tmp_path / "alone", "y")
-    assert {file.name for file in (tmp_path / "alone/analysis").iterdir()} == {
-        "plan.json", "pruning_summary.json", "pruning_summary.csv"
-    }  # fmt: skip
-    table_of(facts_of(layers=3, channels=41)).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="not the importance table of 'toy'"):
-        write_applied(facts, plan, tmp_path / "other.parquet", tmp_path / "wrong", "y")
