@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from tiny import tiny_model
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "far", "away", "and", "then", "slept", "."]
 
 
@@ -29,13 +30,13 @@ class Project:
         return self.call(command, check, environment)
 
     def prunescope(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        return self.call(["prunescope", *arguments], check, environment)
+        return self.call([str(BIN / "prunescope"), *arguments], check, environment)
 
     def call(self, command: list[str], check: bool, environment: dict[str, str]) -> subprocess.CompletedProcess:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env=os.environ | {"PATH": path} | environment
-        )
+        # As for a user who has not activated the environment.
+        path = ":".join(folder for folder in os.environ["PATH"].split(":") if Path(folder) != BIN)
+        variables = os.environ | {"PATH": path} | environment
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=variables)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

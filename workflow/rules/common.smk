@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -17,6 +18,9 @@ from prunescope.config.registry import (
 )
 from prunescope.errors import PrunescopeError
 from prunescope.preflight import check_reachable
+
+# `.venv/bin/snakemake` works without activating the environment: the rules find its `prunescope` first.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 # Jobs on a cluster parse this file again without the command line that started the run.
 WANTED = "PRUNESCOPE_TARGETS"
