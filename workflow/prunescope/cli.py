@@ -47,9 +47,8 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file."
 
 def main() -> None:
     """Run the command line; what a user can cause is one sentence and exit code 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for library in ("httpx", "httpcore", "huggingface_hub"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("prunescope").setLevel(logging.INFO)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # A job that is cancelled should still remove its temporary files.
