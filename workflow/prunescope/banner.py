@@ -28,15 +28,17 @@ def banner(experiments: Iterable[Planned]) -> str:
         lines += [f"    cached   {', '.join(done)}"] if done else []
         lines += [f"    to run   {', '.join(todo)}"] if todo else []
         lines += [f"    files    {len(planned.files()) - missing} of {len(planned.files())} there"]
-        lines += [f"    {note}" for note in _notes(planned)]
+        lines += [f"    samples  {_samples(planned)}"]
     return "\n".join(lines)
 
 
-def _notes(planned: Planned) -> list[str]:
-    calibration, removal = planned.experiment.settings.calibration, planned.experiment.settings.removal
-    notes = []
-    if planned.experiment.source.embedded is not None:
-        used = f"{calibration.samples} x {calibration.seq_len} tokens"
-        subset = f", {removal.samples} of them for the removal prior" if removal.samples else ""
-        notes.append(f"samples  the demo's: {used}{subset} (config/config.yaml: models)")
-    return notes
+def _samples(planned: Planned) -> str:
+    settings, presets = planned.experiment.settings, planned.experiment.source.settings
+    calibration, subset = settings.calibration, settings.removal.samples
+    text = f"{calibration.samples} x {calibration.seq_len} tokens of {planned.experiment.dataset}"
+    if subset is not None and "removal" in planned.shared:
+        text += f", {subset} windows of them for the prior"
+    chosen = {"samples": calibration.samples, "seq_len": calibration.seq_len}
+    if presets.get("calibration") == chosen:
+        text += " (the demo's counts; config/config.yaml: models)"
+    return text

@@ -14,7 +14,6 @@ from prunescope.config.registry import (
     Registry,
     corpus_files,
     wheel_file,
-    wheel_name,
 )
 from prunescope.errors import PrunescopeError
 from prunescope.preflight import check_reachable

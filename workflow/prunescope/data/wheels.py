@@ -15,18 +15,11 @@ from prunescope.files import replacing
 
 log = logging.getLogger(__name__)
 
-WHEELS = Path("resources/wheels")
-
 # A fixed platform: the checksum names one file, whichever machine downloads it.
 PLATFORM = (
     "--no-deps --only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi none "
     "--platform manylinux_2_28_x86_64 --platform any"
 )
-
-
-def wheel_path(requirement: str) -> Path:
-    """Return where the wheel of ``name==version`` is kept: ``resources/wheels/name-version.whl``."""
-    return WHEELS / f"{requirement.replace('==', '-')}.whl"
 
 
 def fetch_wheel(requirement: str, sha256: str, destination: Path) -> None:
