@@ -1,0 +1,163 @@
+"""Which cut hurts least? Every criterion with every prior, with and without a rate limit, over calibration seeds.
+
+    snakemake --cores all --configfile config/study.yaml -- \\
+        results/Study-135M/{taylor_T1_tau0_20_wiki,seed1,seed2}/analysis/plan.json
+    python benchmarks/criteria.py           # two hours on two cores; goes on where it was stopped
+    python benchmarks/criteria.py --table   # what there is so far, as Markdown
+
+Each cut is written as a checkpoint, loaded and evaluated on the windows of `config/study.yaml`. Cuts that turn out
+equal are evaluated once.
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import yaml
+from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_tensors
+
+from prunescope.config import parse_config
+from prunescope.config.registry import Planned, Registry
+from prunescope.config.resolve import merge
+from prunescope.config.sections import CRITERIA, Limits, Method
+from prunescope.errors import PrunescopeError
+from prunescope.evaluation.perplexity import measure_perplexity
+from prunescope.files import read_json
+from prunescope.importance.limits import removal_unit
+from prunescope.importance.prior import choose_prior, read_removal
+from prunescope.importance.selection import select
+from prunescope.importance.table import build_table
+from prunescope.models.facts import ModelFacts
+from prunescope.models.loading import load_checkpoint
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.plan import PruningPlan
+
+MODEL, WINDOWS = "Study-135M", "wiki/w512"
+SEEDS = {0: "taylor_T1_tau0_20_wiki", 1: "seed1", 2: "seed2"}
+PRIORS = {
+    "T0": {},
+    "T1": {"temperature": 1},
+    "layer-wise": {"temperature": 1, "tau": "inf"},
+    "share": {"combine": "share"},
+}
+MAX_RATES = (None, 0.5)
+RATIO = 0.2
+RESULTS = Path("results/Study-135M/criteria.jsonl")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One cell of the table, for one seed."""
+
+    seed: int
+    criterion: str
+    prior: str
+    max_rate: float | None
+
+    def plan(self, planned: Planned, facts: ModelFacts) -> PruningPlan:
+        """Select what goes.
+
+        Raises:
+            ConfigError: the ratio cannot be reached under the limit (whole layers know no rate).
+        """
+        method = Method(criterion=self.criterion, ratio=RATIO, **PRIORS[self.prior])
+        prefix = f"{self.criterion}/"
+        saliency = {
+            name.removeprefix(prefix): scores
+            for name, scores in load_file(planned.shared["gradients"].file("saliency.safetensors")).items()
+            if name.startswith(prefix)
+        }
+        removal = read_removal(read_json(Path(planned.shared["removal"].file("block_importance.json"))))
+        prior = choose_prior(removal, method.tau) if method.needs_prior else None
+        table = build_table(facts.blocks, saliency, prior, method)
+        limits = Limits(max_rate=self.max_rate)
+        return select(table, facts, method.ratio, limits, removal_unit(self.criterion)).plan
+
+
+def cuts() -> Iterator[Cut]:
+    """Yield all cuts, seed by seed, the unlimited ones first."""
+    for seed in SEEDS:
+        for max_rate in MAX_RATES:
+            for prior in PRIORS:
+                for criterion in CRITERIA:
+                    yield Cut(seed, criterion, prior, max_rate)
+
+
+def digest(plan: PruningPlan) -> str:
+    """Return what tells one cut from another."""
+    state = hashlib.sha256()
+    for block in plan.blocks:
+        state.update(f"{block.facts.layer}.{block.facts.block}:".encode() + block.removed.tobytes())
+    return state.hexdigest()[:16]
+
+
+def evaluate(plan: PruningPlan, facts: ModelFacts, windows: torch.Tensor) -> float:
+    """Return the perplexity of the checkpoint that a plan makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(facts, plan, Path(folder) / "model", {})
+        model = load_checkpoint(Path(folder) / "model", torch.float32, torch.device("cpu"))
+        return measure_perplexity(model, windows).perplexity
+
+
+def run() -> None:
+    """Evaluate every cut that is not in `RESULTS` yet."""
+    contents = [yaml.safe_load(Path(f"config/{name}.yaml").read_text()) for name in ("config", "study")]
+    registry = Registry(parse_config(merge(*contents)))
+    experiments = {seed: registry.experiment(MODEL, name) for seed, name in SEEDS.items()}
+    shared = experiments[0].shared
+    facts = ModelFacts.read(Path(shared["model"].file("model.json")))
+    windows = load_tensors(shared["evaluation_text"].file("windows.safetensors"))[WINDOWS]
+    rows = read_rows()
+    known = {row["cut"]: row["perplexity"] for row in rows}
+    done = {(row["seed"], row["criterion"], row["prior"], row["max_rate"]) for row in rows}
+    for cut in cuts():
+        if tuple(asdict(cut).values()) in done:
+            continue
+        try:
+            plan = cut.plan(experiments[cut.seed], facts)
+        except PrunescopeError as error:
+            print(cut, error, flush=True)
+            continue
+        name = digest(plan)
+        if name not in known:
+            known[name] = evaluate(plan, facts, windows)
+        row = asdict(cut) | {"cut": name, "perplexity": known[name]}
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)
+
+
+def read_rows() -> list[dict]:
+    """Read what was measured before."""
+    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.is_file() else []
+
+
+def print_table() -> None:
+    """Print the mean over the seeds and, where there are several, the range; a row per criterion and prior."""
+    rows = pd.DataFrame(read_rows())
+    rows["limit"] = rows["max_rate"].map(lambda rate: "no limit" if pd.isna(rate) else f"at most {rate:g}")
+    cells = rows.groupby(["criterion", "prior", "limit"])["perplexity"].agg(_cell).unstack("limit")
+    best = rows.groupby(["criterion", "prior", "limit"])["perplexity"].mean().groupby(["criterion", "prior"]).min()
+    print(f"| criterion | prior | {' | '.join(cells.columns)} |")
+    print(f"| --- | --- | {' | '.join('---:' for _ in cells.columns)} |")
+    for (criterion, prior), row in cells.loc[best.sort_values().index].iterrows():
+        print(f"| {criterion} | {prior} | {' | '.join(row.fillna(''))} |")
+
+
+def _cell(values: pd.Series) -> str:
+    if values.nunique() == 1:
+        return f"{values.mean():,.1f}"
+    return f"{values.mean():,.1f} ({values.min():,.1f}-{values.max():,.1f})"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="print the table instead of measuring")
+    print_table() if parser.parse_args().table else run()
