@@ -200,7 +200,7 @@ def test_every_configurable_criterion_is_here():
 def test_one_pass_scores_all_as_single_passes_do(shape):
     model, windows = tiny_model(**shape), tiny_tokens(samples=5)
     forwards = []
-    handle = model.register_forward_hook(lambda *_: forwards.append(1))
+    handle = model.base_model.register_forward_hook(lambda *_: forwards.append(1))
     together = collect_gradients(adapter_for(model), windows, CRITERIA, 2)
     assert len(forwards) == 3
     handle.remove()
@@ -217,10 +217,10 @@ def test_sets_without_gradients_only_run_forward(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "backward", no_backward)
     outputs = []
-    handle = model.register_forward_hook(lambda _, __, output: outputs.append(output.logits))
+    handle = model.base_model.register_forward_hook(lambda _, __, output: outputs.append(output.last_hidden_state))
     result = collect_gradients(adapter_for(model), tiny_tokens(), FORWARD, 2, statistics=False)
     handle.remove()
-    assert outputs and not any(logits.requires_grad for logits in outputs)
+    assert outputs and not any(hidden.requires_grad for hidden in outputs)
     assert result.statistics is result.stability is None
     assert list(result.saliency) == list(FORWARD)
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from prunescope.config.specs import BaselineSpec, EvaluationSpec
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json, write_json
-from prunescope.importance.loss import batches, predicted_tokens, token_loss_sum
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import (
     compute_dtype,
@@ -23,6 +22,7 @@ from prunescope.models.loading import (
     load_checkpoint,
     load_model,
 )
+from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
 from prunescope.tracking.record import StepRecord, recording
 
@@ -60,7 +60,7 @@ def measure_perplexity(model: nn.Module, windows: Tensor, progress: Progress | N
     device = next(model.parameters()).device
     loss, tokens = 0.0, 0
     for part in batches(windows, forward_batch(windows, model), device):
-        loss += token_loss_sum(model(part, use_cache=False).logits, part).item()
+        loss += next_token_losses(model, part).sum().item()
         tokens += predicted_tokens(part)
         if progress:
             progress.advance(part.numel())

@@ -11,11 +11,11 @@ from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Scores, Weights
 from prunescope.importance.criteria import CRITERIA
-from prunescope.importance.loss import batches, predicted_tokens, token_loss_sum
 from prunescope.importance.stability import Stability
 from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WAY_OUT, WeightGradients
 from prunescope.models.adapter import ModelAdapter
+from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
 
 
@@ -86,7 +86,7 @@ def _run(adapter: ModelAdapter, windows: Tensor, batch_size: int, collectors: li
             batch = Batch(number, samples=len(part), tokens=part.numel(), share=count / total)
             for collector in collectors:
                 collector.begin_batch(batch)
-            loss = token_loss_sum(adapter.model(part, use_cache=False).logits, part)
+            loss = next_token_losses(adapter.model, part).sum()
             _check_loss(adapter, part, loss, number)
             if backward:
                 (loss / count).backward()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from prunescope.errors import NonFiniteError
-from prunescope.importance.loss import batches, predicted_tokens, token_loss_sum
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.facts import KINDS
+from prunescope.models.loss import batches, next_token_losses, predicted_tokens, token_losses
 from prunescope.progress import Progress
 
 
@@ -81,8 +81,7 @@ class _Stream:
     def __init__(self, adapter: ModelAdapter, input_ids: Tensor) -> None:
         self.adapter, self.input_ids = adapter, input_ids
         with adapter.recording_inputs() as calls:
-            logits = adapter.model(input_ids, use_cache=False).logits
-        self.dense_loss = token_loss_sum(logits, input_ids).item()
+            self.dense_loss = next_token_losses(adapter.model, input_ids).sum().item()
         self.inputs = [hidden for hidden, _ in calls]
         self.arguments = [arguments for _, arguments in calls]
 
@@ -98,7 +97,7 @@ class _Stream:
         for index in range(layer, len(self.adapter.layers)):
             output = self.adapter.layers[index](hidden, **self.arguments[index])
             hidden = output[0] if isinstance(output, tuple) else output
-        return token_loss_sum(self.adapter.logits(hidden), self.input_ids).item()
+        return token_losses(self.adapter.logits, hidden[:, :-1], self.input_ids[:, 1:]).sum().item()
 
 
 def _check_finite(rises: dict[str, Tensor]) -> None:

@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from prunescope.errors import NonFiniteError
-from prunescope.importance.loss import batches, predicted_tokens, token_loss_sum
 from prunescope.importance.removal import BlockImportance
 from prunescope.models.adapter import ModelAdapter
+from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
 
 
@@ -48,7 +48,7 @@ def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) 
     parts = batches(windows, batch_size, device)
     with adapter.watching_layers(note):
         for part in parts:
-            dense_sum += token_loss_sum(adapter.model(part, use_cache=False).logits, part).item()
+            dense_sum += next_token_losses(adapter.model, part).sum().item()
             progress.advance(part.numel())
     distances = {kind: (values / windows.numel()).cpu() for kind, values in sums.items()}
     for kind, values in distances.items():
