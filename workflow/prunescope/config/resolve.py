@@ -9,7 +9,16 @@ from pydantic import ValidationError
 from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
-from prunescope.config.sections import Config, DatasetSource, ModelSource, Section, Settings, Tracking
+from prunescope.config.sections import (
+    CRITERIA,
+    NOT_SCORED,
+    Config,
+    DatasetSource,
+    ModelSource,
+    Section,
+    Settings,
+    Tracking,
+)
 from prunescope.errors import ConfigError, did_you_mean
 
 CONFIG_FILE = Path("config/config.yaml")
@@ -169,6 +178,13 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError(
             f"{where}: gradients.criteria = {list(settings.gradients.criteria)} does not contain the experiment's "
             f"criterion '{settings.method.criterion}'; add it"
+        )
+    mode = settings.gradients.mode
+    if settings.method.criterion in NOT_SCORED.get(mode, ()):
+        able = [name for name in CRITERIA if name not in NOT_SCORED[mode]]
+        raise ConfigError(
+            f"{where}: gradients.mode = {mode} cannot score '{settings.method.criterion}'; allowed criteria: "
+            f"{', '.join(able)}, or gradients.mode: accumulate"
         )
     largest_rate = settings.limits.max_rate
     if largest_rate is not None and largest_rate <= settings.method.ratio:
