@@ -190,11 +190,26 @@ def diagnosis(directory: Directory, spec: Spec) -> None:
 
 
 @app.command(rich_help_panel="Steps")
-def plot(directory: Directory, name: str) -> None:
-    """Draw one of the experiment's figures."""
-    from prunescope.diagnosis.plots import save_plot
+def plot(
+    directory: Directory,
+    name: str,
+    spec: Annotated[str | None, typer.Option(help=f"For before_after: {SPEC_HELP}")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="For before_after: experiment of the same model; default: the configuration's.")
+    ] = None,
+    config: ConfigFile = Path("config/config.yaml"),
+) -> None:
+    """Draw one of the experiment's figures, as PNG and SVG."""
+    from prunescope.config.references import compared
+    from prunescope.config.registry import BEFORE_AFTER
+    from prunescope.diagnosis.plots import save_before_after, save_plot
 
-    save_plot(name, directory)
+    if name != BEFORE_AFTER:
+        save_plot(name, directory)
+        return
+    who = directory.resolve()
+    told = _read(specs.BeforeAfterSpec, spec) if spec else compared(config, who.parent.name, who.name, reference)
+    save_before_after(told, directory)
 
 
 @app.command(rich_help_panel="Steps")

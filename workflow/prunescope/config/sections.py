@@ -302,9 +302,15 @@ class Diagnosis(Section):
 
 
 class Report(Section):
-    """How the diagnosis is worded; codes and JSON keys never change."""
+    """How the diagnosis is worded and drawn; codes and JSON keys never change."""
 
     language: Literal["en", "zh"] = Field("en", description="Language of the report and of the plots.")
+    reference: str | None = Field(
+        None,
+        description="Experiment of the same model to compare with, by name: adds `visualization/before_after.png` "
+        "to all experiments but the reference itself.",
+        examples=["taylor_T0_20_c4"],
+    )
 
 
 class Evaluation(Section):
@@ -346,7 +352,7 @@ class Settings(Section):
     corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
     limits: Limits = Field(Limits(), description="What selection may not do.")
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
-    report: Report = Field(Report(), description="Language of the report.")
+    report: Report = Field(Report(), description="Language of the report, and what its plots compare with.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
 
 
