@@ -57,7 +57,7 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"tracking": {"enabled": False}}, set()),
         ({"report": {"language": "zh"}}, set()),
         ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
-        ({"evaluation": {"windows": [1024, 128, 512]}}, set()),  # the same set in another order
+        ({"evaluation": {"protocols": ["w1024", "w128", "w512"]}}, set()),  # the same set in another order
         ({"method": {"prior": "similarity"}}, {"removal"}),
     ],
 )

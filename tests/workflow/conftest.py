@@ -65,7 +65,7 @@ def configuration() -> dict:
         "calibration": {"samples": 6, "seq_len": 16},
         "gradients": {"batch_size": 2},
         "limits": {"width_multiple": 4},
-        "evaluation": {"datasets": ["words"], "windows": [8, 16], "max_tokens": 128},
+        "evaluation": {"datasets": ["words"], "protocols": ["w8", "w16", "w12s4"], "max_tokens": 128},
     }
 
 

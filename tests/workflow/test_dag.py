@@ -24,7 +24,7 @@ FILES = {
         "gradient_statistics.json", "stability.json", "gradient_diagnosis.json",
     },
     "visualization": {"gradient_analysis.png", "pruning_rates.png", "importance_heatmap.png"},
-    "evaluation": {"perplexity.json"},
+    "evaluation": {"perplexity.json", "windows.parquet"},
 }  # fmt: skip
 
 

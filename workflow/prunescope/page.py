@@ -10,6 +10,12 @@ from prunescope.files import read_json, write_json, write_text
 from prunescope.models.facts import ModelFacts
 from prunescope.tracking.record import flatten
 
+LEAKAGE = {
+    "source": "Calibration draws on the source of `{}` too. No document is in both splits, but the domain is the "
+    "same, and the loss of perplexity looks smaller on it than elsewhere.",
+    "documents": "**Calibration uses the very split of `{}` that perplexity is measured on: its figures are no test.**",
+}
+
 
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     """Write ``README.md``, ``config.yaml`` and ``experiment.json`` into an experiment's directory."""
@@ -70,16 +76,32 @@ def _what(spec: PageSpec, facts: ModelFacts, summary: dict[str, Any]) -> str:
 
 
 def _perplexity_table(perplexity: dict[str, Any]) -> str:
-    lines = ["| text | window | before | after | tokens |", "|---|---:|---:|---:|---:|"]
+    lines = ["| text | protocol | before | after | ratio | tokens |", "|---|---|---:|---:|---:|---:|"]
     for dataset, protocols in perplexity["pruned"].items():
         for protocol, after in protocols.items():
-            before = perplexity["baseline"][dataset][protocol]
-            lines.append(
-                f"| {dataset} | {after['window']} | {before['perplexity']:.2f} | {after['perplexity']:.2f} "
-                f"| {after['tokens']:,} |"
-            )
-    note = "Windows are spread evenly over each test split; compare only with numbers measured the same way."
-    return "\n".join(lines) + f"\n\n{note}"
+            before, ratio = (perplexity[name][dataset][protocol] for name in ("baseline", "ratio"))
+            cells = [_with_interval(item, item["perplexity"]) for item in (before, after)]
+            cells.append(_with_interval(ratio, ratio["ratio"]))
+            lines.append(f"| {dataset} | {protocol} | {' | '.join(cells)} | {after['tokens']:,} |")
+    notes = [
+        "In brackets: 95 % bootstrap intervals over windows; that of the ratio is paired (the same windows for both "
+        "models). Spans are spread evenly over each test split; compare only with numbers measured the same way."
+    ]
+    notes += [LEAKAGE[kind].format(text) for text, kind in _leakages(perplexity).items() if kind in LEAKAGE]
+    return "\n\n".join(["\n".join(lines), *notes])
+
+
+def _with_interval(result: dict[str, Any], value: float) -> str:
+    low_high = " [{:.2f}, {:.2f}]".format(*result["interval"]) if result["interval"] else ""
+    return f"{value:.2f}{low_high}"
+
+
+def _leakages(perplexity: dict[str, Any]) -> dict[str, str]:
+    return {
+        dataset: result["leakage"]
+        for dataset, protocols in perplexity["pruned"].items()
+        for result in protocols.values()
+    }
 
 
 def _findings(diagnosis: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ rule baseline:
         windows=before("baseline", "evaluation_text", "windows.safetensors"),
     output:
         perplexity="results/{model}/_shared/baseline/{key}/perplexity.json",
+        losses="results/{model}/_shared/baseline/{key}/losses.parquet",
         record="results/{model}/_shared/baseline/{key}/record.json",
     log:
         "logs/{model}/baseline/{key}.log",
@@ -63,8 +64,10 @@ rule evaluation:
         checkpoint="results/{model}/{experiment}/model",
         windows=shared("evaluation_text", "windows.safetensors"),
         baseline=shared("baseline", "perplexity.json"),
+        losses=shared("baseline", "losses.parquet"),
     output:
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        windows="results/{model}/{experiment}/evaluation/windows.parquet",
         record="results/{model}/{experiment}/records/evaluation.json",
     log:
         "logs/{model}/{experiment}/evaluation.log",
@@ -77,9 +80,10 @@ rule evaluation:
         runtime=120,
     params:
         spec=own_spec("evaluation"),
+        baseline=subpath(input.baseline, parent=True),
         directory=subpath(output.record, ancestor=2),
     message:
         "Evaluate {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope evaluate {params.directory:q} --spec {params.spec:q} --windows {input.windows:q}"
-        " --baseline {input.baseline:q} 2>&1 | tee {log:q}"
+        " --baseline {params.baseline:q} 2>&1 | tee {log:q}"

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunescope.config.leakage import Leakage, worst_leakage
 from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import DatasetSource
@@ -109,7 +110,12 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             evaluation_texts=settings.evaluation.datasets,
         ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
-        EvaluationSpec(**who, baseline=shared["baseline"].key, dtype=settings.evaluation.dtype),
+        EvaluationSpec(
+            **who,
+            baseline=shared["baseline"].key,
+            dtype=settings.evaluation.dtype,
+            leakage=leakage(experiment),
+        ),
     )
     own: dict[str, ExperimentSpec] = {spec.step: spec for spec in specs}
     digests = {name: spec.digest() for name, spec in own.items()}
@@ -157,12 +163,18 @@ def calibration_texts(experiment: Experiment) -> tuple[str, ...]:
     return tuple(experiment.texts[experiment.dataset].mixture or (experiment.dataset,))
 
 
+def leakage(experiment: Experiment) -> dict[str, Leakage]:
+    """Return what each evaluated text has in common with the calibration texts."""
+    used = [experiment.texts[name] for name in calibration_texts(experiment)]
+    return {name: worst_leakage(used, experiment.texts[name]) for name in experiment.settings.evaluation.datasets}
+
+
 def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextSpec:
     evaluation = experiment.settings.evaluation
     return EvaluationTextSpec(
         model=model,
         texts={name: _text_spec(experiment.texts[name]) for name in evaluation.datasets},
-        windows=evaluation.windows,
+        protocols=evaluation.protocols,
         max_tokens=evaluation.max_tokens,
     )
 

@@ -52,7 +52,7 @@ class Planned:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
         names += [f"visualization/{name}.png" for name in PLOTS]
-        names += ["model", "evaluation/perplexity.json", "config.yaml", "README.md"]
+        names += ["model", "evaluation/perplexity.json", "evaluation/windows.parquet", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names]
 

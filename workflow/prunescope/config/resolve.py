@@ -159,7 +159,7 @@ def _check(experiment: Experiment) -> None:
             "give a folder with a Hugging Face checkpoint, or remove the path to use the hub"
         )
     lengths = {"calibration.seq_len": settings.calibration.seq_len}
-    lengths |= {"evaluation.windows": max(settings.evaluation.windows)}
+    lengths |= {"evaluation.protocols: window": settings.evaluation.longest_window}
     for path, length in lengths.items():
         if source.context and length > source.context:
             raise ConfigError(
@@ -176,7 +176,7 @@ def _check(experiment: Experiment) -> None:
             f"{where}: method.ratio = {settings.method.ratio:g} cannot be reached under limits.max_rate = "
             f"{largest_rate:g}: less than {largest_rate:g} of all parameters can go; lower the ratio or relax the limit"
         )
-    longest = max(settings.evaluation.windows)
+    longest = settings.evaluation.longest_window
     if settings.evaluation.max_tokens < longest:
         raise ConfigError(
             f"{where}: evaluation.max_tokens = {settings.evaluation.max_tokens}: less than one window of {longest}"

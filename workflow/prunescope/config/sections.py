@@ -8,14 +8,18 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
+
+from prunescope.config.protocols import Protocol
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
@@ -45,6 +49,15 @@ Tau = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=True)] | Literal["auto"],
     BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
     PlainSerializer(_dump_tau),
+]
+
+
+def _known_protocol(name: str) -> str:
+    return Protocol.parse(name).name
+
+
+ProtocolName = Annotated[
+    str, AfterValidator(_known_protocol), WithJsonSchema({"type": "string", "pattern": r"^w\d+(s\d+)?$"})
 ]
 
 
@@ -294,20 +307,35 @@ class Evaluation(Section):
     """Perplexity before and after pruning."""
 
     datasets: tuple[str, ...] = Field(("wikitext2",), min_length=1, description="Test texts.")
-    windows: tuple[Annotated[int, Field(ge=8)], ...] = Field(
-        (128, 512, 1024), min_length=1, description="Window lengths, in tokens."
+    protocols: tuple[ProtocolName, ...] = Field(
+        ("w128", "w512", "w1024"),
+        min_length=1,
+        description="`w512`: independent windows of 512 tokens; `w2048s512`: windows of 2048 tokens that advance by "
+        "512, each token scored once.",
     )
     max_tokens: int = Field(
         65536,
         ge=8,
-        description="Tokens per text and window length, taken in windows spread evenly over the split.",
+        description="Tokens per text and protocol, spread evenly over the split; a number above its length takes all.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
 
-    @field_validator("windows")
+    @model_validator(mode="before")
     @classmethod
-    def _in_one_order(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(set(windows)))
+    def _windows_are_protocols_now(cls, section: Any) -> Any:
+        if isinstance(section, dict) and "windows" in section:
+            raise ValueError("`windows` is called `protocols` now: write [w128, w512] instead of [128, 512]")
+        return section
+
+    @field_validator("protocols")
+    @classmethod
+    def _in_one_order(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(protocols), key=Protocol.parse))
+
+    @property
+    def longest_window(self) -> int:
+        """The longest window of any protocol, in tokens."""
+        return max(Protocol.parse(name).window for name in self.protocols)
 
 
 class Tracking(Section):

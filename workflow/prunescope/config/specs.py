@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from prunescope.config.leakage import Leakage
 from prunescope.config.sections import (
     Calibration,
     Corrections,
@@ -109,13 +110,13 @@ class RemovalSpec(Removal, Spec):
 
 
 class EvaluationTextSpec(Spec):
-    """Cut the evaluation windows of every text and length."""
+    """Cut the evaluation tokens of every text and protocol."""
 
     step: ClassVar[str] = "evaluation_text"
-    version: int = 1
+    version: int = 2
     model: str
     texts: dict[str, TextSpec]
-    windows: tuple[int, ...]
+    protocols: tuple[str, ...]
     max_tokens: int
 
     def identity(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class BaselineSpec(Spec):
     """Evaluate the unpruned model."""
 
     step: ClassVar[str] = "baseline"
-    version: int = 1
+    version: int = 2
     model: str
     evaluation_text: str
     dtype: Dtype
@@ -179,9 +180,10 @@ class EvaluationSpec(ExperimentSpec):
     """Evaluate the pruned model."""
 
     step: ClassVar[str] = "evaluation"
-    version: int = 1
+    version: int = 2
     baseline: str
     dtype: Dtype
+    leakage: dict[str, Leakage] = Field(description="Of each evaluated text.")
 
 
 class PageSpec(ExperimentSpec):
