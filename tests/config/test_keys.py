@@ -59,6 +59,7 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
         ({"evaluation": {"protocols": ["w1024", "w128", "w512"]}}, set()),  # the same set in another order
         ({"method": {"prior": "similarity"}}, {"removal"}),
+        ({"evaluation": {"zeroshot": {}, "efficiency": {}}}, set()),
     ],
 )
 def test_a_setting_changes_only_what_depends_on_it(change, expected):
@@ -158,3 +159,20 @@ def test_identity_in_tracking_follows_every_setting():
 
     assert key(BASE) == key(BASE)
     assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3
+
+
+def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
+    """Asking for them computes nothing else again; their files count by content, and dtype and tasks decide."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/task.yaml").write_text("task: mine")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/task.yaml").write_text("task: mine")
+
+    def key(**zeroshot):
+        return steps(evaluation={"zeroshot": zeroshot})["zeroshot_baseline"].key
+
+    assert key(task_dir=str(tmp_path / "one")) == key(task_dir=str(tmp_path / "two"))
+    (tmp_path / "two/task.yaml").write_text("task: other")
+    changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
+    assert len({key(**change) for change in changes}) == 5
+    assert "zeroshot_baseline" not in steps()

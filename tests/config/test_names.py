@@ -149,6 +149,14 @@ def test_a_wrong_configuration_gets_one_sentence(change, said):
             r"evaluation\.protocols: window = 4096: longer than the model's window; allowed: 8 to 2048",
         ),
         (
+            {"models": {"x": {"hub": "a"}}, "evaluation": {"zeroshot": {"task_dir": "/nowhere"}}},
+            r"evaluation\.zeroshot\.task_dir = '/nowhere': no such folder",
+        ),
+        (
+            {"models": {"x": {"hub": "a", "context": 1024}}, "evaluation": {"efficiency": {"prompt": 1000}}},
+            r"evaluation\.efficiency: prompt \+ generate = 1064: longer than the model's window",
+        ),
+        (
             {"models": {"x": {"hub": "a"}}, "gradients": {"criteria": ["magnitude"]}},
             r"gradients\.criteria .* does not contain the experiment's criterion 'taylor'",
         ),

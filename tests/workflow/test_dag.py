@@ -3,9 +3,15 @@
 import json
 import re
 import shutil
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import yaml
+
+from prunescope.tracking.gather import gather_experiment
+
+needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed (extra: zeroshot)")
 
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 CHEAP = {
@@ -168,6 +174,22 @@ def test_a_critical_diagnosis_can_stop_before_a_weight_is_cut(copy):
     assert "diagnosis.on_critical = fail" in done.stderr + done.stdout
     assert not (folder / "model").exists()
     assert (folder / "analysis/gradient_diagnosis.json").is_file()
+
+
+@needs_lm_eval
+def test_zero_shot_tasks_from_local_files_reach_page_and_tracking(copy):
+    tasks = {"tasks": ["cats_and_dogs"], "task_dir": str(Path(__file__).parents[1] / "fixtures/zeroshot")}
+    now = yaml.safe_load((copy.folder / "config/config.yaml").read_text())["evaluation"]
+    change_configuration(copy, evaluation=now | {"zeroshot": tasks})
+    assert copy.jobs(EXPERIMENT) == {"zeroshot_baseline": 1, "zeroshot": 1, "page": 1, "track": 1}
+    copy.run(EXPERIMENT)
+    assert copy.jobs(EXPERIMENT) == {}
+    folder = copy.folder / EXPERIMENT
+    scores = json.loads((folder / "evaluation/zeroshot.json").read_text())
+    assert scores["baseline"]["cats_and_dogs"].keys() == scores["pruned"]["cats_and_dogs"].keys() == {"acc", "acc_norm"}
+    assert "| cats_and_dogs | acc |" in (folder / "README.md").read_text()
+    metrics = gather_experiment(folder).metrics
+    assert metrics["zeroshot/cats_and_dogs_acc"] == scores["pruned"]["cats_and_dogs"]["acc"]["value"]
 
 
 def change_configuration(project, **change):

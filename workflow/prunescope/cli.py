@@ -205,6 +205,38 @@ def evaluate(directory: Directory, spec: Spec, windows: Windows, baseline: Basel
 
 
 @app.command(rich_help_panel="Steps")
+def zeroshot_baseline(spec: Spec, key: Key, model: Model, output: Output) -> None:
+    """Run the zero-shot tasks on the unpruned model."""
+    from prunescope.evaluation.zeroshot import write_zeroshot_baseline
+
+    _quiet_transformers()
+    with _shared_step(specs.ZeroshotBaselineSpec, spec, output) as told:
+        write_zeroshot_baseline(told, key, _facts(model), output)
+
+
+@app.command(rich_help_panel="Steps")
+def zeroshot(
+    directory: Directory,
+    spec: Spec,
+    baseline: Annotated[Path, typer.Option(help="zeroshot.json of the zero-shot baseline step.")],
+) -> None:
+    """Run the zero-shot tasks on the pruned model."""
+    from prunescope.evaluation.zeroshot import write_zeroshot
+
+    _quiet_transformers()
+    write_zeroshot(_read(specs.ZeroshotSpec, spec), directory / "model", baseline, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def efficiency(directory: Directory, spec: Spec, model: Model) -> None:
+    """Measure speed, memory and size of the pruned and the unpruned model."""
+    from prunescope.evaluation.efficiency import write_efficiency
+
+    _quiet_transformers()
+    write_efficiency(_read(specs.EfficiencySpec, spec), _facts(model), directory)
+
+
+@app.command(rich_help_panel="Steps")
 def page(directory: Directory, spec: Spec, model: Model) -> None:
     """Write the experiment's page and its resolved configuration."""
     from prunescope.page import write_page

@@ -1,5 +1,6 @@
 """The experiment's own page (README.md), its resolved configuration and what tracking needs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     )
     write_json(
         directory / "experiment.json",
-        identity | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared},
+        identity
+        | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
     )
     write_text(directory / "README.md", render_page(spec, facts, directory))
 
@@ -41,6 +43,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         f"# {spec.model} / {spec.experiment}",
         _what(spec, facts, summary),
         "## Perplexity\n\n" + _perplexity_table(perplexity),
+        *(_optional(directory, step, draw) for step, draw in OPTIONAL.items() if step in spec.steps),
         "## Diagnosis\n\n" + _findings(diagnosis),
         "![Gradient analysis](visualization/gradient_analysis.png)",
         "![Pruning rates](visualization/pruning_rates.png)",
@@ -102,6 +105,65 @@ def _leakages(perplexity: dict[str, Any]) -> dict[str, str]:
         for dataset, protocols in perplexity["pruned"].items()
         for result in protocols.values()
     }
+
+
+def _zeroshot_table(scores: dict[str, Any]) -> str:
+    lines = ["## Zero-shot\n", "| task | metric | before | after | questions |", "|---|---|---:|---:|---:|"]
+    for task, metrics in scores["pruned"].items():
+        for metric, after in metrics.items():
+            cells = [_with_stderr(score) for score in (scores["baseline"][task][metric], after)]
+            questions = scores["settings"]["samples"].get(task, {}).get("effective", "")
+            lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {questions} |")
+    note = f"lm-evaluation-harness {scores['settings']['lm_eval']}; ± one standard error."
+    return "\n".join(lines) + f"\n\n{note}"
+
+
+def _with_stderr(score: dict[str, float | None]) -> str:
+    return f"{score['value']:.4f}" + (f" ± {score['stderr']:.4f}" if score["stderr"] is not None else "")
+
+
+def _efficiency_table(measured: dict[str, Any]) -> str:
+    settings, (before, after) = measured["settings"], (measured[name] for name in ("baseline", "pruned"))
+    rows = [
+        ("checkpoint, MB", "checkpoint_bytes", 1e6),
+        ("KV cache, kB per token", "kv_cache_bytes_per_token", 1e3),
+        ("MFLOP per decoded token", "decode_flops_per_token", 1e6),
+        ("MFLOP per token of the prompt", "prefill_flops_per_token", 1e6),
+    ]
+    lines = ["## Efficiency\n", "| | before | after | after / before |", "|---|---:|---:|---:|"]
+    lines += [_compared(name, before[key], after[key], unit) for name, key, unit in rows]
+    timed = [
+        ("prefill, tokens/s", "prefill_tokens_per_second", 1),
+        ("decode, tokens/s", "decode_tokens_per_second", 1),
+        ("latency p50, ms", "latency_p50_seconds", 1e-3),
+        ("latency p95, ms", "latency_p95_seconds", 1e-3),
+        ("peak memory, MB", "peak_memory_bytes", 1e6),
+    ]
+    for batch in after["batches"]:
+        one, other = (measured["batches"][batch] for measured in (before, after))
+        lines += [
+            _compared(f"{name}, batch {batch.removeprefix('b')}", one[key], other[key], unit)
+            for name, key, unit in timed
+            if one[key] and other[key]
+        ]
+    note = (
+        f"Prompts of {settings['prompt']} tokens, {settings['generate']} tokens decoded, {settings['repeats']} runs in "
+        f"turn; {settings['dtype']} on {settings['device_name']}, {settings['threads']} CPU thread(s), "
+        f"{settings['attention']} attention, plain transformers."
+    )
+    return "\n".join(lines) + f"\n\n{note}"
+
+
+def _compared(name: str, before: float, after: float, unit: float) -> str:
+    return f"| {name} | {before / unit:,.1f} | {after / unit:,.1f} | {after / before:.3f} |"
+
+
+OPTIONAL = {"zeroshot": _zeroshot_table, "efficiency": _efficiency_table}
+"""Sections of the page for the optional steps, drawn from ``evaluation/{step}.json``."""
+
+
+def _optional(directory: Path, step: str, draw: Callable[[dict[str, Any]], str]) -> str:
+    return draw(read_json(directory / f"evaluation/{step}.json"))
 
 
 def _findings(diagnosis: dict[str, Any]) -> str:

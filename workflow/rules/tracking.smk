@@ -12,6 +12,7 @@ rule page:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        optional=lambda wildcards: planned(wildcards).optional,
     output:
         page="results/{model}/{experiment}/README.md",
         config="results/{model}/{experiment}/config.yaml",
@@ -31,10 +32,7 @@ rule track:
     input:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
-        records=expand(
-            "results/{{model}}/{{experiment}}/records/{step}.json",
-            step=["importance", "diagnosis", "pruning", "evaluation"],
-        ),
+        records=lambda wildcards: planned(wildcards).records,
         # A figure that is drawn again is the same figure: not the figures, their records.
         figures=ancient(
             expand(

@@ -19,6 +19,8 @@ from prunescope.config.specs import ExperimentSpec
 from prunescope.errors import ConfigError, did_you_mean
 
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+OPTIONAL = ("zeroshot", "efficiency")
+"""Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
 ANALYSIS = (
     "importance_table.parquet",
     "plan.json",
@@ -45,6 +47,16 @@ class Planned:
         return experiment_specs(self.experiment, self.shared)
 
     @property
+    def records(self) -> list[str]:
+        """Return the records of the experiment's own steps."""
+        return [f"{self.directory}/records/{step}.json" for step in self.own if step != "page"]
+
+    @property
+    def optional(self) -> list[str]:
+        """Return the results of the optional steps that were asked for."""
+        return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
+
+    @property
     def directory(self) -> str:
         return experiment_directory(self.experiment.model, self.experiment.name)
 
@@ -54,7 +66,7 @@ class Planned:
         names += [f"visualization/{name}.png" for name in PLOTS]
         names += ["model", "evaluation/perplexity.json", "evaluation/windows.parquet", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
-        return [f"{self.directory}/{name}" for name in names]
+        return [f"{self.directory}/{name}" for name in names] + self.optional
 
 
 @dataclass(frozen=True)

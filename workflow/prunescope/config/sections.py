@@ -303,8 +303,42 @@ class Report(Section):
     language: Literal["en", "zh"] = Field("en", description="Language of the report and of the plots.")
 
 
+class Zeroshot(Section):
+    """Zero-shot tasks through lm-evaluation-harness (`pip install 'prunescope[zeroshot]'`)."""
+
+    tasks: tuple[str, ...] = Field(
+        ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"),
+        min_length=1,
+        description="Tasks by their names in the harness or in `task_dir`; most read their data from the hub.",
+    )
+    limit: int | None = Field(None, ge=1, description="Questions per task, the first ones; null: all of them.")
+    batch_size: int = Field(8, ge=1, description="Requests per forward pass.")
+    num_fewshot: int | None = Field(None, ge=0, description="Examples in the prompt; null: what the task says.")
+    task_dir: str | None = Field(
+        None,
+        description="Folder with task files of your own (YAML and what they name, relative to it); they win over "
+        "the harness's. A task file can run code.",
+    )
+
+
+class Efficiency(Section):
+    """Speed, memory and size of the pruned model beside the unpruned one, measured in turn in one process."""
+
+    prompt: int = Field(512, ge=1, description="Tokens of the prompt.")
+    generate: int = Field(64, ge=1, description="Tokens decoded after it.")
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 4), min_length=1, description="Sequences at a time."
+    )
+    repeats: int = Field(5, ge=1, description="Timed runs per model and batch size, after one that is not timed.")
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _in_one_order(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(sizes)))
+
+
 class Evaluation(Section):
-    """Perplexity before and after pruning."""
+    """Perplexity before and after pruning and, if asked for, zero-shot tasks."""
 
     datasets: tuple[str, ...] = Field(("wikitext2",), min_length=1, description="Test texts.")
     protocols: tuple[ProtocolName, ...] = Field(
@@ -319,6 +353,15 @@ class Evaluation(Section):
         description="Tokens per text and protocol, spread evenly over the split; a number above its length takes all.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+    zeroshot: Zeroshot | None = Field(
+        None, description="Zero-shot tasks; null: none, since they need lm-eval and the hub. `{}`: the defaults."
+    )
+
+    efficiency: Efficiency | None = Field(
+        None,
+        description="Speed, memory and size; null: none, since times mean little on a machine that does other work. "
+        "`{}`: the defaults.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from prunescope.config.sections import (
     DatasetSource,
     Diagnosis,
     Dtype,
+    Efficiency,
     Gradients,
     Limits,
     Method,
@@ -25,6 +26,7 @@ from prunescope.config.sections import (
     Report,
     Section,
     Settings,
+    Zeroshot,
 )
 
 
@@ -133,6 +135,19 @@ class BaselineSpec(Spec):
     dtype: Dtype
 
 
+class ZeroshotBaselineSpec(Zeroshot, Spec):
+    """Run the zero-shot tasks on the unpruned model."""
+
+    step: ClassVar[str] = "zeroshot_baseline"
+    version: int = 1
+    model: str
+    dtype: Dtype
+    fingerprint: str | None = Field(None, description="Of the files of `task_dir`; stands for its path.")
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"task_dir"}, exclude_none=True)
+
+
 class ExperimentSpec(Spec):
     """Base of the specs of an experiment's own steps."""
 
@@ -186,12 +201,31 @@ class EvaluationSpec(ExperimentSpec):
     leakage: dict[str, Leakage] = Field(description="Of each evaluated text.")
 
 
+class ZeroshotSpec(Zeroshot, ExperimentSpec):
+    """Run the zero-shot tasks on the pruned model."""
+
+    step: ClassVar[str] = "zeroshot"
+    version: int = 1
+    baseline: str
+    dtype: Dtype
+
+
+class EfficiencySpec(Efficiency, ExperimentSpec):
+    """Measure speed, memory and size of the pruned and the unpruned model."""
+
+    step: ClassVar[str] = "efficiency"
+    version: int = 1
+    source: str = Field(description="Key of the unpruned model.")
+    dtype: Dtype
+
+
 class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
 
     step: ClassVar[str] = "page"
-    version: int = 1
+    version: int = 2
     key: str
+    steps: tuple[str, ...] = Field(description="The experiment's own steps that leave a record.")
     dataset: str
     settings: Settings
     shared: dict[str, str]
