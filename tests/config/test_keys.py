@@ -144,10 +144,11 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 
 def test_specs_survive_the_command_line():
-    experiment = resolve(parse_config(RAW), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
+    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})
+    experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     shared = shared_steps(experiment)
     specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
-    assert len(specs) == 11
+    assert len(specs) == 14
     for spec in specs:
         assert type(spec).model_validate(json.loads(spec.text())) == spec
 

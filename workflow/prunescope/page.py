@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from prunescope.config.specs import PageSpec
+from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
 from prunescope.models.facts import ModelFacts
 from prunescope.tracking.record import flatten
@@ -19,7 +20,7 @@ LEAKAGE = {
 
 
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
-    """Write ``README.md``, ``config.yaml`` and ``experiment.json`` into an experiment's directory."""
+    """Write an experiment's ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``."""
     settings = spec.settings.model_dump(mode="json")
     identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
     write_text(
@@ -31,6 +32,7 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
         identity
         | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
     )
+    write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
     write_text(directory / "README.md", render_page(spec, facts, directory))
 
 
@@ -48,6 +50,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         "![Gradient analysis](visualization/gradient_analysis.png)",
         "![Pruning rates](visualization/pruning_rates.png)",
         "![Importance](visualization/importance_heatmap.png)",
+        "## Protocol\n\n" + _protocol(read_json(directory / "evaluation/card.json")),
         "## Load it\n\n" + _loading(directory),
     ]
     return "\n\n".join(sections) + "\n"
@@ -148,7 +151,8 @@ def _efficiency_table(measured: dict[str, Any]) -> str:
         ]
     note = (
         f"Prompts of {settings['prompt']} tokens, {settings['generate']} tokens decoded, {settings['repeats']} runs in "
-        f"turn; {settings['dtype']} on {settings['device_name']}, {settings['threads']} CPU thread(s), "
+        f"turn; {settings['dtype']} on {settings['hardware']['device_name']}, "
+        f"{settings['hardware']['threads']} CPU thread(s), "
         f"{settings['attention']} attention, plain transformers."
     )
     return "\n".join(lines) + f"\n\n{note}"
@@ -174,6 +178,33 @@ def _findings(diagnosis: dict[str, Any]) -> str:
         if (finding.get("remedy") or {}).get("command"):
             lines.append(f"  `{finding['remedy']['command']}`")
     return "\n".join(lines)
+
+
+def _protocol(card: dict[str, Any]) -> str:
+    pruning, calibration, hardware = card["pruning"], card["calibration"], card["hardware"]
+    compute = {f"{found['dtype']} on {found['device']}" for found in card["compute"].values() if "dtype" in found}
+    rows = [
+        (
+            "removed",
+            f"{pruning['removed_of_total']:.4%} of all parameters, {pruning['removed_of_decoder']:.4%} of the decoder "
+            f"layers (asked: {pruning['asked_of_total']:.4%} of all)",
+        ),
+        ("calibration tokens", f"{_text(calibration)}, seed {calibration['seed']}, `{calibration['sha256'][:16]}`"),
+    ]
+    for dataset, text in card["evaluation"].items():
+        hashes = ", ".join(f"{name} `{found['sha256'][:16]}`" for name, found in text["protocols"].items())
+        rows.append((f"test tokens, {dataset}", f"{_text(text)}, {text['split']}, no BOS: {hashes}"))
+    rows += [
+        ("computed", f"{', '.join(sorted(compute))}; {hardware['device_name']}, {hardware['system']}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in card["versions"].items())),
+        ("commit", card["git_sha"] or "not in a git checkout"),
+    ]
+    table = "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"{table}\n\nIn full, with whole hashes: `evaluation/card.json`."
+
+
+def _text(described: dict[str, Any]) -> str:
+    return described["source"] + (f" at {described['revision']}" if described["revision"] else "")
 
 
 def _loading(directory: Path) -> str:

@@ -19,6 +19,7 @@ from prunescope.config.specs import ExperimentSpec
 from prunescope.errors import ConfigError, did_you_mean
 
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
 OPTIONAL = ("zeroshot", "efficiency")
 """Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
 ANALYSIS = (
@@ -64,7 +65,8 @@ class Planned:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
         names += [f"visualization/{name}.png" for name in PLOTS]
-        names += ["model", "evaluation/perplexity.json", "evaluation/windows.parquet", "config.yaml", "README.md"]
+        names += [f"evaluation/{name}" for name in EVALUATION]
+        names += ["model", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names] + self.optional
 

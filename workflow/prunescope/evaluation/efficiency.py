@@ -1,6 +1,5 @@
 """What pruning buys: speed, memory and size of checkpoints, measured in turn in one process."""
 
-import platform
 import statistics
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunescope.config.sections import Efficiency
 from prunescope.config.specs import EfficiencySpec
+from prunescope.evaluation.hardware import describe_hardware
 from prunescope.files import write_json
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint, skeleton
@@ -84,7 +84,8 @@ def write_efficiency(spec: EfficiencySpec, facts: ModelFacts, directory: Path) -
                 summary = timed.summary(batch, spec.prompt, costs[name].weight_bytes)
                 measured[name]["batches"][f"b{batch}"] = summary
         tags = compute_tags(models["pruned"])
-        settings = spec.model_dump(include=set(Efficiency.model_fields)) | tags | _hardware(models["pruned"])
+        settings = spec.model_dump(include=set(Efficiency.model_fields)) | tags
+        settings |= {"attention": models["pruned"].config._attn_implementation, "hardware": describe_hardware(device)}
         write_json(directory / "evaluation/efficiency.json", measured | {"settings": settings})
         _note(record, measured["pruned"], "speed/")
         _note(record, measured["baseline"], "speed_baseline/")
@@ -192,13 +193,6 @@ def _resident(field_name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field_name}:"))
     return int(line.split()[1]) * 1024
-
-
-def _hardware(model: nn.Module) -> dict[str, Any]:
-    device = model.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    threads = torch.get_num_threads()
-    return {"device_name": name, "threads": threads, "attention": model.config._attn_implementation}
 
 
 def _note(record: StepRecord, measured: dict[str, Any], prefix: str) -> None:

@@ -16,6 +16,7 @@ from prunescope.config.specs import BaselineSpec, EvaluationSpec
 from prunescope.data.documents import SEPARATOR
 from prunescope.errors import DataError
 from prunescope.evaluation import bootstrap
+from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.perplexity import Perplexity, WindowLosses, measure_losses, summarise, tokens_read
 from prunescope.files import read_json, replacing, write_json
 from prunescope.models.facts import ModelFacts
@@ -128,7 +129,7 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
 
 def _settings(device: torch.device) -> dict[str, Any]:
     return {
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "hardware": describe_hardware(device),
         "spans_spread": "evenly over the test split",
         "bos": False,
         "documents_joined_by": SEPARATOR,

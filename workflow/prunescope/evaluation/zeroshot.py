@@ -38,6 +38,7 @@ def write_zeroshot_baseline(spec: ZeroshotBaselineSpec, key: str, facts: ModelFa
         scores, settings = _measure(Path(facts.path), spec)
         write_json(output / "zeroshot.json", {"scores": scores, "settings": settings})
         _note(record, scores, "zeroshot/")
+        record.tags |= {name: settings[name] for name in ("device", "dtype")}
 
 
 def write_zeroshot(spec: ZeroshotSpec, checkpoint: Path, baseline: Path, directory: Path) -> None:
@@ -53,6 +54,7 @@ def write_zeroshot(spec: ZeroshotSpec, checkpoint: Path, baseline: Path, directo
         write_json(directory / "evaluation/zeroshot.json", content)
         _note(record, scores, "zeroshot/")
         _note(record, before, "zeroshot_baseline/")
+        record.tags |= {name: settings[name] for name in ("device", "dtype")}
         record.artifacts.append("../evaluation/zeroshot.json")
 
 
