@@ -7,7 +7,7 @@ import torch
 
 from prunescope.config.sections import Efficiency
 from prunescope.config.specs import EfficiencySpec
-from prunescope.evaluation.efficiency import Runs, measure_cost, measure_speed, write_efficiency
+from prunescope.evaluation.efficiency import Runs, _extra_memory, measure_cost, measure_speed, write_efficiency
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -119,6 +119,18 @@ def test_the_file_holds_both_models(tmp_path):
     assert metrics["speed/decode_flops_per_token"] == content["pruned"]["decode_flops_per_token"]
     expected = content["baseline"]["batches"]["b2"]["latency_p95_seconds"]
     assert metrics["speed_baseline/latency_p95_seconds_b2"] == expected
+
+
+def test_extra_memory_is_what_the_block_adds_every_time():
+    runs = Runs()
+    for _ in range(2):
+        with _extra_memory(torch.device("cpu"), runs):
+            parts = [torch.ones(2**18) for _ in range(32)]  # 32 MiB in pieces that the allocator likes to keep
+            del parts
+        if runs.extra_bytes is None:
+            pytest.skip("the kernel does not tell the peak of resident memory")
+        assert 30 * 2**20 < runs.extra_bytes < 40 * 2**20
+        runs = Runs()
 
 
 @pytest.mark.gpu

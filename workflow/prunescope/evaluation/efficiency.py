@@ -1,5 +1,6 @@
 """What pruning buys: speed, memory and size of checkpoints, measured in turn in one process."""
 
+import ctypes
 import statistics
 import time
 from collections.abc import Iterator
@@ -63,9 +64,9 @@ class Runs:
         p50, p95 = np.percentile(self.decode, [50, 95])
         return {
             "prefill_tokens_per_second": batch * prompt / statistics.median(self.prefill),
-            "decode_tokens_per_second": batch / p50,
-            "latency_p50_seconds": p50,
-            "latency_p95_seconds": p95,
+            "decode_tokens_per_second": batch / float(p50),
+            "latency_p50_seconds": float(p50),
+            "latency_p95_seconds": float(p95),
             "peak_memory_bytes": None if self.extra_bytes is None else weight_bytes + self.extra_bytes,
         }
 
@@ -174,16 +175,20 @@ def _extra_memory(device: torch.device, runs: Runs) -> Iterator[None]:
         yield
         extra = torch.cuda.max_memory_allocated(device) - before
     else:
-        before = _resident("VmRSS") if _reset_peak() else None
+        before = _resident("VmRSS") if _release_and_reset_peak() else None
         yield
         extra = None if before is None else max(0, _resident("VmHWM") - before)
     if extra is not None:
         runs.extra_bytes = max(extra, runs.extra_bytes or 0)
 
 
-def _reset_peak() -> bool:
-    """Start the kernel's record of the highest resident memory anew; return whether it let us."""
-    with suppress(OSError):
+def _release_and_reset_peak() -> bool:
+    """Start the kernel's record of the highest resident memory anew; return whether it let us.
+
+    What earlier runs freed is returned first, or a run that uses it again would seem to need nothing.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return True
     return False
