@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from prunescope.config.specs import BaselineSpec, EvaluationSpec
 from prunescope.errors import NonFiniteError
 from prunescope.evaluation.perplexity import measure_perplexity, write_baseline, write_evaluation
-from test_surgery import save_source
-from tiny import tiny_model, tiny_tokens
+from tiny import save_source, tiny_model, tiny_tokens
 
 
 def naive_losses(model, windows):

@@ -9,8 +9,7 @@ from prunescope.config.specs import ModelSpec
 from prunescope.errors import DataError
 from prunescope.models.facts import ModelFacts
 from prunescope.models.prepare import write_model
-from test_surgery import save_source
-from tiny import tiny_model
+from tiny import save_source, tiny_model
 
 
 def spec_of(**source):

@@ -6,16 +6,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
 
+from checkpoints.cases import MIXED
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.plan import BlockPlan, PruningPlan, read_ranges, write_ranges
+from prunescope.pruning.plan import PruningPlan, read_ranges, write_ranges
 from prunescope.pruning.surgery import mask_model
-from tiny import tiny_facts, tiny_model, tiny_tokens
+from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 CPU = torch.device("cpu")
 SHAPES = [
@@ -25,28 +24,11 @@ SHAPES = [
     pytest.param({"kv_heads": 3, "ratio": 4}, id="r4"),
     pytest.param({"family": "mistral", "kv_heads": 2, "ratio": 3}, id="mistral"),
     pytest.param({"family": "mistral", "sliding_window": 5}, id="mistral-sliding"),
+    pytest.param({"family": "qwen2", "kv_heads": 2, "ratio": 3, "tie_word_embeddings": True}, id="qwen2"),
+    pytest.param({"family": "qwen2"} | MIXED, id="qwen2-mixed"),
+    pytest.param({"family": "qwen3", "kv_heads": 3, "ratio": 2}, id="qwen3"),
+    pytest.param({"family": "qwen3", "attention_bias": True} | MIXED, id="qwen3-mixed-biases"),
 ]
-
-
-def uneven_plan(facts, seed=0):
-    """Layer 0 without attention, the last without MLP, layer 1 gone altogether, the rest cut at random."""
-    random = np.random.default_rng(seed)
-    last = facts.layers - 1
-    gone = {(0, "attention"), (1, "attention"), (1, "mlp"), (last, "mlp")}
-    plans = []
-    for block in facts.blocks:
-        count = block.groups if (block.layer, block.block) in gone else random.integers(0, block.groups)
-        removed = np.sort(random.choice(block.groups, size=count, replace=False))
-        plans.append(BlockPlan(block, removed.astype(np.int64)))
-    return PruningPlan(facts.name, tuple(plans))
-
-
-def save_source(model, folder):
-    model.save_pretrained(folder)
-    words = {f"w{i}": i for i in range(model.config.vocab_size)}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
-    return tiny_facts(model, folder)
 
 
 @pytest.fixture(params=SHAPES)
@@ -67,30 +49,6 @@ def test_pruned_equals_masked(pruned_and_masked):
     assert pruned.model.layers[-1].mlp is None
     tokens = tiny_tokens()
     torch.testing.assert_close(pruned(tokens).logits, masked(tokens).logits, rtol=1e-10, atol=1e-10)
-
-
-def test_cached_decoding_equals_uncached(pruned_and_masked):
-    pruned, masked, _ = pruned_and_masked
-    tokens = tiny_tokens(samples=2, length=9)
-    cache, steps = None, []
-    for position in range(tokens.shape[1]):
-        out = pruned(tokens[:, position : position + 1], past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-        steps.append(out.logits)
-    torch.testing.assert_close(torch.cat(steps, 1), masked(tokens).logits, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}])
-def test_generates_like_the_masked_model(pruned_and_masked, options):
-    pruned, masked, _ = pruned_and_masked
-    if "cache_implementation" in options and getattr(pruned.config, "sliding_window", None):
-        pytest.skip("static sliding caches are the stock model's own affair")
-    tokens = tiny_tokens(samples=2, length=5)
-    mask = torch.ones_like(tokens)
-    mask[0, :2] = 0  # left padding
-    settings = {"attention_mask": mask, "max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
-    expected = masked.generate(tokens, **settings, **options)
-    assert torch.equal(pruned.generate(tokens, **settings, **options), expected)
 
 
 def test_loads_in_a_process_without_the_package(tmp_path):

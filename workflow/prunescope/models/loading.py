@@ -30,10 +30,10 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
 def load_config(path: str | Path) -> PretrainedConfig:
     """Load a model's configuration and check that its architecture is supported."""
     try:
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (ValueError, OSError) as error:
         raise DataError(f"config.json in {path} cannot be used: {str(error).splitlines()[0]}") from error
-    check_supported(config.model_type)
+    check_supported(config)
     return config
 
 

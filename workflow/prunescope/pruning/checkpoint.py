@@ -1,36 +1,46 @@
-"""The pruned checkpoint: safetensors, configuration, bundled modeling file, provenance."""
+"""The pruned checkpoint: safetensors, configuration, bundled modeling file, tokenizer, provenance."""
 
 import copy
-import json
 import logging
 import shutil
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-from huggingface_hub import save_torch_state_dict
-from safetensors import SafetensorError, safe_open
-from transformers import GenerationConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
-from prunescope.errors import DataError
-from prunescope.files import replacing_directory, write_json
+from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import load_config, load_tokenizer, skeleton
+from prunescope.models.loading import load_config, skeleton
 from prunescope.models.pruned import PRUNED_FAMILIES, auto_map, modeling_file
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import cut_weights
+from prunescope.pruning.weights import SHARD_BYTES, WeightReader, write_shards
 
 log = logging.getLogger(__name__)
 
-SHARD_SIZE = "5GB"
+COMPANIONS = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tekken.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""Files that pruning does not change."""
 
 
-def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provenance: dict[str, Any]) -> int:
+def write_checkpoint(
+    facts: ModelFacts, plan: PruningPlan, output: Path, provenance: dict[str, Any], shard_bytes: int = SHARD_BYTES
+) -> int:
     """Cut a model's weights by a plan and write a checkpoint that transformers loads.
 
-    The source is read tensor by tensor, so that memory holds the pruned weights and one source tensor.
+    The source is read tensor by tensor and written shard by shard, so that memory holds about one shard.
 
     Returns:
         the number of parameters written, tied ones once.
@@ -40,17 +50,15 @@ def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provena
     """
     config = load_config(facts.path)
     adapter = adapter_for(skeleton(config))
-    with WeightReader(Path(facts.path)) as weights:
-        state = dict(cut_weights(adapter, plan, weights.read))
     with replacing_directory(output) as folder:
-        save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE, metadata={"format": "pt"})
+        weights = cut_weights(adapter, plan, WeightReader(Path(facts.path)).read)
+        written = write_shards(weights, folder, shard_bytes)
         write_json(folder / "config.json", pruned_config(config, adapter, plan))
-        _write_generation_config(Path(facts.path), folder)
-        load_tokenizer(facts.path).save_pretrained(folder)
+        _copy_companions(Path(facts.path), folder)
         shutil.copy(modeling_file(config.model_type), folder)
         write_json(folder / "pruning_map.json", pruning_map(plan) | provenance)
-    log.info("wrote %s parameters to %s", f"{sum(t.numel() for t in state.values()):,}", output)
-    return sum(tensor.numel() for tensor in state.values())
+    log.info("wrote %s parameters to %s", f"{written:,}", output)
+    return written
 
 
 def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: PruningPlan) -> dict[str, Any]:
@@ -62,12 +70,26 @@ def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: Pruning
         "architectures": [f"{PRUNED_FAMILIES[family]}ForCausalLM"],
         "auto_map": auto_map(family),
         "num_hidden_layers": len(plan.kept_layers),
+        "head_dim": adapter.head_dim,  # hidden / heads is no way to find it any more
         "per_layer_config": {
             str(index): _layer_config(config, plan, layer) for index, layer in enumerate(plan.kept_layers)
         },
     }
+    if content.get("layer_types"):
+        content["layer_types"] = _layer_types(content["layer_types"], plan)
     content.pop("_name_or_path", None)
     return content
+
+
+def _layer_types(types: list[str], plan: PruningPlan) -> list[str]:
+    """Return the attention type (full or sliding) of every kept layer.
+
+    A layer without attention takes the type of the next attention, because the cache's first slot, where
+    transformers reads the sequence length, must be of a type that is in use.
+    """
+    attending = [layer for layer in plan.kept_layers if not plan.block(layer, "attention").whole]
+    following = {layer: next((other for other in attending if other >= layer), layer) for layer in plan.kept_layers}
+    return [types[following[layer]] for layer in plan.kept_layers]
 
 
 def _layer_config(config: PretrainedConfig, plan: PruningPlan, layer: int) -> dict[str, Any]:
@@ -98,42 +120,15 @@ def pruning_map(plan: PruningPlan) -> dict[str, Any]:
     }
 
 
-def _write_generation_config(source: Path, folder: Path) -> None:
-    if (source / "generation_config.json").is_file():
-        GenerationConfig.from_pretrained(source).save_pretrained(folder)
+def _copy_companions(source: Path, folder: Path) -> None:
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copy(source / name, folder)
+    _name_tokenizer_class(folder / "tokenizer_config.json")
 
 
-class WeightReader:
-    """Reads single tensors out of a checkpoint folder, whichever shard they are in."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.shards = self._find_shards()
-        self.stack = ExitStack()
-        self.open: dict[str, Any] = {}
-
-    def _find_shards(self) -> dict[str, str] | None:
-        index = self.folder / "model.safetensors.index.json"
-        if index.is_file():
-            return json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return None
-
-    def __enter__(self) -> "WeightReader":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return a parameter by name, in its stored dtype."""
-        shard = "model.safetensors" if self.shards is None else self.shards.get(name)
-        if shard is None:
-            raise DataError(f"{self.folder} has no parameter '{name}' (model.safetensors.index.json)")
-        try:
-            if shard not in self.open:
-                self.open[shard] = self.stack.enter_context(safe_open(self.folder / shard, framework="pt"))
-            return self.open[shard].get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise DataError(
-                f"{self.folder / shard} cannot be read ({error}); the file is damaged or incomplete: fetch it again"
-            ) from error
+def _name_tokenizer_class(path: Path) -> None:
+    """Give the generic tokenizer the name that transformers 4 knows too."""
+    content = read_json(path) if path.is_file() else {}
+    if content.get("tokenizer_class") == "TokenizersBackend":
+        write_json(path, content | {"tokenizer_class": "PreTrainedTokenizerFast"})
