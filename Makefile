@@ -44,7 +44,7 @@ $(COMPAT_STAMP):
 
 test-compat: $(STAMP) $(COMPAT_STAMP) ## pruned checkpoints in transformers 4.57, without this package
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python tests/checkpoints/make.py $$folder && \
-	  PRUNESCOPE_CHECKPOINTS=$$folder $(COMPAT)/bin/python -m pytest tests/checkpoints
+	  PYTHONPATH= PRUNESCOPE_CHECKPOINTS=$$folder $(COMPAT)/bin/python -m pytest tests/checkpoints
 
 lint: $(STAMP) ## style of Python and Snakemake files
 	ruff check workflow tests benchmarks

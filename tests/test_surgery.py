@@ -1,11 +1,14 @@
 """The pruned model equals the masked model, wherever it is cut and however it is loaded."""
 
+import json
 import subprocess
 import sys
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from checkpoints.cases import MIXED
 from prunescope.errors import DataError, PrunescopeError
@@ -14,6 +17,7 @@ from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.plan import PruningPlan, read_ranges, write_ranges
 from prunescope.pruning.surgery import mask_model
+from prunescope.pruning.weights import write_shards
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 CPU = torch.device("cpu")
@@ -76,6 +80,43 @@ print("loaded", type(model).__name__, "prunescope" in sys.modules)
     assert "loaded PrunedLlamaForCausalLM False" in done.stdout
 
 
+def test_shards_are_written_and_read(tmp_path):
+    model = tiny_model("qwen2", tie_word_embeddings=True)
+    facts = save_source(model, tmp_path / "source")
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    (tmp_path / "source/model.safetensors").unlink()
+    plan = uneven_plan(facts)
+    for folder, shard_bytes in (("one", 10**9), ("many", 20_000)):
+        write_checkpoint(facts, plan, tmp_path / folder, provenance={}, shard_bytes=shard_bytes)
+    index = json.loads((tmp_path / "many/model.safetensors.index.json").read_text())
+    files = sorted(file.name for file in (tmp_path / "many").glob("*.safetensors"))
+    assert sorted(set(index["weight_map"].values())) == files
+    assert [file.name for file in (tmp_path / "one").glob("*.safetensors*")] == ["model.safetensors"]
+    whole = load_file(tmp_path / "one/model.safetensors")
+    parts = [load_file(tmp_path / "many" / file) for file in files]
+    assert len(parts) > 2
+    assert all(sum(tensor.nbytes for tensor in part.values()) <= 20_000 for part in parts)
+    merged = {name: tensor for part in parts for name, tensor in part.items()}
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in merged.values())
+    assert index["weight_map"].keys() == merged.keys() == whole.keys()
+    assert all(torch.equal(whole[name], tensor) for name, tensor in merged.items())
+
+
+def test_one_shard_at_a_time_is_in_memory(tmp_path):
+    alive = WeakSet()
+
+    def tensors():
+        for index in range(12):
+            assert len(alive) <= 3, "shards that are written must be gone"
+            tensor = torch.full((250,), float(index))
+            alive.add(tensor)
+            yield f"weight{index}", tensor
+            del tensor
+
+    assert write_shards(tensors(), tmp_path, shard_bytes=2_000) == 12 * 250
+    assert len(list(tmp_path.glob("model-*-of-00006.safetensors"))) == 6
+
+
 def test_damaged_source_is_named(tmp_path):
     model = tiny_model()
     facts = save_source(model, tmp_path / "source")
@@ -86,16 +127,45 @@ def test_damaged_source_is_named(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_plan_round_trip_and_errors(tmp_path):
+def test_damaged_shard_and_missing_parameter_are_named(tmp_path):
+    model = tiny_model()
+    facts = save_source(model, tmp_path / "source")
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    shard = sorted((tmp_path / "source").glob("model-*"))[-1]
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"{shard.name} cannot be read .* damaged or incomplete"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    index = tmp_path / "source/model.safetensors.index.json"
+    index.write_text(index.read_text().replace('"model.norm.weight"', '"norm"'))
+    with pytest.raises(DataError, match=r"has no parameter 'model.norm.weight' \(model.safetensors.index.json\)"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+
+
+def test_plan_round_trip(tmp_path):
     facts = tiny_facts(tiny_model())
     plan = uneven_plan(facts)
     plan.write(tmp_path / "plan.json")
     again = PruningPlan.read(tmp_path / "plan.json", facts)
     for one, other in zip(plan.blocks, again.blocks, strict=True):
         np.testing.assert_array_equal(one.removed, other.removed)
-    text = (tmp_path / "plan.json").read_text()
-    (tmp_path / "plan.json").write_text(text.replace('"mlp": "', '"mlp": "20,', 1))
-    with pytest.raises(PrunescopeError, match=r"removed\.0\.mlp: group 20 does not exist; allowed: 0 to 19"):
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "other"}, "is a plan for 'other', not for 'tiny'"),
+        ({"removed": {"0": {"mlp": "3,20"}}}, r"removed\.0\.mlp: group 20 does not exist; allowed: 0 to 19"),
+        ({"removed": {"4": {"mlp": "0"}}}, r"removed\.4\.mlp: the model has no such block"),
+        ({"removed": {"0": {"experts": "0"}}}, r"removed\.0\.experts: the model has no such block"),
+        ({"removed": {"0": {"mlp": [3, 4]}}}, r"removed\.0\.mlp must be text such as '0-31,40'"),
+        ({"removed": {"0": "3-4"}}, "'removed' must hold, per layer, the groups to remove by block"),
+        ({"removed": None}, "'removed' must hold, per layer, the groups to remove by block"),
+    ],
+)
+def test_plan_that_does_not_fit_the_model(tmp_path, change, said):
+    facts = tiny_facts(tiny_model())
+    (tmp_path / "plan.json").write_text(json.dumps({"model": "tiny", "removed": {}} | change))
+    with pytest.raises(PrunescopeError, match=said):
         PruningPlan.read(tmp_path / "plan.json", facts)
 
 

@@ -25,6 +25,7 @@ def test_gradient_checkpointing(case, tokens):
 def test_lora_step_merge_save_reload(case, tokens, tmp_path):
     from peft import LoraConfig, PeftModel, get_peft_model
 
+    torch.manual_seed(0)
     adapted = get_peft_model(case.pruned(), LoraConfig(r=2, target_modules=["q_proj", "v_proj", "down_proj"]))
     before = loss_of(adapted, tokens)
     before.backward()

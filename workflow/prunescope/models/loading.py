@@ -29,6 +29,7 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def load_config(path: str | Path) -> PretrainedConfig:
     """Load a model's configuration and check that its architecture is supported."""
+    register_pruned_architectures()  # so that a pruned one is refused by its name
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (ValueError, OSError) as error:
