@@ -124,11 +124,12 @@ def _copy_companions(source: Path, folder: Path) -> None:
     for name in COMPANIONS:
         if (source / name).is_file():
             shutil.copy(source / name, folder)
-    _name_tokenizer_class(folder / "tokenizer_config.json")
+    _describe_tokenizer(folder / "tokenizer_config.json")
 
 
-def _name_tokenizer_class(path: Path) -> None:
-    """Give the generic tokenizer the name that transformers 4 knows too."""
+def _describe_tokenizer(path: Path) -> None:
+    """Describe the generic tokenizer as transformers 4 needs it: by its old name, without token types."""
     content = read_json(path) if path.is_file() else {}
     if content.get("tokenizer_class") == "TokenizersBackend":
-        write_json(path, content | {"tokenizer_class": "PreTrainedTokenizerFast"})
+        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+        write_json(path, inputs | content | {"tokenizer_class": "PreTrainedTokenizerFast"})

@@ -14,7 +14,7 @@ from prunescope.files import read_json, write_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
-SHARD_BYTES = 2 * 10**9
+SHARD_BYTES = 10**9
 """Weights of one file; about what writing a checkpoint holds in memory."""
 
 
