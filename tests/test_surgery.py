@@ -14,10 +14,10 @@ from checkpoints.cases import MIXED
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
+from prunescope.models.weights import write_shards
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.plan import PruningPlan, read_ranges, write_ranges
 from prunescope.pruning.surgery import mask_model
-from prunescope.pruning.weights import write_shards
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 CPU = torch.device("cpu")

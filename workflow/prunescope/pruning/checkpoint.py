@@ -13,9 +13,9 @@ from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_config, skeleton
 from prunescope.models.pruned import PRUNED_FAMILIES, auto_map, modeling_file
+from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import cut_weights
-from prunescope.pruning.weights import SHARD_BYTES, WeightReader, write_shards
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import load_config, load_model
+from prunescope.models.loading import default_device, load_checkpoint, load_config
 from prunescope.pruning import logits_alone
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import mask_model
@@ -101,7 +101,7 @@ def fixed_windows(vocabulary: int, texts: Path) -> Named:
 @torch.no_grad()
 def masked_logits(facts: ModelFacts, plan: PruningPlan, windows: Named) -> Named:
     """Return the logits of the parent with what the plan removes zeroed: nothing of the pruned model is used."""
-    model = load_model(facts, "float32")
+    model = load_checkpoint(facts.path, torch.float32, default_device())
     mask_model(model, adapter_for(model), plan)
     device = next(model.parameters()).device
     return {
