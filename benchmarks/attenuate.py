@@ -1,4 +1,4 @@
-"""Damage a model on purpose: MLP blocks of the first layers that hardly write to the residual stream.
+"""Damage a model on purpose: MLP blocks of early layers that hardly write to the residual stream.
 
     python benchmarks/attenuate.py resources/models/Study-135M-source-... resources/models/Attenuated-135M
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-LAYERS = (1, 2, 3)
+LAYERS = (3, 4)
 FACTOR = 0.05
 
 
