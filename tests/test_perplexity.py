@@ -16,8 +16,7 @@ from prunescope.errors import DataError, NonFiniteError
 from prunescope.evaluation.outputs import write_baseline, write_evaluation
 from prunescope.evaluation.perplexity import measure_losses, measure_perplexity, tokens_read
 from prunescope.pruning.checkpoint import write_checkpoint
-from test_surgery import save_source, uneven_plan
-from tiny import tiny_model, tiny_tokens
+from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
 
 
 def naive_losses(model, span, window, stride):

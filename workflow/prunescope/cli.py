@@ -336,6 +336,17 @@ def apply(
 
 
 @app.command(rich_help_panel="For people")
+def verify(directory: Directory) -> None:
+    """Prove that the written model equals its parent with the removed groups silenced; fails if it does not."""
+    from prunescope.pruning.verify import print_checks, verify
+
+    _quiet_transformers()
+    checks = verify(directory)
+    print_checks(checks)
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+
+
+@app.command(rich_help_panel="For people")
 def compare(
     directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
     markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,

@@ -9,7 +9,9 @@ import yaml
 from prunescope.config.specs import PageSpec
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
+from prunescope.model_card import how_to_load, render_card
 from prunescope.models.facts import ModelFacts
+from prunescope.pruning.plan import PruningPlan
 from prunescope.tracking.record import flatten
 
 LEAKAGE = {
@@ -20,7 +22,10 @@ LEAKAGE = {
 
 
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
-    """Write an experiment's ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``."""
+    """Write ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json`` of an experiment.
+
+    And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
+    """
     settings = spec.settings.model_dump(mode="json")
     identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
     write_text(
@@ -34,6 +39,7 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     )
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
     write_text(directory / "README.md", render_page(spec, facts, directory))
+    write_text(directory / "model/README.md", _card(spec, facts, directory))
 
 
 def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
@@ -52,7 +58,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         "![Importance](visualization/importance_heatmap.png)",
         *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
         "## Protocol\n\n" + _protocol(read_json(directory / "evaluation/card.json")),
-        "## Load it\n\n" + _loading(directory),
+        "## Load it\n\n" + how_to_load(f"{directory}/model"),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -208,14 +214,12 @@ def _text(described: dict[str, Any]) -> str:
     return described["source"] + (f" at {described['revision']}" if described["revision"] else "")
 
 
-def _loading(directory: Path) -> str:
-    return f"""```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-path = "{directory}/model"
-model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=True)  # the layers differ in width
-tokenizer = AutoTokenizer.from_pretrained(path)
-```
-
-Where Prunescope is installed, `prunescope.models.pruned.register_pruned_architectures()` makes
-`trust_remote_code` unnecessary."""
+def _card(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
+    return render_card(
+        spec,
+        facts,
+        PruningPlan.read(directory / "analysis/plan.json", facts),
+        sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
+        what=_what(spec, facts, read_json(directory / "analysis/pruning_summary.json")),
+        scores=_perplexity_table(read_json(directory / "evaluation/perplexity.json")),
+    )
