@@ -11,8 +11,7 @@ from prunescope.evaluation.efficiency import Runs, _extra_memory, measure_cost, 
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from test_surgery import save_source, uneven_plan
-from tiny import VOCABULARY, tiny_model
+from tiny import VOCABULARY, save_source, tiny_model, uneven_plan
 
 HIDDEN, HEAD, PROMPT = 24, 10, 16
 SHAPES = [

@@ -18,8 +18,7 @@ from prunescope.evaluation import zeroshot
 from prunescope.evaluation.zeroshot import run_tasks, write_zeroshot, write_zeroshot_baseline
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from test_surgery import uneven_plan
-from tiny import tiny_facts, tiny_model
+from tiny import tiny_facts, tiny_model, uneven_plan
 
 TASKS = Path(__file__).parent / "fixtures/zeroshot"
 ROWS = [json.loads(line) for line in (TASKS / "cats_and_dogs.jsonl").read_text().splitlines()]
