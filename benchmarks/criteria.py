@@ -13,8 +13,8 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -81,13 +81,12 @@ class Cut:
         return select(table, facts, method.ratio, limits, removal_unit(self.criterion)).plan
 
 
-def cuts() -> Iterator[Cut]:
-    """Yield all cuts, seed by seed, the unlimited ones first."""
-    for seed in SEEDS:
-        for max_rate in MAX_RATES:
-            for prior in PRIORS:
-                for criterion in CRITERIA:
-                    yield Cut(seed, criterion, prior, max_rate)
+def cuts() -> list[Cut]:
+    """Return all cuts, those first that differ least from the plain one: no limit, T = 0 or share, first seed."""
+    every = [Cut(*cell) for cell in product(SEEDS, CRITERIA, PRIORS, MAX_RATES)]
+    return sorted(
+        every, key=lambda cut: (cut.seed > 0) + (cut.max_rate is not None) + (cut.prior in ("T1", "layer-wise"))
+    )
 
 
 def digest(plan: PruningPlan) -> str:

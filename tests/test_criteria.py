@@ -12,9 +12,10 @@ from prunescope.diagnosis.inputs import read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json
 from prunescope.importance import stability
-from prunescope.importance.criteria import CRITERIA
+from prunescope.importance.criteria import CRITERIA, Criterion
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.first_order import measure_first_order
+from prunescope.importance.modes import Mode
 from prunescope.importance.outputs import write_gradients, write_removal
 from prunescope.importance.removal import measure_removal
 from prunescope.importance.similarity import measure_similarity
@@ -26,7 +27,6 @@ SHAPES = [
     {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
     {"family": "mistral", "kv_heads": 2, "ratio": 2, "sliding_window": 5},
 ]
-FORWARD = ("wanda", "magnitude", "shortgpt")
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 each_batch_size = pytest.mark.parametrize("batch_size", [1, 2, 5])
 
@@ -83,11 +83,11 @@ def naive_gate(model, windows):
 
 @each_shape
 @each_batch_size
-@pytest.mark.parametrize("statistics", [True, False])
-def test_gate_equals_a_real_gate(shape, batch_size, statistics):
+@pytest.mark.parametrize("mode", [Mode("stream"), Mode("gate")])
+def test_gate_equals_a_real_gate(shape, batch_size, mode):
     model, windows = tiny_model(**shape, num_hidden_layers=2), tiny_tokens(samples=5)
     expected = naive_gate(model, windows)
-    assert_same(score(model, windows, "gate", batch_size, statistics=statistics), expected)
+    assert_same(score(model, windows, "gate", batch_size, mode=mode), expected)
 
 
 def test_gate_alone_takes_no_gradient_of_a_weight(monkeypatch):
@@ -101,9 +101,27 @@ def test_gate_alone_takes_no_gradient_of_a_weight(monkeypatch):
         gradients.extend(parameter.grad for parameter in model.parameters())
 
     monkeypatch.setattr(torch.Tensor, "backward", watched)
-    result = collect_gradients(adapter_for(model), tiny_tokens(), ["gate"], 2, statistics=False)
+    result = collect_gradients(adapter_for(model), tiny_tokens(), ["gate"], 2, Mode("gate"))
     assert gradients and all(gradient is None for gradient in gradients)
-    assert result.statistics is result.stability is result.statistics_seconds is None
+    assert result.stability.criterion == "gate"
+
+
+def test_gate_mode_keeps_statistics_of_activations():
+    model, windows = tiny_model(num_hidden_layers=2), tiny_tokens(samples=5)
+    name, rows, seen = "model.layers.0.mlp.down_proj", [], []
+    handle = model.get_submodule(name).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model.requires_grad_(True)
+    for part in windows.split(2):
+        logits = model(part).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten())
+        (gradient,) = torch.autograd.grad(loss, seen.pop())
+        g = gradient.abs()
+        rows.append([float(v) for v in (g.mean(), g.std(correction=0), g.norm(), g.max(), g.min())])
+    handle.remove()
+    found = collect_gradients(adapter_for(model.requires_grad_(False)), windows, ["gate"], 2, Mode("gate")).statistics
+    place = found.names.index(f"{name}.input")
+    np.testing.assert_allclose(found.values[place], rows, rtol=1e-5, atol=1e-12)
+    assert found.sizes[place].tolist() == [480, 480, 240]
 
 
 # --- wanda ------------------------------------------------------------------------------------------
@@ -154,7 +172,7 @@ def naive_wanda(model, windows):
 @each_batch_size
 def test_wanda_equals_the_naive_sum(shape, batch_size):
     model, windows = tiny_model(**shape, num_hidden_layers=2), tiny_tokens(samples=5)
-    assert_same(score(model, windows, "wanda", batch_size, statistics=False), naive_wanda(model, windows))
+    assert_same(score(model, windows, "wanda", batch_size, mode=Mode("gate")), naive_wanda(model, windows))
 
 
 # --- shortgpt ---------------------------------------------------------------------------------------
@@ -182,7 +200,7 @@ def naive_influence(model, windows):
 def test_shortgpt_is_the_influence_of_the_layer_per_parameter(shape, batch_size):
     model, windows = tiny_model(**shape), tiny_tokens(samples=5)
     influence = naive_influence(model, windows)
-    found = score(model, windows, "shortgpt", batch_size, statistics=False)
+    found = score(model, windows, "shortgpt", batch_size, mode=Mode("gate"))
     expected = {
         block.name: np.full(block.facts.groups, influence[block.facts.layer] * block.facts.cost)
         for block in adapter_for(model).blocks
@@ -206,24 +224,8 @@ def test_one_pass_scores_all_as_single_passes_do(shape):
     assert len(forwards) == 3
     handle.remove()
     for criterion in CRITERIA:
-        alone = score(model, windows, criterion, 2, statistics=False)
+        alone = score(model, windows, criterion, 2)
         assert_same({block: values.numpy() for block, values in together.saliency[criterion].items()}, alone)
-
-
-def test_sets_without_gradients_only_run_forward(monkeypatch):
-    model = tiny_model().requires_grad_(True)  # no graph even where one could begin
-
-    def no_backward(*_, **__):
-        raise AssertionError("backward was called")
-
-    monkeypatch.setattr(torch.Tensor, "backward", no_backward)
-    outputs = []
-    handle = model.base_model.register_forward_hook(lambda _, __, output: outputs.append(output.last_hidden_state))
-    result = collect_gradients(adapter_for(model), tiny_tokens(), FORWARD, 2, statistics=False)
-    handle.remove()
-    assert outputs and not any(hidden.requires_grad for hidden in outputs)
-    assert result.statistics is result.stability is None
-    assert list(result.saliency) == list(FORWARD)
 
 
 @pytest.mark.parametrize("criteria", [["gate"], ["wanda"], ["magnitude", "shortgpt"]])
@@ -238,10 +240,10 @@ def test_statistics_come_with_any_criteria(criteria):
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("statistics", [True, False])
-def test_no_hook_stays(statistics):
+@pytest.mark.parametrize("mode", [Mode("accumulate"), Mode("gate")])
+def test_no_hook_stays(mode):
     model = tiny_model()
-    collect_gradients(adapter_for(model), tiny_tokens(), CRITERIA, 2, statistics=statistics)
+    collect_gradients(adapter_for(model), tiny_tokens(), CRITERIA, 2, mode)
     for module in model.modules():
         assert not module._forward_hooks and not module._forward_pre_hooks
     assert not any(parameter._post_accumulate_grad_hooks for parameter in model.parameters())
@@ -256,7 +258,7 @@ def test_hooks_go_when_the_pass_fails():
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_saliency_that_is_not_finite_names_the_blocks():
+def test_activation_gradient_that_is_not_finite_names_the_projection():
     model = tiny_model()
 
     class Overflow(torch.autograd.Function):
@@ -269,8 +271,14 @@ def test_saliency_that_is_not_finite_names_the_blocks():
             return gradient * float("inf")
 
     model.model.layers[1].mlp.register_forward_hook(lambda module, args, output: Overflow.apply(output))
-    with pytest.raises(NonFiniteError, match=r"gate saliency is not finite in blocks 0\.attention to 1\.mlp"):
-        collect_gradients(adapter_for(model), tiny_tokens(), ["gate"], 2, statistics=False)
+    with pytest.raises(NonFiniteError, match=r"gradient of model\.layers\.1\.mlp\.down_proj\.input \(layer 1\)"):
+        collect_gradients(adapter_for(model), tiny_tokens(), ["gate"], 2, Mode("gate"))
+
+
+def test_saliency_that_is_not_finite_names_the_blocks(monkeypatch):
+    monkeypatch.setitem(CRITERIA, "magnitude", Criterion(of_weight=lambda weight: weight * float("inf")))
+    with pytest.raises(NonFiniteError, match=r"magnitude saliency is not finite in blocks 0\.attention to 3\.mlp"):
+        collect_gradients(adapter_for(tiny_model()), tiny_tokens(), ["magnitude"], 2)
 
 
 # --- stability --------------------------------------------------------------------------------------

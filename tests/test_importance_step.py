@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
@@ -10,7 +11,7 @@ from prunescope.config.sections import Corrections, Limits, Method
 from prunescope.config.specs import ImportanceSpec
 from prunescope.errors import ConfigError, DataError
 from prunescope.importance.apply import write_applied
-from prunescope.importance.outputs import write_importance
+from prunescope.importance.outputs import _scores_of, write_importance
 from prunescope.importance.summary import layer_rates
 from prunescope.models.facts import KINDS
 from prunescope.pruning.plan import PruningPlan
@@ -52,6 +53,12 @@ def test_the_step_cuts_whole_layers_for_shortgpt(tmp_path):
 def test_the_step_asks_for_the_prior_that_it_needs(tmp_path, method):
     with pytest.raises(ConfigError, match="needs the prior: pass the block_importance"):
         run_importance(tmp_path, facts_of(), method)
+
+
+def test_the_step_says_that_a_criterion_was_not_scored(tmp_path):
+    save_file({"gate/0.mlp": np.ones(3, dtype=np.float32)}, tmp_path / "saliency.safetensors")
+    with pytest.raises(ConfigError, match=r"has no 'taylor': the gradient pass ran in a mode .* taylor_stream"):
+        _scores_of(tmp_path / "saliency.safetensors", "taylor")
 
 
 def test_a_plan_edited_by_hand_gives_its_rates(tmp_path):

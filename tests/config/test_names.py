@@ -140,6 +140,10 @@ def test_a_wrong_configuration_gets_one_sentence(change, said):
             {"models": {"x": {"hub": "a"}}, "gradients": {"criteria": ["magnitude"]}},
             r"gradients\.criteria .* does not contain the experiment's criterion 'taylor'",
         ),
+        (
+            {"models": {"x": {"hub": "a"}}, "gradients": {"mode": "stream"}},
+            r"gradients\.mode = stream cannot score 'taylor'; allowed criteria: taylor_stream, gate, wanda",
+        ),
     ],
 )
 def test_what_spans_sections_is_checked_when_an_experiment_is_resolved(change, said):

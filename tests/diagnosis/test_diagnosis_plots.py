@@ -1,17 +1,20 @@
 """Plots show the numbers that they were given."""
 
+import warnings
 from dataclasses import replace
 
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from diagnosis_data import LAYERS, make_evidence, spec, with_values
+from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values
 
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
 from prunescope.diagnosis.evidence import Bound
-from prunescope.diagnosis.inputs import read_table
-from prunescope.diagnosis.plots import PLOTS, gradient_analysis, importance_heatmap, pruning_rates, save_plot
+from prunescope.diagnosis.inputs import read_rates, read_table
+from prunescope.diagnosis.plots import PLOTS, fonts, gradient_analysis, importance_heatmap, pruning_rates, save_plot
+from prunescope.diagnosis.plots.headline import headline
+from prunescope.diagnosis.plots.scores import QUANTILES
 from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.errors import ConfigError
@@ -91,41 +94,86 @@ def test_without_importance_its_curve_is_left_out(evidence):
     assert LABELS["scaled_importance"] not in lines(gradient_analysis(evidence.layers).axes[2])
 
 
-def test_pruning_rates_show_bars_total_and_lines(evidence):
-    figure = pruning_rates(evidence.rates, 0.5, LIMITS, subtitle="model / experiment")
-    (axes,) = figure.axes
-    attention, mlp = axes.containers
-    assert [bar.get_height() for bar in attention] == pytest.approx(evidence.layers["attention_rate"])
-    assert [bar.get_height() for bar in mlp] == pytest.approx(evidence.layers["mlp_rate"])
-    drawn = lines(axes)
-    assert drawn[LABELS["total"]].get_ydata() == pytest.approx(evidence.layers["rate"])
-    marked = drawn[LABELS["at_limit"]]
-    assert (marked.get_xdata()[0], marked.get_ydata()[0]) == pytest.approx((3.19, 0.62))
-    assert {
-        "limit 60 %", "limit 55 %, MLP", "limit 30 %, first layers", "minimum 5 %", "extreme above 50 %",
-        "target 20 % of all",
-    } < set(legend(axes))  # fmt: skip
-    early = next(c for c in axes.collections if c.get_label() == "limit 30 %, first layers")
-    assert early.get_segments()[0].tolist() == [[-0.5, 0.3], [4.5, 0.3]]
+def segments(axes, label):
+    return next(c for c in axes.collections if c.get_label() == label).get_segments()
+
+
+def test_stacked_bars_add_up_to_the_rate_of_the_layer(extreme):
+    rates = read_rates(extreme / "analysis" / "pruning_summary.json")
+    figure = pruning_rates(rates, 0.5, subtitle="model / experiment")
+    whole, _ = figure.axes
+    mlp, attention = whole.containers
+    layers = rates.layers
+    params = layers["attention_params"] + layers["mlp_params"]
+    assert [bar.get_height() for bar in mlp] == pytest.approx(layers["mlp_removed"] / params)
+    assert [bar.get_height() for bar in attention] == pytest.approx(layers["attention_removed"] / params)
+    assert [bar.get_y() for bar in attention] == pytest.approx([bar.get_height() for bar in mlp])
+    tops = [bar.get_y() + bar.get_height() for bar in attention]
+    assert tops == pytest.approx(layers["rate"])
+    assert max(tops) > 0.9
+    assert lines(whole)["target 20 % of all"].get_ydata() == pytest.approx([0.2, 0.2])
     assert "model / experiment" in figure.get_suptitle()
 
 
+def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
+    _, axes = pruning_rates(evidence.rates, 0.5, LIMITS).axes
+    attention, mlp = axes.containers
+    assert [bar.get_height() for bar in attention] == pytest.approx(evidence.layers["attention_rate"])
+    assert [bar.get_height() for bar in mlp] == pytest.approx(evidence.layers["mlp_rate"])
+    assert mlp[3].get_x() == pytest.approx(attention[3].get_x() + attention[3].get_width())
+    marked = lines(axes)[LABELS["at_limit"]]
+    assert (marked.get_xdata()[0], marked.get_ydata()[0]) == pytest.approx((3.2, 0.63))
+    assert {
+        "limit 60 %", "limit 55 %, MLP", "limit 30 %, first layers", "minimum 5 %", "extreme above 50 %",
+    } < set(legend(axes))  # fmt: skip
+    assert segments(axes, "limit 30 %, first layers")[0].tolist() == [[-0.5, 0.3], [4.5, 0.3]]
+
+
+def test_extreme_layers_are_shaded_in_both_panels_of_the_rates(evidence):
+    for axes in pruning_rates(evidence.rates, 0.5).axes:
+        bars = [bar for container in axes.containers for bar in container]
+        assert [span.get_x() + 0.5 for span in axes.patches if span not in bars] == [2, 3]
+
+
 def test_pruning_rates_without_limits_draw_none(evidence):
-    (axes,) = pruning_rates(replace(evidence.rates, bound=(), target_ratio=None)).axes
-    assert set(legend(axes)) == {LABELS["total"], LABELS["attention"], LABELS["mlp"], "extreme above 50 %"}
+    whole, blocks = pruning_rates(replace(evidence.rates, bound=(), target_ratio=None)).axes
+    shared = {"extreme above 50 %", LABELS["extreme_layer"]}
+    assert set(legend(whole)) == {LABELS["attention_part"], LABELS["mlp_part"]} | shared
+    assert set(legend(blocks)) == {LABELS["attention"], LABELS["mlp"]} | shared
 
 
-def test_the_heatmap_shows_groups_density_and_cut(extreme):
+def test_the_heatmap_shows_quantiles_and_how_many_groups_go(extreme):
     table = read_table(extreme / "analysis" / "importance_table.parquet")
-    attention, mlp, _colour_bar = importance_heatmap(table, "model / experiment").axes
-    kept = lines(attention)[LABELS["kept"]]
-    expected = table[(table["block"] == "attention") & ~table["removed"]]
-    assert kept.get_ydata() == pytest.approx(expected["score"])
-    (mesh,) = [c for c in mlp.collections if hasattr(c, "get_coordinates")]
-    assert np.ma.filled(mesh.get_array(), 0).sum(axis=0) == pytest.approx(np.ones(LAYERS))
-    cut = next(c for c in mlp.collections if c.get_label() == LABELS["cut"])
-    removed = table[(table["block"] == "mlp") & table["removed"]].groupby("layer")["score"].max()
-    assert [segment[0][1] for segment in cut.get_segments()] == pytest.approx(removed)
+    attention, mlp, bar = importance_heatmap(table, "model / experiment").axes
+    for axes, block, rows in ((attention, "attention", GROUPS), (mlp, "mlp", QUANTILES)):
+        part = table[table["block"] == block]
+        (mesh,) = [c for c in axes.collections if hasattr(c, "get_coordinates")]
+        cells = np.ma.getdata(mesh.get_array())
+        assert cells.shape == (rows, LAYERS)
+        scores = part[part["layer"] == 7]["score"]
+        if rows == len(scores):
+            assert cells[:, 7].tolist() == pytest.approx(sorted(scores))
+        else:
+            # the middle of the tenth of 60 cells, after 9.5 / 60 of 1536 groups: between two of them
+            assert cells[9, 7] == pytest.approx(
+                np.sort(scores.to_numpy())[int(9.5 / 60 * CHANNELS) - 1 :][:2].mean(), rel=1e-3
+            )
+        gone = part.groupby("layer")["removed"].mean()
+        assert [segment[0][1] for segment in segments(axes, LABELS["cut"])] == pytest.approx(gone)
+    assert 0 < gone.min() < gone.max() == 1
+    highest = table["score"][table["removed"]].max()
+    assert {line.get_ydata()[0] for line in bar.get_lines()} == {highest}
+    assert "line: highest removed score" in bar.get_ylabel()
+
+
+def test_both_panels_of_the_heatmap_share_their_colours(extreme):
+    table = read_table(extreme / "analysis" / "importance_table.parquet")
+    meshes = [
+        c for axes in importance_heatmap(table).axes[:2] for c in axes.collections if hasattr(c, "get_coordinates")
+    ]
+    limits = {(mesh.norm.vmin, mesh.norm.vmax) for mesh in meshes}
+    assert len(meshes) == 2
+    assert limits == {(min(mesh.get_array().min() for mesh in meshes), max(mesh.get_array().max() for mesh in meshes))}
 
 
 def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
@@ -136,12 +184,56 @@ def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
 
 
 @pytest.mark.parametrize("name", PLOTS)
-def test_files_are_written_at_a_readable_size(extreme, name):
+def test_files_are_written_at_a_readable_size_and_as_svg(extreme, name):
     write_diagnosis(spec(extreme), extreme)
     path = save_plot(name, extreme)
     assert path == extreme / "visualization" / f"{name}.png"
     assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {f"{name}.png", f"{name}.svg"}
+
+
+def test_the_svg_holds_its_text_and_is_the_same_each_time(extreme):
+    write_diagnosis(spec(extreme), extreme)
+    svg = save_plot("pruning_rates", extreme).with_suffix(".svg")
+    first = svg.read_bytes()
+    assert b"SmolLM2-135M / taylor_T0_20_wiki_max60" in first
+    assert b"sans-serif" in first
+    assert b"dc:date" not in first
+    save_plot("pruning_rates", extreme)
+    assert svg.read_bytes() == first
+
+
+def test_chinese_in_an_svg_needs_no_font_of_the_reader(extreme, monkeypatch):
+    # Any font with glyphs will do here.
+    monkeypatch.setattr(fonts, "find_font", lambda: "DejaVu Serif")
+    write_diagnosis(spec(extreme, "zh"), extreme)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        svg = save_plot("pruning_rates", extreme).with_suffix(".svg").read_text()
+    assert "<text" not in svg
+    assert "font-family" not in svg
+
+
+def test_titles_hold_the_numbers_of_the_experiment(extreme):
+    rates = read_rates(extreme / "analysis" / "pruning_summary.json")
+    said = headline(rates, 0.1997, 0.5, ENGLISH)
+    attention, mlp = (
+        ENGLISH.percent(rates.layers[f"{block}_removed"].sum() / rates.layers[f"{block}_params"].sum())
+        for block in ("attention", "mlp")
+    )
+    assert said.splitlines() == [
+        f"19.97 % of all parameters removed (attention {attention}, MLP {mlp})",
+        "Extreme layers: 4 (2, 3, 4, 10)",
+    ]
+    assert headline(rates, None, 1.0, ENGLISH) == "Extreme layers: none"
+
+
+def test_a_long_list_of_extreme_layers_is_cut_short(evidence):
+    layers = make_evidence(mlp=[0.9 if layer % 2 else 0.1 for layer in range(80)], count=80).rates.layers
+    said = headline(replace(evidence.rates, layers=layers), None, 0.7, ENGLISH)
+    assert said.startswith("Extreme layers: 40 (1, 3, 5, 7,")
+    assert said.endswith(", ...)")
+    assert len(said) < 90
 
 
 def test_an_unknown_plot_gets_the_nearest_name(extreme):

@@ -23,7 +23,11 @@ FILES = {
         "importance_table.parquet", "plan.json", "pruning_summary.json", "pruning_summary.csv",
         "gradient_statistics.json", "stability.json", "gradient_diagnosis.json",
     },
-    "visualization": {"gradient_analysis.png", "pruning_rates.png", "importance_heatmap.png"},
+    "visualization": {
+        f"{plot}.{suffix}"
+        for plot in ("gradient_analysis", "pruning_rates", "importance_heatmap")
+        for suffix in ("png", "svg")
+    },
     "evaluation": {"perplexity.json"},
 }  # fmt: skip
 
@@ -70,7 +74,7 @@ def test_two_experiments_share_one_gradient_run(project):
     ("file", "expected"),
     [
         ("visualization/gradient_analysis.png", {"plot": 1}),
-        ("visualization/importance_heatmap.png", {"plot": 1}),
+        ("visualization/importance_heatmap.svg", {"plot": 1}),
         ("mlflow.json", {"track": 1}),
     ],
 )
@@ -124,6 +128,27 @@ def test_a_named_experiment(copy):
     rates = json.loads((copy.folder / "results/tiny/mine/analysis/pruning_summary.json").read_text())["layers"]
     assert rates[0]["rate"] == 0
     assert max(layer["mlp_rate"] for layer in rates) <= 0.6
+
+
+def test_a_reference_is_built_as_far_as_its_selection(copy):
+    change_configuration(copy, report={"reference": "taylor_T0_20_words"})
+    assert copy.jobs(EXPERIMENT) == {"importance": 1, "before_after": 1, "page": 1, "track": 1}
+    assert copy.jobs("results/tiny/taylor_T0_20_words") == CHEAP
+    copy.run(EXPERIMENT)
+    assert (copy.folder / EXPERIMENT / "visualization/before_after.png").is_file()
+    assert "taylor_T0_20_words" in (copy.folder / EXPERIMENT / "visualization/before_after.svg").read_text()
+    assert "visualization/before_after.png" in (copy.folder / EXPERIMENT / "README.md").read_text()
+    assert not (copy.folder / "results/tiny/taylor_T0_20_words/model").exists()
+    assert copy.jobs(EXPERIMENT) == {}
+
+
+def test_an_unknown_reference_stops_before_anything_runs(copy):
+    change_configuration(copy, report={"reference": "taylor_T0_20_word"})
+    done = copy.run("--dry-run", EXPERIMENT, check=False)
+    assert done.returncode != 0
+    said = "report.reference = 'taylor_T0_20_word': unknown dataset 'word'"
+    assert said in done.stdout + done.stderr
+    assert "did you mean 'taylor_T0_20_words'" in done.stdout + done.stderr
 
 
 def test_the_banner_says_what_is_cached_and_what_will_run(copy):

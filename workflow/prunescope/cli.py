@@ -60,7 +60,8 @@ def main() -> None:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        sys.exit(_fail(f"out of device memory: lower gradients.batch_size or calibration.seq_len ({error})"))
+        way_out = "lower calibration.seq_len, or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB for weights"
+        sys.exit(_fail(f"out of device memory: {way_out} ({error})"))
 
 
 def _fail(message: object) -> int:
@@ -116,13 +117,23 @@ def calibration(spec: Spec, key: Key, model: Model, output: Output, corpora: Cor
 
 
 @app.command(rich_help_panel="Steps")
-def gradients(spec: Spec, key: Key, model: Model, samples: Samples, output: Output) -> None:
+def gradients(
+    spec: Spec,
+    key: Key,
+    model: Model,
+    samples: Samples,
+    output: Output,
+    save_every: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="PRUNESCOPE_SAVE_EVERY", help="Save the sums every N batches (else every 10 min)."),
+    ] = None,
+) -> None:
     """Score every criterion in one gradient pass."""
     from prunescope.importance.outputs import write_gradients
 
     _quiet_transformers()
     with _shared_step(specs.GradientsSpec, spec, output) as told:
-        write_gradients(told, key, _facts(model), samples, output)
+        write_gradients(told, key, _facts(model), samples, output, save_every)
 
 
 @app.command(rich_help_panel="Steps")
@@ -179,11 +190,26 @@ def diagnosis(directory: Directory, spec: Spec) -> None:
 
 
 @app.command(rich_help_panel="Steps")
-def plot(directory: Directory, name: str) -> None:
-    """Draw one of the experiment's figures."""
-    from prunescope.diagnosis.plots import save_plot
+def plot(
+    directory: Directory,
+    name: str,
+    spec: Annotated[str | None, typer.Option(help=f"For before_after: {SPEC_HELP}")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="For before_after: experiment of the same model; default: the configuration's.")
+    ] = None,
+    config: ConfigFile = Path("config/config.yaml"),
+) -> None:
+    """Draw one of the experiment's figures, as PNG and SVG."""
+    from prunescope.config.references import compared
+    from prunescope.config.registry import BEFORE_AFTER
+    from prunescope.diagnosis.plots import save_before_after, save_plot
 
-    save_plot(name, directory)
+    if name != BEFORE_AFTER:
+        save_plot(name, directory)
+        return
+    who = directory.resolve()
+    told = _read(specs.BeforeAfterSpec, spec) if spec else compared(config, who.parent.name, who.name, reference)
+    save_before_after(told, directory)
 
 
 @app.command(rich_help_panel="Steps")

@@ -39,6 +39,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         "![Gradient analysis](visualization/gradient_analysis.png)",
         "![Pruning rates](visualization/pruning_rates.png)",
         "![Importance](visualization/importance_heatmap.png)",
+        *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
         "## Load it\n\n" + _loading(directory),
     ]
     return "\n\n".join(sections) + "\n"

@@ -14,8 +14,13 @@ class Progress:
 
     def __init__(self, what: str, total: int, unit: str, interval: float = 10.0) -> None:
         self.what, self.total, self.unit, self.interval = what, total, unit, interval
-        self.done = 0
+        self.done = self.skipped = 0
         self.begin = self.reported = time.monotonic()
+
+    def skip(self, amount: int) -> None:
+        """Count `amount` units as done by an earlier run: they say nothing about the rate."""
+        self.done += amount
+        self.skipped += amount
 
     def advance(self, amount: int, note: str = "") -> None:
         """Count `amount` more units as done."""
@@ -24,7 +29,7 @@ class Progress:
         if now - self.reported < self.interval and self.done < self.total:
             return
         self.reported = now
-        rate = self.done / max(now - self.begin, 1e-9)
+        rate = (self.done - self.skipped) / max(now - self.begin, 1e-9)
         left = (self.total - self.done) / rate
         ending = f", {left:,.0f} s left" if self.done < self.total else f", done in {now - self.begin:,.1f} s"
         log.info(

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from prunescope.banner import banner
 from prunescope.config import parse_config
 from prunescope.config.registry import (
+    BEFORE_AFTER,
     PLOTS,
     Registry,
     corpus_files,
@@ -45,7 +46,7 @@ try:
     ]
     wanted = [target.planned for target in typed] or listed
     if workflow.is_main_process:
-        check_reachable(wanted)
+        check_reachable(wanted + registry.references(wanted))
 except PrunescopeError as error:
     raise WorkflowError(str(error))
 

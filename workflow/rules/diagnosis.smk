@@ -53,6 +53,7 @@ rule plot:
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
     output:
         figure="results/{model}/{experiment}/visualization/{plot}.png",
+        vector="results/{model}/{experiment}/visualization/{plot}.svg",
         record="results/{model}/{experiment}/records/plot_{plot}.json",
     log:
         "logs/{model}/{experiment}/plot_{plot}.log",
@@ -67,3 +68,35 @@ rule plot:
         "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope plot {params.directory:q} {wildcards.plot} 2>&1 | tee {log:q}"
+
+
+def reference_summary(wildcards):
+    reference = planned(wildcards).reference
+    if reference is None:
+        raise WorkflowError(
+            f"{planned(wildcards).directory} has no reference; set report.reference in the configuration"
+        )
+    return f"results/{reference.model}/{reference.name}/analysis/pruning_summary.json"
+
+
+rule before_after:
+    input:
+        summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        reference=reference_summary,
+    output:
+        figure=f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.png",
+        vector=f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.svg",
+        record=f"results/{{model}}/{{experiment}}/records/plot_{BEFORE_AFTER}.json",
+    log:
+        f"logs/{{model}}/{{experiment}}/plot_{BEFORE_AFTER}.log",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=own_spec(BEFORE_AFTER),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Draw {wildcards.model}/{wildcards.experiment} beside its reference"
+    shell:
+        "prunescope plot {params.directory:q} before_after --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -27,6 +27,13 @@ rule page:
         "prunescope page {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"
 
 
+def figure_records(wildcards):
+    experiment = planned(wildcards)
+    return [
+        f"{experiment.directory}/records/plot_{plot}.json" for plot in experiment.plots
+    ]
+
+
 rule track:
     input:
         identity="results/{model}/{experiment}/experiment.json",
@@ -36,11 +43,7 @@ rule track:
             step=["importance", "diagnosis", "pruning", "evaluation"],
         ),
         # A figure that is drawn again is the same figure: not the figures, their records.
-        figures=ancient(
-            expand(
-                "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=PLOTS
-            )
-        ),
+        figures=ancient(figure_records),
     output:
         "results/{model}/{experiment}/mlflow.json",
     log:

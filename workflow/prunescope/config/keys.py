@@ -87,6 +87,8 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
     """Return the specs of the steps whose files are the experiment's own, by step name."""
     settings = experiment.settings
     who = {"model": experiment.model, "experiment": experiment.name}
+    # What it is compared with changes no finding.
+    report = settings.report.model_copy(update={"reference": None})
     specs = (
         ImportanceSpec(
             **who,
@@ -99,7 +101,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
         DiagnosisSpec(
             **who,
             diagnosis=settings.diagnosis,
-            report=settings.report,
+            report=report,
             calibration=settings.calibration,
             gradients=settings.gradients,
             method=settings.method,

@@ -13,12 +13,15 @@ from prunescope.config.keys import (
     experiment_specs,
     shared_steps,
 )
+from prunescope.config.references import before_after_spec
 from prunescope.config.resolve import Experiment, resolve
 from prunescope.config.sections import Config, DatasetSource, WheelMember
 from prunescope.config.specs import ExperimentSpec
 from prunescope.errors import ConfigError, did_you_mean
 
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+BEFORE_AFTER = "before_after"
+FORMATS = ("png", "svg")
 ANALYSIS = (
     "importance_table.parquet",
     "plan.json",
@@ -32,9 +35,10 @@ ANALYSIS = (
 
 @dataclass(frozen=True)
 class Planned:
-    """An experiment with its steps."""
+    """An experiment with its steps, and the experiment that it is compared with, if there is one."""
 
     experiment: Experiment
+    reference: Experiment | None = None
 
     @cached_property
     def shared(self) -> dict[str, Step]:
@@ -42,16 +46,23 @@ class Planned:
 
     @cached_property
     def own(self) -> dict[str, ExperimentSpec]:
-        return experiment_specs(self.experiment, self.shared)
+        specs = experiment_specs(self.experiment, self.shared)
+        if self.reference is not None:
+            specs[BEFORE_AFTER] = before_after_spec(self.experiment, self.reference)
+        return specs
 
     @property
     def directory(self) -> str:
         return experiment_directory(self.experiment.model, self.experiment.name)
 
+    @property
+    def plots(self) -> tuple[str, ...]:
+        return PLOTS if self.reference is None else (*PLOTS, BEFORE_AFTER)
+
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
-        names += [f"visualization/{name}.png" for name in PLOTS]
+        names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
         names += ["model", "evaluation/perplexity.json", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names]
@@ -75,16 +86,26 @@ class Registry:
     steps: dict[tuple[str, str, str], Step] = field(default_factory=dict)
 
     def experiment(self, model: str, name: str) -> Planned:
-        """Resolve an experiment, once.
+        """Resolve an experiment, once; its reference too, so that the keys of its steps are known.
 
         Raises:
             ConfigError: with the nearest valid names.
         """
         if (model, name) not in self.experiments:
-            planned = Planned(resolve(self.config, model, name))
+            experiment = resolve(self.config, model, name)
+            reference = experiment.settings.report.reference
+            planned = Planned(experiment, resolve(self.config, model, reference) if reference else None)
+            # Before the reference, which may be compared with this one in turn.
             self.experiments[model, name] = planned
             self.steps |= {(model, step.name, step.key): step for step in planned.shared.values()}
+            if reference:
+                self.experiment(model, reference)
         return self.experiments[model, name]
+
+    def references(self, experiments: Iterable[Planned]) -> list[Planned]:
+        """Return the experiments that some experiments are compared with."""
+        compared = [planned.reference for planned in experiments if planned.reference is not None]
+        return [self.experiment(reference.model, reference.name) for reference in compared]
 
     def step(self, model: str, name: str, key: str) -> Step:
         """Return the shared step that a key stands for, among the experiments resolved so far.

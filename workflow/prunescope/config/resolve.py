@@ -9,7 +9,16 @@ from pydantic import ValidationError
 from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
-from prunescope.config.sections import Config, DatasetSource, ModelSource, Section, Settings, Tracking
+from prunescope.config.sections import (
+    CRITERIA,
+    NOT_SCORED,
+    Config,
+    DatasetSource,
+    ModelSource,
+    Section,
+    Settings,
+    Tracking,
+)
 from prunescope.errors import ConfigError, did_you_mean
 
 CONFIG_FILE = Path("config/config.yaml")
@@ -48,12 +57,17 @@ def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Con
         config = Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(sentence(error, Config, origin)) from None
+    _check_reference_name(config, config, origin)
     for name, source in config.models.items():
-        _settings(config, source.settings, where=f"{origin}: models.{name}.settings")
+        where = f"{origin}: models.{name}.settings"
+        _check_reference_name(config, _settings(config, source.settings, where=where), where)
     for name, experiment in config.experiments.items():
-        where = f"{origin}: experiments.{name}"
+        where = f"{origin}: experiments.{name}.settings"
         declared = parse_name(experiment.base, config.datasets)[1]
-        _settings(config, declared, experiment.settings, where=f"{where}.settings")
+        settings = _settings(config, declared, experiment.settings, where=where)
+        _check_reference_name(config, settings, where)
+        if name == (experiment.settings.get("report") or {}).get("reference"):
+            raise ConfigError(f"{where}: report.reference = '{name}': an experiment is not compared with itself")
     for target in config.targets:
         if target.count("/") != 1:
             raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
@@ -66,23 +80,34 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
     Precedence, lowest first: the top-level sections, the model's settings, what the name declares,
     the settings of a named experiment.
 
+    An experiment that inherits itself as its reference has none.
+
     Raises:
-        ConfigError: unknown model, dataset or option (with the nearest names), or a value out of range.
+        ConfigError: unknown model, dataset, option or reference (with the nearest names), or a value out of range.
     """
+    experiment = _resolved(config, model, name)
+    reference = experiment.settings.report.reference
+    if reference is not None:
+        try:
+            _resolved(config, model, reference)
+        except ConfigError as error:
+            raise ConfigError(f"{model}/{name}: report.reference = '{reference}': {error}") from None
+    return experiment
+
+
+def _resolved(config: Config, model: str, name: str) -> Experiment:
+    """Resolve one experiment, but not its reference: two experiments may name each other."""
     if model not in config.models:
         raise ConfigError(
             f"unknown model '{model}'; {did_you_mean(model, config.models)} "
             f"(models are declared in {CONFIG_FILE}: models)"
         )
     source = config.models[model]
-    named = config.experiments.get(name)
-    if named is None and not _looks_like_a_declaration(name):
-        raise ConfigError(
-            f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} (named ones are declared in "
-            f"{CONFIG_FILE}: experiments; others look like {SHAPE})"
-        )
-    dataset, declared = parse_name(named.base if named else name, config.datasets)
-    settings = _settings(config, source.settings, declared, named.settings if named else {}, where=f"{model}/{name}")
+    dataset, declared, own = _declared(config, name)
+    settings = _settings(config, source.settings, declared, own, where=f"{model}/{name}")
+    if settings.report.reference == name:
+        report = settings.report.model_copy(update={"reference": None})
+        settings = settings.model_copy(update={"report": report})
     experiment = Experiment(
         model=model,
         name=name,
@@ -94,6 +119,18 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
     )
     _check(experiment)
     return experiment
+
+
+def _declared(config: Config, name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the dataset of an experiment, what its name declares, and the settings of a named one."""
+    named = config.experiments.get(name)
+    if named is None and not _looks_like_a_declaration(name):
+        raise ConfigError(
+            f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} (named ones are declared in "
+            f"{CONFIG_FILE}: experiments; others look like {SHAPE})"
+        )
+    dataset, declared = parse_name(named.base if named else name, config.datasets)
+    return dataset, declared, named.settings if named else {}
 
 
 def _looks_like_a_declaration(name: str) -> bool:
@@ -116,6 +153,16 @@ def _settings(config: Config, *layers: dict[str, Any], where: str) -> Settings:
         return Settings.model_validate(merge(base, *layers))
     except ValidationError as error:
         raise ConfigError(sentence(error, Settings, where)) from None
+
+
+def _check_reference_name(config: Config, settings: Settings, where: str) -> None:
+    reference = settings.report.reference
+    if reference is None:
+        return
+    try:
+        _declared(config, reference)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: report.reference = '{reference}': {error}") from None
 
 
 def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict[str, DatasetSource]:
@@ -169,6 +216,13 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError(
             f"{where}: gradients.criteria = {list(settings.gradients.criteria)} does not contain the experiment's "
             f"criterion '{settings.method.criterion}'; add it"
+        )
+    mode = settings.gradients.mode
+    if settings.method.criterion in NOT_SCORED.get(mode, ()):
+        able = [name for name in CRITERIA if name not in NOT_SCORED[mode]]
+        raise ConfigError(
+            f"{where}: gradients.mode = {mode} cannot score '{settings.method.criterion}'; allowed criteria: "
+            f"{', '.join(able)}, or gradients.mode: accumulate"
         )
     largest_rate = settings.limits.max_rate
     if largest_rate is not None and largest_rate <= settings.method.ratio:

@@ -19,6 +19,11 @@ from pydantic import (
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
+NOT_SCORED: dict[str, tuple[str, ...]] = {
+    "stream": ("taylor", "taylor_2nd"),
+    "gate": ("taylor", "taylor_2nd", "taylor_stream"),
+}
+"""By mode of the gradient pass: the criteria that it cannot score."""
 Dtype = Literal["auto", "float32", "bfloat16"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -156,12 +161,21 @@ class Gradients(Section):
     """The gradient pass: every listed criterion is scored in one pass."""
 
     criteria: tuple[Criterion, ...] = Field(
-        CRITERIA,
-        min_length=1,
-        description="Criteria to score. `taylor` and `taylor_2nd` keep a float32 gradient of the model in memory.",
+        CRITERIA, min_length=1, description="Criteria to score; those that the mode cannot score are left out."
     )
-    batch_size: int = Field(8, ge=1, description="Windows per batch; statistics are taken per batch.")
-    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+    mode: Literal["auto", "accumulate", "stream", "gate"] = Field(
+        "auto",
+        description="`accumulate`: keep the mean gradient in float32, for all criteria; `stream`: keep nothing, for "
+        "all but `taylor` and `taylor_2nd`; `gate`: no gradient of a weight, a third less work, for none of the Taylor "
+        "criteria; `auto`: accumulate where that fits into memory, else stream.",
+    )
+    batch_size: int = Field(
+        8, ge=1, description="Windows per batch, halved while memory does not suffice; statistics are taken per batch."
+    )
+    dtype: Dtype = Field(
+        "auto",
+        description="Compute dtype; auto: bfloat16 where the hardware computes in it, else float32.",
+    )
 
     @field_validator("criteria")
     @classmethod
@@ -178,7 +192,10 @@ class Removal(Section):
         "about a fifteenth of the work for 30 layers; ranks blocks differently.",
     )
     samples: int | None = Field(None, ge=1, description="Calibration windows used; null: all of them.")
-    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+    dtype: Dtype = Field(
+        "auto",
+        description="Compute dtype; auto: bfloat16 where the hardware computes in it, else float32.",
+    )
 
 
 class Method(Section):
@@ -290,9 +307,15 @@ class Diagnosis(Section):
 
 
 class Report(Section):
-    """How the diagnosis is worded; codes and JSON keys never change."""
+    """How the diagnosis is worded and drawn; codes and JSON keys never change."""
 
     language: Literal["en", "zh"] = Field("en", description="Language of the report and of the plots.")
+    reference: str | None = Field(
+        None,
+        description="Experiment of the same model to compare with, by name: adds `visualization/before_after.png` "
+        "to all experiments but the reference itself.",
+        examples=["taylor_T0_20_c4"],
+    )
 
 
 class Evaluation(Section):
@@ -334,7 +357,7 @@ class Settings(Section):
     corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
     limits: Limits = Field(Limits(), description="What selection may not do.")
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
-    report: Report = Field(Report(), description="Language of the report.")
+    report: Report = Field(Report(), description="Language of the report, and what its plots compare with.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
 
 

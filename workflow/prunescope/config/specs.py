@@ -175,6 +175,15 @@ class DiagnosisSpec(ExperimentSpec):
     evaluation_texts: tuple[str, ...] = ()
 
 
+class BeforeAfterSpec(ExperimentSpec):
+    """Draw the rates of an experiment beside those of its reference."""
+
+    step: ClassVar[str] = "before_after"
+    version: int = 1
+    reference: str
+    changes: dict[str, tuple[str, str]] = Field({}, description="Settings that differ: value of either, as YAML.")
+
+
 class PruningSpec(ExperimentSpec):
     """Cut the weights and write the checkpoint."""
 

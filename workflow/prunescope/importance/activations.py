@@ -1,12 +1,15 @@
 """Evidence from activations: norms of inputs, derivatives by gates, influence of layers."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
-from prunescope.importance.collector import Batch, Collector, Scores, at_least_float32, sum_over_groups
-from prunescope.importance.criteria import Criterion
+from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
+from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.importance.similarity import distance_sum
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
 
@@ -21,35 +24,27 @@ class InputNorms(Collector):
 
     terms = ("of_input",)
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion]) -> None:
-        super().__init__(adapter, criteria)
-        self.squares: dict[tuple[str, int], Tensor] = {}
-        self.tokens = 0
-
     def attach(self, stack: ExitStack) -> None:
         for block in self.adapter.blocks:
             place = block.facts.layer, block.facts.block
             projections = self.adapter.input_projection(*place), self.adapter.output_projection(*place)
             for dim, module in enumerate(projections):
-                stack.enter_context(module.register_forward_pre_hook(partial(self._add, (block.name, dim))))
+                stack.enter_context(module.register_forward_pre_hook(partial(self._add, f"{block.name}/{dim}")))
 
-    def begin_batch(self, batch: Batch) -> None:
-        self.tokens += batch.tokens
-
-    def _add(self, key: tuple[str, int], _: nn.Module, args: tuple[Tensor]) -> None:
-        squares = at_least_float32(args[0]).square().sum(dim=(0, 1))
-        self.squares[key] = self.squares.get(key, 0) + squares
+    def _add(self, name: str, _: nn.Module, args: tuple[Tensor]) -> None:
+        if self.forward:
+            self.add(name, at_least_float32(args[0]).square().sum(dim=(0, 1)))
 
     def scores(self, name: str) -> Scores:
         def term(block: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
             is_bias = weight.dim() == 1
-            squares = weight.new_tensor(self.tokens) if is_bias else self.squares[block.name, grouped.dim]
-            return self.criteria[name].of_input(weight, squares.sqrt())
+            squares = weight.new_tensor(self.extent.tokens) if is_bias else self.sums[f"{block.name}/{grouped.dim}"]
+            return self.criteria[name].of_input(weight, squares.to(weight.device).sqrt())
 
         return sum_over_groups(self.adapter, term)
 
 
-class GateDerivatives(Collector):
+class GateDerivatives(GradientCollector):
     """∂L_s/∂m of a gate m = 1 that multiplies a group's contribution to the residual stream, per sample s.
 
     The contribution is linear in the group's inputs a to the output projection (whose bias belongs to no
@@ -58,40 +53,70 @@ class GateDerivatives(Collector):
     """
 
     terms = ("of_gate",)
-    needs_backward = True
+    compared = "gate"
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion]) -> None:
-        super().__init__(adapter, criteria)
-        self.sums: dict[str, Scores] = {name: {} for name in self.criteria}
-        self.samples = 0
+    def __init__(
+        self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent, observes: bool = False
+    ) -> None:
+        """Prepare; `observes`: also keep statistics of |∂L/∂a| and compare halves, where no weight has a gradient."""
+        super().__init__(adapter, criteria, extent)
+        self.of_gate = {name: criterion.of_gate for name, criterion in self.criteria.items()}
+        if observes:
+            self.of_gate |= {self.compared: CRITERIA[self.compared].of_gate}
+            self.sources = {self._source(block): self._facts(block) for block in adapter.blocks}
+
+    def _source(self, block: Block) -> str:
+        return f"{block.weights[-1].name.removesuffix('.weight')}.input"
+
+    def _facts(self, block: Block) -> Source:
+        features = self.adapter.output_projection(block.facts.layer, block.facts.block).in_features
+        return Source(block.facts.layer, features, per_token=True)
 
     def attach(self, stack: ExitStack) -> None:
         for block in self.adapter.blocks:
             module = self.adapter.output_projection(block.facts.layer, block.facts.block)
             stack.enter_context(module.register_forward_pre_hook(partial(self._watch, block)))
 
-    def begin_batch(self, batch: Batch) -> None:
-        super().begin_batch(batch)
-        self.samples += batch.samples
-
     def _watch(self, block: Block, _: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
         (inputs,) = args
         if not inputs.requires_grad:  # frozen weights: the graph begins here, at the lowest block
             inputs = inputs.detach().requires_grad_()
-        # The hook holds the values alone: with the graph they would keep each other alive.
-        inputs.register_hook(partial(self._add, block, inputs.detach()))
-        return (inputs,)
+        return (_Tap.apply(inputs, partial(self._add, block)),)
 
     def _add(self, block: Block, inputs: Tensor, gradient: Tensor) -> None:
-        products = (at_least_float32(inputs) * at_least_float32(gradient)).sum(dim=1)
+        gradient = at_least_float32(gradient)
+        if self.sources:
+            self.note(self._source(block), gradient)
+        products = (at_least_float32(inputs) * gradient).sum(dim=1)
         # The batch's loss is the mean over its samples, of equal length: L_s counts 1 / samples in it.
         derivative = products.unflatten(1, (block.facts.groups, -1)).sum(dim=2) * self.batch.samples
-        for name, criterion in self.criteria.items():
-            total = criterion.of_gate(derivative).sum(dim=0)
-            self.sums[name][block.name] = self.sums[name].get(block.name, 0) + total
+        for name, term in self.of_gate.items():
+            self.add_half(name, block.name, term(derivative).sum(dim=0), 1 / self.extent.samples)
+
+    def names_of(self, block: str) -> list[str]:
+        return [block]
 
     def scores(self, name: str) -> Scores:
-        return {block.name: self.sums[name][block.name] / self.samples for block in self.adapter.blocks}
+        return self.whole(name)
+
+
+class _Tap(torch.autograd.Function):
+    """The identity, which shows its input and the gradient of it on the way back.
+
+    The input is saved as autograd saves things, so that checkpointing can drop it and compute it again.
+    """
+
+    @staticmethod
+    def forward(ctx, inputs: Tensor, show: Callable[[Tensor, Tensor], None]) -> Tensor:
+        ctx.save_for_backward(inputs)
+        ctx.show = show
+        return inputs.view_as(inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (inputs,) = ctx.saved_tensors
+        ctx.show(inputs, gradient)
+        return gradient, None
 
 
 class LayerInfluence(Collector):
@@ -99,23 +124,15 @@ class LayerInfluence(Collector):
 
     terms = ("of_layer",)
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion]) -> None:
-        super().__init__(adapter, criteria)
-        self.distances: dict[int, Tensor] = {}
-        self.tokens = 0
-
     def attach(self, stack: ExitStack) -> None:
         stack.enter_context(self.adapter.watching_layers(self._add))
 
-    def begin_batch(self, batch: Batch) -> None:
-        self.tokens += batch.tokens
-
     def _add(self, layer: int, before: Tensor, _: Tensor, after: Tensor) -> None:
-        self.distances[layer] = self.distances.get(layer, 0) + distance_sum(before, after)
+        self.add(str(layer), distance_sum(before, after))
 
     def scores(self, name: str) -> Scores:
         return {block.name: self._of_block(name, block) for block in self.adapter.blocks}
 
     def _of_block(self, name: str, block: Block) -> Tensor:
-        influence = self.distances[block.facts.layer] / self.tokens
+        influence = self.sums[str(block.facts.layer)] / self.extent.tokens
         return self.criteria[name].of_layer(influence, block.facts.cost).expand(block.facts.groups)

@@ -16,8 +16,17 @@ Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How much a pass covers: windows, their tokens, and the batches that they come in."""
+
+    samples: int
+    tokens: int
+    batches: int
+
+
+@dataclass(frozen=True)
 class Batch:
-    """The batch that runs: its place in the pass, its windows, tokens and share of all predicted tokens."""
+    """The batch that runs: its place in the pass, its windows and tokens, and its share of all predicted tokens."""
 
     number: int
     samples: int
@@ -31,18 +40,30 @@ class Collector(ABC):
     Attributes:
         terms: the fields of `Criterion` that it serves. needs_backward: whether it needs the backward pass.
         criteria: those of the pass that it serves, by name.
+        sums: all that it has gathered so far, by name: what a pass that was interrupted needs to go on.
+        forward: whether a batch is on its way up; checkpointing runs parts of it again on the way down.
     """
 
     terms: tuple[str, ...]
     needs_backward = False
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion]) -> None:
-        self.adapter = adapter
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+        self.adapter, self.extent = adapter, extent
         self.criteria = {
             name: criterion
             for name, criterion in criteria.items()
             if any(getattr(criterion, term) is not None for term in self.terms)
         }
+        self.sums: dict[str, Tensor] = {}
+        self.forward = False
+
+    def add(self, name: str, values: Tensor, scale: float = 1, device: torch.device | None = None) -> None:
+        """Add ``values * scale`` to a sum that is kept on `device`, by default on that of `values`."""
+        values = values.to(device or values.device)
+        if name not in self.sums:
+            self.sums[name] = values * scale
+        else:  # a sum that was read back from a file comes on the CPU
+            self.sums[name] = self.sums[name].to(values.device).add_(values, alpha=scale)
 
     @abstractmethod
     def attach(self, stack: ExitStack) -> None:
@@ -50,10 +71,18 @@ class Collector(ABC):
 
     def begin_batch(self, batch: Batch) -> None:
         """Prepare for a batch."""
-        self.batch = batch
+        self.batch, self.forward = batch, True
 
-    def end_batch(self) -> None:  # noqa: B027 (optional)
-        """Check the evidence of the batch, which has run forward and, if anybody needs it, backward."""
+    def begin_backward(self) -> None:
+        """Prepare for the way down: hooks of the way up fire again where a layer is checkpointed."""
+        self.forward = False
+
+    def watched(self) -> list[Tensor]:
+        """Return the scalars of this batch that must be finite, on their devices."""
+        return []
+
+    def check(self, values: list[float]) -> None:  # noqa: B027 (optional)
+        """Raise `NonFiniteError` where one of the `watched` values is not finite."""
 
     @abstractmethod
     def scores(self, name: str) -> Scores:
@@ -76,7 +105,7 @@ def sum_over_groups(adapter: ModelAdapter, term: Callable[[Block, GroupedWeight,
     """Sum ``term(block, grouped, weight)``, one value per weight, over the weights of each group."""
     return {
         block.name: sum(
-            grouped.group_sum(term(block, grouped, at_least_float32(adapter.parameters[grouped.name])))
+            grouped.group_sum(term(block, grouped, at_least_float32(adapter.weights(grouped.name))))
             for grouped in block.weights
         )
         for block in adapter.blocks

@@ -1,9 +1,9 @@
 """Saliency criteria: one short function per term, each reading like its formula.
 
 The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of
-the weight alone, of the input x that it multiplies, of the gradient g_b of each batch (averaged over
-batches b, so that it can be reduced as the gradient appears and freed), and of the gradient ḡ of the mean
-loss over the whole calibration set (which must be accumulated). The others are per group.
+the weight alone, of the input x that it multiplies, of w · g_b with the gradient of each batch (averaged
+over batches b, so that it can be reduced as the gradient appears and freed), and of w · ḡ with the gradient
+of the mean loss over the whole calibration set (which must be accumulated). The others are per group.
 
 A new criterion is one function here, an entry in `CRITERIA` and an oracle test; only a new kind of
 evidence needs a collector of its own.
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
-def first_order(weight: Tensor, gradient: Tensor) -> Tensor:
+def first_order(change: Tensor) -> Tensor:
     """|w · g|: first-order change of the loss when w goes (Molchanov et al. 2019, eq. 8, without the square)."""
-    return (weight * gradient).abs()
+    return change.abs()
 
 
-def second_order(weight: Tensor, gradient: Tensor) -> Tensor:
+def second_order(change: Tensor) -> Tensor:
     """½ w² · g²: the diagonal empirical-Fisher term of the Taylor expansion (LLM-Pruner, eq. 6)."""
-    return (weight * gradient).square() / 2
+    return change.square() / 2
 
 
 def magnitude(weight: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ class Criterion:
     """The terms of a criterion; None where it has none.
 
     Attributes:
-        of_weight: of w. of_input: of w and ‖x‖₂, which broadcasts over its rows. of_batch: of w and g_b,
-            averaged over batches by their tokens. of_mean: of w and ḡ. All per weight.
+        of_weight: of w. of_input: of w and ‖x‖₂, which broadcasts over its rows. of_batch: of w · g_b,
+            averaged over batches by their tokens. of_mean: of w · ḡ. All per weight.
         of_gate: per group, of the derivative of the loss of each sample s by the group's gate ∂L_s/∂m,
             averaged over samples.
         of_layer: per group, of the influence of its layer (a scalar) and its cost in parameters.
@@ -59,8 +59,8 @@ class Criterion:
 
     of_weight: Callable[[Tensor], Tensor] | None = None
     of_input: Callable[[Tensor, Tensor], Tensor] | None = None
-    of_batch: Callable[[Tensor, Tensor], Tensor] | None = None
-    of_mean: Callable[[Tensor, Tensor], Tensor] | None = None
+    of_batch: Callable[[Tensor], Tensor] | None = None
+    of_mean: Callable[[Tensor], Tensor] | None = None
     of_gate: Callable[[Tensor], Tensor] | None = None
     of_layer: Callable[[Tensor, int], Tensor] | None = None
 

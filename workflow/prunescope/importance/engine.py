@@ -1,5 +1,7 @@
 """The engine: one pass over the calibration windows, every criterion and statistic from it."""
 
+import gc
+import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,14 +11,38 @@ from torch import Tensor
 
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
-from prunescope.importance.collector import Batch, Collector, Scores, Weights
-from prunescope.importance.criteria import CRITERIA
+from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
+from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
+from prunescope.importance.modes import Mode
+from prunescope.importance.partial import PartialSums, Reached
 from prunescope.importance.stability import Stability
 from prunescope.importance.statistics import GradientStatistics
-from prunescope.importance.weight_gradients import WAY_OUT, WeightGradients
+from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, next_token_losses, predicted_tokens
+from prunescope.models.memory import out_of_memory
 from prunescope.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a pass asks of the memory: windows per batch, and whether layers are checkpointed."""
+
+    batch_size: int
+    checkpointing: bool
+
+    def smaller(self) -> "Effort | None":
+        """Return what to try when memory runs out; None: nothing is left to try.
+
+        Checkpointing comes first, for it changes no number: every activation is computed twice. Then
+        batches are halved, which the statistics and the terms per batch depend on.
+        """
+        if not self.checkpointing:
+            return Effort(self.batch_size, True)
+        return Effort(self.batch_size // 2, True) if self.batch_size > 1 else None
 
 
 @dataclass
@@ -26,93 +52,175 @@ class GradientPass:
     Attributes:
         saliency: criterion -> block name (``"{layer}.{kind}"``) -> float32 ``[groups]``, on the CPU.
         loss: mean token loss over all windows, in nats.
-        tokens: tokens that went through the model.
-        statistics: of |g| per parameter and batch. stability: of the ranking between two halves of the
-            batches. statistics_seconds: what the statistics cost. All None without gradients of weights.
+        tokens: of all windows. computed: those that this run computed, the rest an earlier one.
+        statistics: of |g| per parameter and batch (in ``gate`` mode: of |∂L/∂a| per output projection).
+        stability: of the ranking between two halves of the batches.
+        statistics_seconds: what the statistics cost.
+        effort: how the pass fitted into memory. resumed: batches that an earlier run had done.
     """
 
     saliency: dict[str, Scores]
     loss: float
     tokens: int
-    statistics: GradientStatistics | None = None
-    stability: Stability | None = None
-    statistics_seconds: float | None = None
+    computed: int
+    statistics: GradientStatistics
+    stability: Stability
+    statistics_seconds: float
+    effort: Effort
+    resumed: int = 0
 
 
 def collect_gradients(
-    adapter: ModelAdapter, windows: Tensor, criteria: Iterable[str], batch_size: int, statistics: bool = True
+    adapter: ModelAdapter,
+    windows: Tensor,
+    criteria: Iterable[str],
+    batch_size: int,
+    mode: Mode = Mode("accumulate"),  # noqa: B008 (frozen)
+    checkpointing: bool = False,
+    partial: PartialSums | None = None,
 ) -> GradientPass:
     """Score all groups of a model by every criterion in one pass.
 
+    When memory runs out, the pass begins anew with less of it: see `Effort.smaller`.
+
     Args:
         windows: int ``[n, tokens]``, full windows without padding.
-        criteria: names from `CRITERIA`.
+        criteria: names from `CRITERIA`; those that `mode` cannot score are left out.
         batch_size: windows per batch.
-        statistics: also collect what the diagnosis needs, gradient statistics and stability, which takes
-            the gradients of all prunable weights. False: compute no more than the criteria need: nothing
-            backward for wanda, magnitude and shortgpt, no gradient of a weight for gate (statistics and
-            stability then come only with the taylor criteria).
+        checkpointing: compute the activations of a layer again on the way down instead of keeping them.
+        partial: where the pass is saved as it goes, and taken up again.
 
     Raises:
         NonFiniteError: a loss, gradient or saliency is NaN or infinite; names the layer.
+        torch.OutOfMemoryError: not even single windows fit.
     """
-    chosen = {name: CRITERIA[name] for name in criteria}
-    gradients = WeightGradients(adapter, chosen)
-    others = [kind(adapter, chosen) for kind in (Weights, InputNorms, GateDerivatives, LayerInfluence)]
-    collectors: list[Collector] = [collector for collector in others if collector.criteria]
-    if gradients.criteria or statistics:
-        collectors.append(gradients)
-    loss = _run(adapter, windows, batch_size, collectors)
-    found = GradientPass({name: _saliency(name, collectors) for name in chosen}, loss, windows.numel())
-    if gradients in collectors:
-        found.statistics = gradients.statistics()
-        found.stability = gradients.stability(len(windows))
-        found.statistics_seconds = gradients.stopwatch.seconds()
-    return found
+    chosen = {name: CRITERIA[name] for name in mode.scored(criteria)}
+    reached = partial.reached() if partial else None
+    effort = Effort(reached.batch_size if reached else batch_size, checkpointing or adapter.offloaded)
+    while True:
+        try:
+            return _Pass(adapter, windows, chosen, effort, mode).run(partial)
+        except RuntimeError as error:
+            smaller = effort.smaller()
+            if smaller is None or not out_of_memory(error):
+                raise
+        # The error has gone with its frames, and with them all that they held.
+        gc.collect()
+        torch.cuda.empty_cache()
+        log.warning(
+            "out of memory with %s windows per batch: trying %s%s",
+            effort.batch_size,
+            smaller.batch_size,
+            ", layers checkpointed" if smaller.checkpointing else "",
+        )
+        if partial and smaller.batch_size != effort.batch_size:
+            partial.discard()
+        effort = smaller
 
 
-def _run(adapter: ModelAdapter, windows: Tensor, batch_size: int, collectors: list[Collector]) -> float:
-    """Run the model over all windows, backward too if a collector needs it; return the mean token loss."""
-    parts = batches(windows, batch_size, next(adapter.model.parameters()).device)
-    total = sum(predicted_tokens(part) for part in parts)
-    backward = any(collector.needs_backward for collector in collectors)
-    progress = Progress("gradients" if backward else "activations", total=windows.numel(), unit="tokens")
-    loss_sum = 0.0
-    with ExitStack() as stack, torch.set_grad_enabled(backward):
-        for collector in collectors:
-            collector.attach(stack)
-        for number, part in enumerate(parts):
-            count = predicted_tokens(part)
-            batch = Batch(number, samples=len(part), tokens=part.numel(), share=count / total)
-            for collector in collectors:
-                collector.begin_batch(batch)
-            loss = next_token_losses(adapter.model, part).sum()
-            _check_loss(adapter, part, loss, number)
-            if backward:
-                (loss / count).backward()
-            for collector in collectors:
-                collector.end_batch()
-            loss_sum += loss.item()
-            progress.advance(part.numel(), f"loss {loss.item() / count:.3f}")
-    return loss_sum / total
+class _Pass:
+    """One try at a pass."""
+
+    def __init__(
+        self, adapter: ModelAdapter, windows: Tensor, chosen: dict[str, Criterion], effort: Effort, mode: Mode
+    ) -> None:
+        self.adapter, self.chosen, self.effort = adapter, chosen, effort
+        self.parts = batches(windows, effort.batch_size, adapter.device)
+        self.predicted = sum(predicted_tokens(part) for part in self.parts)
+        self.extent = Extent(samples=len(windows), tokens=windows.numel(), batches=len(self.parts))
+        self.collectors, self.observer = self._collectors(mode)
+
+    def _collectors(self, mode: Mode) -> tuple[list[Collector], GradientCollector]:
+        """Return the collectors that the criteria need, and the one whose gradients the statistics are of."""
+        told = self.adapter, self.chosen, self.extent
+        gates = GateDerivatives(*told, observes=mode.name == "gate")
+        others = [kind(*told) for kind in (Weights, InputNorms, LayerInfluence)]
+        collectors: list[Collector] = [collector for collector in [*others, gates] if collector.criteria]
+        observer = gates if mode.name == "gate" else WeightGradients(*told, mode.accumulators)
+        return [collector for collector in collectors if collector is not observer] + [observer], observer
+
+    def run(self, partial: PartialSums | None) -> GradientPass:
+        reached = (partial.reached() if partial else None) or Reached(self.effort.batch_size, 0, 0.0)
+        if reached.batches:
+            partial.restore(self.collectors)
+            log.info("going on after batch %s of %s", reached.batches, self.extent.batches)
+        resumed, loss_sum = reached.batches, reached.loss_sum
+        progress = Progress("gradients", total=self.extent.tokens, unit="tokens")
+        progress.skip(sum(part.numel() for part in self.parts[:resumed]))
+        with ExitStack() as stack:
+            for collector in self.collectors:
+                collector.attach(stack)
+            if self.effort.checkpointing:
+                stack.enter_context(self.adapter.checkpointed())
+            for number in range(resumed, self.extent.batches):
+                loss = self._batch(number)
+                loss_sum += loss
+                part = self.parts[number]
+                progress.advance(part.numel(), f"loss {loss / predicted_tokens(part):.3f}")
+                if partial and number + 1 < self.extent.batches:
+                    partial.save_if_due(Reached(self.effort.batch_size, number + 1, loss_sum), self.collectors)
+        return self._result(loss_sum / self.predicted, resumed)
+
+    def _batch(self, number: int) -> float:
+        """Run one batch up and down; return its summed loss. One transfer tells that all of it is finite."""
+        part = self.parts[number]
+        count = predicted_tokens(part)
+        batch = Batch(number, samples=len(part), tokens=part.numel(), share=count / self.predicted)
+        for collector in self.collectors:
+            collector.begin_batch(batch)
+        with torch.enable_grad():
+            loss = next_token_losses(self.adapter.model, part).sum()
+        for collector in self.collectors:
+            collector.begin_backward()
+        (loss / count).backward()
+        watched = [collector.watched() for collector in self.collectors]
+        value, *others = _transfer([loss.detach(), *(scalar for scalars in watched for scalar in scalars)])
+        _check_loss(self.adapter, part, value, number)
+        for collector, scalars in zip(self.collectors, watched, strict=True):
+            collector.check(others[: len(scalars)])
+            del others[: len(scalars)]
+        return value
+
+    def _result(self, loss: float, resumed: int) -> GradientPass:
+        return GradientPass(
+            saliency={name: _saliency(name, self.collectors) for name in self.chosen},
+            loss=loss,
+            tokens=self.extent.tokens,
+            computed=sum(part.numel() for part in self.parts[resumed:]),
+            statistics=self.observer.statistics([part.numel() for part in self.parts]),
+            stability=self.observer.stability(),
+            statistics_seconds=self.observer.stopwatch.seconds(),
+            effort=self.effort,
+            resumed=resumed,
+        )
+
+
+def _transfer(scalars: list[Tensor]) -> list[float]:
+    """Bring scalars to the host, those of a device at once."""
+    values: dict[int, float] = {}
+    for device in {scalar.device for scalar in scalars}:
+        places = [place for place, scalar in enumerate(scalars) if scalar.device == device]
+        stacked = torch.stack([scalars[place].double() for place in places]).tolist()
+        values |= dict(zip(places, stacked, strict=True))
+    return [values[place] for place in range(len(scalars))]
 
 
 def _saliency(name: str, collectors: list[Collector]) -> Scores:
     """Add up the terms of a criterion over the collectors that have some."""
     parts = [collector.scores(name) for collector in collectors if name in collector.criteria]
-    scores = {block: sum(part[block] for part in parts).float().cpu() for block in parts[0]}
+    scores = {block: sum(part[block].float().cpu() for part in parts) for block in parts[0]}
     bad = [block for block, values in scores.items() if not values.isfinite().all()]
     if bad:
         raise NonFiniteError(f"the {name} saliency is not finite in blocks {bad[0]} to {bad[-1]}; {WAY_OUT}")
     return scores
 
 
-def _check_loss(adapter: ModelAdapter, batch: Tensor, loss: Tensor, number: int) -> None:
-    if torch.isfinite(loss):
+def _check_loss(adapter: ModelAdapter, batch: Tensor, loss: float, number: int) -> None:
+    if torch.isfinite(torch.tensor(loss)):
         return
     dtype = str(next(adapter.model.parameters()).dtype).removeprefix("torch.")
     raise NonFiniteError(
-        f"the loss of batch {number} is {loss.item()}, compute dtype {dtype}; the residual stream is first "
+        f"the loss of batch {number} is {loss}, compute dtype {dtype}; the residual stream is first "
         f"not finite {first_nonfinite(adapter, batch)}; {WAY_OUT}"
     )
 

@@ -31,8 +31,7 @@ def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int)
     Raises:
         NonFiniteError: an estimate is NaN or infinite; names the layer.
     """
-    device = next(adapter.model.parameters()).device
-    sums = {kind: torch.zeros(len(adapter.layers), dtype=torch.float64, device=device) for kind in KINDS}
+    sums = {kind: torch.zeros(len(adapter.layers), dtype=torch.float64, device=adapter.device) for kind in KINDS}
 
     def add(kind: str, layer: int, added: Tensor, gradient: Tensor) -> None:
         wide = torch.promote_types(added.dtype, torch.float32)
@@ -44,9 +43,9 @@ def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int)
         after.register_hook(partial(add, "mlp", layer, (after - between).detach()))
 
     progress = Progress("first order", total=windows.numel(), unit="tokens")
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=adapter.device)
     with torch.enable_grad(), _gradients_from_the_embedding(adapter), adapter.watching_layers(watch):
-        for part in batches(windows, batch_size, device):
+        for part in batches(windows, batch_size, adapter.device):
             loss = next_token_losses(adapter.model, part).sum()
             loss.backward()
             loss_sum += loss.detach()

@@ -3,7 +3,7 @@
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -27,49 +27,77 @@ if TYPE_CHECKING:
 
     from prunescope.importance.blocks import BlockImportance
 
+    from prunescope.importance.engine import GradientPass
+
 log = logging.getLogger(__name__)
 
 
-def write_gradients(spec: GradientsSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
+def write_gradients(
+    spec: GradientsSpec, key: str, facts: ModelFacts, samples: Path, output: Path, save_every: int | None = None
+) -> None:
     """Score the groups; write ``saliency.safetensors``, statistics, ``stability.json`` and ``timing.json``.
 
     ``saliency.safetensors`` holds float32 ``[groups]`` under ``"{criterion}/{layer}.{block}"``. Gradient
-    statistics are collected whatever the criteria: the diagnosis of every experiment rests on them.
+    statistics are collected whatever the criteria: the diagnosis of every experiment rests on them. While the
+    pass runs, its sums are in ``partial.safetensors``, from where a killed run goes on.
+
+    Args:
+        save_every: batches between two savings; None: about ten minutes.
     """
     from prunescope.importance.engine import collect_gradients
+    from prunescope.importance.modes import choose_mode
+    from prunescope.importance.partial import PartialSums
     from prunescope.models.adapter import adapter_for
-    from prunescope.models.loading import compute_tags, load_model
+    from prunescope.models.loading import calibration_dtype, compute_tags, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         begin = time.perf_counter()
-        model = load_model(facts, spec.dtype)
+        model = load_model(facts, calibration_dtype(spec.dtype))
+        adapter = adapter_for(model)
+        mode = choose_mode(spec.mode, adapter, spec.criteria)
+        log.info("mode %s: %s", mode.name, mode.reason)
+        tags = compute_tags(model)
+        partial = PartialSums(output / "partial.safetensors", f"{spec.text()} {mode.name} {tags}", save_every)
         loaded = time.perf_counter()
-        windows = read_windows(samples)
-        result = collect_gradients(adapter_for(model), windows, spec.criteria, spec.batch_size)
-        seconds = time.perf_counter() - loaded
-        saliency = {
-            f"{criterion}/{block}": scores.numpy()
-            for criterion, blocks in result.saliency.items()
-            for block, scores in blocks.items()
-        }
-        with replacing(output / "saliency.safetensors") as temporary:
-            save_file(saliency, temporary)
+        result = collect_gradients(
+            adapter, read_windows(samples), spec.criteria, spec.batch_size, mode, partial=partial
+        )
+        timing = _timing(result, loaded - begin, time.perf_counter() - loaded)
+        _write_saliency(output / "saliency.safetensors", result.saliency)
         write_json(output / "gradient_statistics.json", result.statistics.as_json())
         write_json(output / "stability.json", result.stability.as_json())
-        timing = {
-            "load_seconds": round(loaded - begin, 3),
-            "compute_seconds": round(seconds, 3),
-            "statistics_seconds": round(result.statistics_seconds, 3),
-            "statistics_share": round(result.statistics_seconds / seconds, 5),
-            "tokens": result.tokens,
-            "tokens_per_second": round(result.tokens / seconds, 1),
-        }
-        write_json(output / "timing.json", timing)
+        write_json(output / "timing.json", timing | {"mode": mode.name, "reason": mode.reason})
+        partial.discard()
         record.metrics |= {"grad/loss": result.loss, "grad/tokens_per_second": timing["tokens_per_second"]}
         record.metrics["grad/compute_seconds"] = timing["compute_seconds"]
         record.curves["grad/stability"] = list(result.stability.layers.values())
-        record.tags |= compute_tags(model)
+        record.tags |= tags | {"mode": mode.name, "batch_size": str(result.effort.batch_size)}
         record.artifacts += ["gradient_statistics.json", "stability.json"]
+
+
+def _timing(result: "GradientPass", load_seconds: float, seconds: float) -> dict[str, Any]:
+    """Return what a pass took; the rate is that of this run, without what an earlier one had done."""
+    return {
+        "load_seconds": round(load_seconds, 3),
+        "compute_seconds": round(seconds, 3),
+        "statistics_seconds": round(result.statistics_seconds, 3),
+        "statistics_share": round(result.statistics_seconds / seconds, 5),
+        "tokens": result.tokens,
+        "tokens_per_second": round(result.computed / seconds, 1),
+        "batch_size": result.effort.batch_size,
+        "checkpointing": result.effort.checkpointing,
+        "resumed_after_batches": result.resumed,
+    }
+
+
+def _write_saliency(path: Path, saliency: dict[str, dict[str, "torch.Tensor"]]) -> None:
+    arrays = {
+        f"{criterion}/{block}": scores.numpy()
+        for criterion, blocks in saliency.items()
+        for block, scores in blocks.items()
+    }
+    with replacing(path) as temporary:
+        save_file(arrays, temporary)
 
 
 def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
@@ -79,10 +107,10 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
     stream (`similarity`). The measurement yields the similarity too: ``similarity.json`` of the same form.
     """
     from prunescope.importance.removal import RemovalLosses
-    from prunescope.models.loading import compute_tags, load_model
+    from prunescope.models.loading import calibration_dtype, compute_tags, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        model = load_model(facts, spec.dtype)
+        model = load_model(facts, calibration_dtype(spec.dtype))
         windows = read_windows(samples)[: spec.samples]
         begin = time.perf_counter()
         result = _measure_prior(spec, model, windows)
@@ -173,9 +201,15 @@ def note_results(record: StepRecord, summary: dict) -> None:
 
 def _scores_of(saliency: Path, criterion: str) -> dict[str, np.ndarray]:
     prefix = f"{criterion}/"
-    return {
+    scores = {
         name.removeprefix(prefix): scores for name, scores in load_file(saliency).items() if name.startswith(prefix)
     }
+    if not scores:
+        raise ConfigError(
+            f"{saliency} has no '{criterion}': the gradient pass ran in a mode that cannot score it (timing.json says "
+            "why); choose a criterion without the mean gradient, such as taylor_stream, or gradients.mode: accumulate"
+        )
+    return scores
 
 
 def read_windows(samples: Path) -> "torch.Tensor":

@@ -48,7 +48,7 @@ def measure_removal(adapter: ModelAdapter, windows: Tensor, batch_size: int, hel
     Raises:
         NonFiniteError: a loss is NaN or infinite; names the layer.
     """
-    device, count = next(adapter.model.parameters()).device, len(adapter.layers)
+    device, count = adapter.device, len(adapter.layers)
     climb = _Climb(adapter, windows[:1].to(device), batch_size, held or HELD * batch_size)
     dense, losses = torch.zeros(1).to(device, torch.float64), torch.zeros(count, 3).to(device, torch.float64)
     parts = batches(windows, climb.windows(), device)

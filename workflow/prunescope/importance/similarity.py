@@ -56,12 +56,11 @@ def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) 
     Raises:
         NonFiniteError: the residual stream is NaN or infinite.
     """
-    device = next(adapter.model.parameters()).device
-    distances = Distances(len(adapter.layers), device)
+    distances = Distances(len(adapter.layers), adapter.device)
     progress = Progress("similarity", total=windows.numel(), unit="tokens")
     loss_sum = 0.0
     with adapter.watching_layers(distances.note):
-        for part in batches(windows, batch_size, device):
+        for part in batches(windows, batch_size, adapter.device):
             loss_sum += next_token_losses(adapter.model, part).sum().item()
             progress.advance(part.numel())
     return distances.result(loss_sum / predicted_tokens(windows), windows.numel())

@@ -25,13 +25,14 @@ class GradientStatistics:
     """Statistics of |g|.
 
     Attributes:
-        names, layers, sizes: of each parameter (name, decoder layer, number of weights).
+        names, layers: of each parameter (or activation, where weights have no gradient): name, decoder layer.
+        sizes: ``[parameters, batches]``, how many values each statistic is of.
         values: float64 ``[parameters, batches, 5]`` in the order of `STATISTICS`.
     """
 
     names: list[str]
     layers: list[int]
-    sizes: list[int]
+    sizes: np.ndarray
     values: np.ndarray
 
     def per_layer(self) -> dict[int, dict[str, float]]:
@@ -40,15 +41,16 @@ class GradientStatistics:
         Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole
         gradient.
         """
-        layers, sizes = np.asarray(self.layers), np.asarray(self.sizes, dtype=float)
-        return {int(layer): self._pool(layers == layer, sizes) for layer in np.unique(layers)}
+        layers = np.asarray(self.layers)
+        return {int(layer): self._pool(layers == layer) for layer in np.unique(layers)}
 
-    def _pool(self, chosen: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
+    def _pool(self, chosen: np.ndarray) -> dict[str, float]:
         mean, _, norm, highest, lowest = np.moveaxis(self.values[chosen], -1, 0)
-        weights = sizes[chosen, None] / sizes[chosen].sum()
-        pooled_mean = (mean * weights).sum(axis=0)
+        sizes = self.sizes[chosen]
+        total = sizes.sum(axis=0)
+        pooled_mean = (mean * sizes).sum(axis=0) / total
         pooled_norm = np.sqrt((norm**2).sum(axis=0))
-        variance = pooled_norm**2 / sizes[chosen].sum() - pooled_mean**2
+        variance = pooled_norm**2 / total - pooled_mean**2
         pooled = {
             "mean": pooled_mean,
             "std": np.sqrt(np.maximum(variance, 0)),

@@ -7,9 +7,11 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from prunescope.errors import DataError
 from prunescope.models.facts import BlockFacts, BlockKind
+from prunescope.models.offload import offloaded_layers
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,21 @@ class ModelAdapter:
         """Parameters of the decoder layers: neither embeddings, final norm nor head."""
         return sum(parameter.numel() for layer in self.layers for parameter in layer.parameters())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding is, and with it the input of the model."""
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def offloaded(self) -> bool:
+        """Whether the layers are in memory only while they run (see `models.offload`)."""
+        return offloaded_layers(self.model) is not None
+
+    def weights(self, name: str) -> Tensor:
+        """Return the values of a parameter, wherever they are kept."""
+        layers = offloaded_layers(self.model)
+        return self.parameters[name] if layers is None else layers.read(name)
+
     # --- computation --------------------------------------------------------------------------------
 
     def module(self, layer: int, kind: BlockKind) -> nn.Module:
@@ -175,6 +192,21 @@ class ModelAdapter:
             del module.forward  # the class's own forward shows again
 
     @contextmanager
+    def checkpointed(self) -> Iterator[None]:
+        """Within the block, the activations of a layer are not kept for the backward pass but computed again."""
+        replaced = {layer: vars(layer).get("forward") for layer in self.layers}
+        for layer in self.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        try:
+            yield
+        finally:
+            for layer, forward in replaced.items():
+                if forward is None:
+                    del layer.forward  # the class's own forward shows again
+                else:
+                    layer.forward = forward
+
+    @contextmanager
     def recording_inputs(self) -> Iterator[list[tuple[Tensor, dict]]]:
         """Within the block, collect what each layer is called with: (residual stream, other arguments)."""
         calls: list[tuple[Tensor, dict]] = []
@@ -199,6 +231,10 @@ class ModelAdapter:
         """
         seen: list[Tensor] = []  # of the layer that runs: before and, if it has an MLP, between
 
+        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            seen.clear()  # of what a checkpointed layer showed on the way down
+            see(module, args, kwargs)
+
         def see(_: nn.Module, args: tuple, kwargs: dict) -> None:
             seen.append(_hidden(args, kwargs))
 
@@ -210,7 +246,7 @@ class ModelAdapter:
 
         with ExitStack() as stack:
             for index, layer in enumerate(self.layers):
-                stack.enter_context(layer.register_forward_pre_hook(see, with_kwargs=True))
+                stack.enter_context(layer.register_forward_pre_hook(enter, with_kwargs=True))
                 norm = getattr(layer, self.names["mlp_norm"])
                 if norm is not None:
                     stack.enter_context(norm.register_forward_pre_hook(see, with_kwargs=True))

@@ -1,18 +1,26 @@
 """Loading models: device and dtype, skeletons without weights, and the pruned architectures."""
 
 import logging
+import os
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
-from prunescope.errors import DataError
-from prunescope.models.adapter import check_supported
+from prunescope.errors import ConfigError, DataError
+from prunescope.models.adapter import adapter_for, check_supported
 from prunescope.models.facts import ModelFacts
+from prunescope.models.memory import free_memory, gib
+from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
+from prunescope.models.weights import WeightReader
 
 log = logging.getLogger(__name__)
+
+LIMIT = "PRUNESCOPE_DEVICE_MEMORY"
+SHARE = 0.75
+"""Of the free memory of a device, for weights; the rest is for activations and sums."""
 
 
 def default_device() -> torch.device:
@@ -21,10 +29,23 @@ def default_device() -> torch.device:
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Resolve ``auto``: bfloat16 on a GPU, float32 on a CPU (many CPUs emulate bfloat16 a hundred times slower)."""
+    """Resolve ``auto``: bfloat16 on a GPU, float32 on a CPU, where bfloat16 would change the result for little."""
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return getattr(torch, name)
+
+
+def calibration_dtype(name: str) -> str:
+    """Resolve the ``auto`` of gradients and removal: bfloat16 also on a CPU, if it has instructions for it."""
+    if name == "auto" and default_device().type == "cpu" and native_bfloat16():
+        return "bfloat16"
+    return name
+
+
+def native_bfloat16() -> bool:
+    """Say whether the CPU multiplies bfloat16 by itself; emulated it is a hundred times slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))
 
 
 def load_config(path: str | Path) -> PretrainedConfig:
@@ -44,21 +65,69 @@ def skeleton(config: PretrainedConfig) -> nn.Module:
 
 
 def load_model(facts: ModelFacts, dtype: str = "auto", device: torch.device | None = None) -> nn.Module:
-    """Load the weights in the compute dtype, straight to the device, in evaluation mode and frozen."""
+    """Load the weights in the compute dtype, in evaluation mode and frozen, wherever they fit.
+
+    On the device, if they fit; else over all GPUs, if they fit there; else layer by layer, see `models.offload`.
+    """
     device = device or default_device()
-    return load_checkpoint(facts.path, compute_dtype(dtype, device), device)
+    resolved = compute_dtype(dtype, device)
+    needed, memory = facts.total_parameters * resolved.itemsize, weight_memory(device)
+    if needed <= memory:
+        return load_checkpoint(facts.path, resolved, device)
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 1
+    if needed <= memory * gpus:
+        return load_checkpoint(facts.path, resolved, device, dict.fromkeys(range(gpus), memory))
+    log.info("%s of weights, %s of memory: layers are read from %s as they run", gib(needed), gib(memory), facts.path)
+    return load_offloaded(facts.path, resolved, device)
 
 
-def load_checkpoint(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Load any checkpoint folder, pruned ones included, in evaluation mode and frozen; safetensors only."""
+def weight_memory(device: torch.device) -> int:
+    """Return the bytes that weights may take per device: `LIMIT` GiB if it is set, else `SHARE` of what is free."""
+    limit = os.environ.get(LIMIT)
+    try:
+        return int(float(limit) * 2**30) if limit else int(SHARE * free_memory(device))
+    except ValueError:
+        raise ConfigError(f"{LIMIT} = '{limit}': must be a number of GiB, for example 20") from None
+
+
+def load_checkpoint(
+    path: str | Path, dtype: torch.dtype, device: torch.device, max_memory: dict[int, int] | None = None
+) -> nn.Module:
+    """Load any checkpoint folder, pruned ones included, in evaluation mode and frozen; safetensors only.
+
+    Args:
+        max_memory: bytes per GPU, to spread the layers over several.
+    """
     register_pruned_architectures()
     model = AutoModelForCausalLM.from_pretrained(
         path,
         dtype=dtype,
         use_safetensors=True,
-        device_map=device if device.type != "cpu" else None,
+        device_map="auto" if max_memory else device if device.type != "cpu" else None,
+        max_memory=max_memory,
     )
     log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), device)
+    return model.eval().requires_grad_(False)
+
+
+def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Load embedding, final norm and head; leave the decoder layers in the checkpoint until they run."""
+    from accelerate import init_empty_weights
+    from accelerate.utils import set_module_tensor_to_device
+
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(load_config(path), dtype=dtype)
+    model.tie_weights()  # tied parameters are there once, as in the checkpoint
+    adapter = adapter_for(model)
+    weights = WeightReader(Path(path))
+    prefixes = {adapter.layer_prefix(index): layer for index, layer in enumerate(adapter.layers)}
+    for name in adapter.parameters:
+        if not name.startswith(tuple(prefixes)):
+            set_module_tensor_to_device(model, name, device, value=weights.read(name), dtype=dtype)
+    model.tie_weights()
+    for buffer in model.buffers():
+        buffer.data = buffer.data.to(device)
+    model.offloaded_layers = OffloadedLayers(prefixes, weights.read, device, dtype)
     return model.eval().requires_grad_(False)
 
 

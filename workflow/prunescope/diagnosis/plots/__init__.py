@@ -1,65 +1,119 @@
-"""Plots of a diagnosis: functions from frames to figures, and `save_plot`, which reads and writes files."""
+"""Plots of a diagnosis: functions from frames to figures, and what reads and writes files.
 
-from collections.abc import Callable
+Each is written as PNG and as SVG. The SVG holds text as text in English; Chinese is drawn as outlines, for a
+reader's machine may lack the characters. The same numbers give the same bytes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from prunescope.config.registry import BEFORE_AFTER
+from prunescope.config.specs import BeforeAfterSpec
+from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
+from prunescope.diagnosis.plots.before_after import before_after, comparison_lines
 from prunescope.diagnosis.plots.fonts import drawn_in
 from prunescope.diagnosis.plots.gradients import gradient_analysis
+from prunescope.diagnosis.plots.headline import headline
 from prunescope.diagnosis.plots.rates import NO_LIMITS, pruning_rates
 from prunescope.diagnosis.plots.scores import importance_heatmap
 from prunescope.diagnosis.texts import LANGUAGES
 from prunescope.diagnosis.wording import Language
-from prunescope.errors import ConfigError, did_you_mean
+from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.files import read_json, replacing
 from prunescope.tracking.record import recording
 
-__all__ = ["INPUTS", "PLOTS", "gradient_analysis", "importance_heatmap", "pruning_rates", "save_plot"]
+__all__ = [
+    "PLOTS",
+    "before_after",
+    "gradient_analysis",
+    "importance_heatmap",
+    "pruning_rates",
+    "save_before_after",
+    "save_plot",
+]
 
 DPI = 130
 TABLE, SUMMARY = "importance_table.parquet", "pruning_summary.json"
 STATISTICS, DIAGNOSIS = "gradient_statistics.json", "gradient_diagnosis.json"
-INPUTS = {
-    "gradient_analysis": (STATISTICS, SUMMARY, TABLE, DIAGNOSIS),
-    "pruning_rates": (SUMMARY, DIAGNOSIS),
-    "importance_heatmap": (TABLE, DIAGNOSIS),
-}
 
 
 def save_plot(name: str, directory: Path) -> Path:
-    """Draw plot `name` of the experiment in `directory` to `visualization/{name}.png` (130 dpi), atomically.
+    """Draw plot `name` of the experiment in `directory` to `visualization/{name}.png` (130 dpi) and `.svg`.
 
-    Reads the files of `analysis/` that `INPUTS` lists; leaves a record in `records/plot_{name}.json`.
-    Threshold and language are those of the report.
+    Reads the files of `analysis/`; leaves a record in `records/plot_{name}.json`. Threshold and language are
+    those of the report.
 
     Raises:
         ConfigError: no such plot. DataError: a file is missing or is not what it should be.
     """
     if name not in PLOTS:
-        raise ConfigError(f"no plot '{name}'; {did_you_mean(name, PLOTS)}")
-    path = directory / "visualization" / f"{name}.png"
-    record = directory / "records" / f"plot_{name}.json"
-    with recording(f"plot_{name}", directory.name, record), replacing(path) as temporary:
-        report = read_json(directory / "analysis" / DIAGNOSIS)
-        look = Look(
-            extreme_rate=report["thresholds"]["extreme_rate"],
-            subtitle=f"{directory.parent.name} / {directory.name}",
-        )
-        # Ticks get their text while drawing, so that the font must stay until the file is written.
-        with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
-            PLOTS[name](directory / "analysis", look, words).savefig(temporary, dpi=DPI)
-    return path
+        raise ConfigError(f"no plot '{name}'; {did_you_mean(name, [*PLOTS, BEFORE_AFTER])}")
+    return _save(name, directory, PLOTS[name])
+
+
+def save_before_after(spec: BeforeAfterSpec, directory: Path) -> Path:
+    """Draw the experiment in `directory` beside its reference, whose folder is next to it; files as `save_plot`.
+
+    Raises:
+        DataError: a file is missing, or the reference has other layers.
+    """
+    before = read_rates(directory.parent / spec.reference / "analysis" / SUMMARY).layers
+
+    def draw(analysis: Path, look: Look, words: Language) -> Figure:
+        after = read_rates(analysis / SUMMARY).layers
+        if not before.index.equals(after.index):
+            raise DataError(
+                f"{spec.reference} has {len(before)} layers and {spec.experiment} {len(after)}; "
+                "only experiments of one model can be compared"
+            )
+        subtitle = comparison_lines(spec, before, after, look.extreme_rate, words)
+        return before_after(before, after, look.extreme_rate, subtitle, words)
+
+    return _save(BEFORE_AFTER, directory, draw)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What all plots of an experiment share: the extreme rate, and whose plot it is."""
+    """What all plots of an experiment share: the extreme rate, the rates, and whose plot it is."""
 
     extreme_rate: float
+    rates: Rates
     subtitle: str
+
+
+Draw = Callable[[Path, Look, Language], Figure]
+
+
+def _save(name: str, directory: Path, draw: Draw) -> Path:
+    analysis = directory / "analysis"
+    path = directory / "visualization" / f"{name}.png"
+    record = directory / "records" / f"plot_{name}.json"
+    with recording(f"plot_{name}", directory.name, record), _both(path) as (png, svg):
+        report = read_json(analysis / DIAGNOSIS)
+        # Ticks get their text while drawing, so that the font must stay until the files are written.
+        with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
+            figure = draw(analysis, _look(directory, report["thresholds"]["extreme_rate"], words), words)
+            figure.savefig(png, dpi=DPI)
+            figure.savefig(svg, dpi=DPI, metadata={"Date": None})
+    return path
+
+
+@contextmanager
+def _both(path: Path) -> Iterator[tuple[Path, Path]]:
+    with replacing(path) as png, replacing(path.with_suffix(".svg")) as svg:
+        yield png, svg
+
+
+def _look(directory: Path, extreme_rate: float, words: Language) -> Look:
+    summary = directory / "analysis" / SUMMARY
+    rates = read_rates(summary)
+    numbers = headline(rates, read_json(summary).get("ratio_of_total"), extreme_rate, words)
+    return Look(extreme_rate, rates, f"{directory.parent.name} / {directory.name}\n{numbers}")
 
 
 def _gradient_analysis(analysis: Path, look: Look, words: Language) -> Figure:
@@ -67,16 +121,15 @@ def _gradient_analysis(analysis: Path, look: Look, words: Language) -> Figure:
     return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, words)
 
 
-def _pruning_rates(analysis: Path, look: Look, words: Language) -> Figure:
-    rates = read_rates(analysis / SUMMARY)
-    return pruning_rates(rates, look.extreme_rate, rates.limits or NO_LIMITS, look.subtitle, words)
+def _pruning_rates(_: Path, look: Look, words: Language) -> Figure:
+    return pruning_rates(look.rates, look.extreme_rate, look.rates.limits or NO_LIMITS, look.subtitle, words)
 
 
 def _importance_heatmap(analysis: Path, look: Look, words: Language) -> Figure:
     return importance_heatmap(read_table(analysis / TABLE), look.subtitle, words)
 
 
-PLOTS: dict[str, Callable[[Path, Look, Language], Figure]] = {
+PLOTS: dict[str, Draw] = {
     "gradient_analysis": _gradient_analysis,
     "pruning_rates": _pruning_rates,
     "importance_heatmap": _importance_heatmap,

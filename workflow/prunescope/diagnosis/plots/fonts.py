@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from matplotlib import font_manager, rc_context
 
@@ -45,9 +46,23 @@ def drawn_in(language: Language) -> Iterator[Language]:
             "install one (such as the package fonts-noto-cjk) for Chinese ones"
         )
         language, font = ENGLISH, LATIN
-    # Latin first: a glyph that it lacks is taken from the next family.
-    with rc_context({"font.family": list(dict.fromkeys([LATIN, font]))}), _quiet():
+    with rc_context(_settings(language, font)), _quiet():
         yield language
+
+
+def _settings(language: Language, font: str) -> dict[str, Any]:
+    """Return matplotlib's settings: fonts, and how an SVG holds its text.
+
+    As text it can be searched and is small, and any sans-serif font shows it; characters that a reader's machine
+    may lack become outlines. The salt makes the names inside an SVG the same each time.
+    """
+    # Latin first: a glyph that it lacks is taken from the next family.
+    families = [LATIN, font] if language.cjk else [LATIN, "sans-serif"]
+    return {
+        "font.family": families,
+        "svg.fonttype": "path" if language.cjk else "none",
+        "svg.hashsalt": "prunescope",
+    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prunescope.diagnosis.measures import RATE_OF, extreme_layers
+from prunescope.diagnosis.measures import RATE_OF
 from prunescope.diagnosis.plots import style
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.diagnosis.wording import Language
@@ -63,7 +63,7 @@ def _range(axes: Axes, layers: pd.DataFrame, words: Language) -> None:
 def _decision(axes: Axes, layers: pd.DataFrame, extreme_rate: float, words: Language) -> None:
     labels = words.labels
     axes.set_title(labels["decision"], loc="left")
-    _shade_extreme(axes, layers, extreme_rate, labels["extreme_layer"])
+    style.shade_extreme(axes, layers, extreme_rate, labels["extreme_layer"])
     axes.bar(layers.index, layers["rate"], color=style.LIGHT, width=0.7, label=labels["total_rate"])
     highest = layers[[RATE_OF["attention"], RATE_OF["mlp"]]].max(axis=1)
     left, right = layers.index.to_numpy() - 0.35, layers.index.to_numpy() + 0.35
@@ -72,14 +72,6 @@ def _decision(axes: Axes, layers: pd.DataFrame, extreme_rate: float, words: Lang
     if layers["importance"].notna().any():
         scaled = style.log_scaled(layers["importance"])
         style.curve(axes, scaled, labels["scaled_importance"], style.PURPLE, "D", "--")
-    line = labels["extreme_rate"].format(rate=words.percent(extreme_rate))
-    axes.axhline(extreme_rate, color=style.RED, linestyle=":", linewidth=1.5, label=line)
+    style.threshold(axes, extreme_rate, words)
     axes.set_ylim(-0.03, 1.05)
     axes.set_ylabel(labels["scaled"])
-
-
-def _shade_extreme(axes: Axes, layers: pd.DataFrame, extreme_rate: float, label: str) -> None:
-    for count, extreme in enumerate(extreme_layers(layers, extreme_rate)):
-        left, right = extreme.layer - 0.5, extreme.layer + 0.5
-        # A leading underscore keeps all but the first out of the legend.
-        axes.axvspan(left, right, color=style.RED, alpha=0.15, lw=0, label="_" if count else label)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from prunescope.config.sections import Limits
 from prunescope.diagnosis.evidence import Rates
@@ -14,7 +14,7 @@ from prunescope.diagnosis.plots import style
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.diagnosis.wording import Language
 
-BAR = 0.38
+BAR = 0.4
 OFFSETS = {"attention": -BAR / 2, "mlp": BAR / 2}
 
 
@@ -40,30 +40,59 @@ def pruning_rates(
     subtitle: str = "",
     words: Language = ENGLISH,
 ) -> Figure:
-    """Draw the attention and MLP rate of every layer as bars and its total rate as a line.
+    """Draw two panels over the layer index, extreme layers shaded in both.
 
-    The target ratio, the threshold of the report and the limits are lines; blocks that stand at a limit
-    are marked.
+    What each layer loses of all its parameters: a bar, its attention part and its MLP part stacked, so that
+    its height is the layer's rate; with the target ratio. What each block loses of its own parameters: a bar
+    per block, with the limits; blocks that stand at a limit are marked.
     """
-    layers, labels = rates.layers, words.labels
-    figure = style.figure(5.8, labels["rates"], subtitle)
-    axes = figure.subplots()
+    figure = style.figure(9.4, words.labels["rates"], subtitle)
+    whole, blocks = figure.subplots(2, 1)
+    _layer_shares(whole, rates, words)
+    _block_rates(blocks, rates, limits, words)
+    for axes in (whole, blocks):
+        style.shade_extreme(axes, rates.layers, extreme_rate, words.labels["extreme_layer"])
+        style.threshold(axes, extreme_rate, words)
+        style.over_layers(axes, rates.layers.index, words)
+        style.legend_beside(axes)
+    return figure
+
+
+def _layer_shares(axes: Axes, rates: Rates, words: Language) -> None:
+    labels, layers = words.labels, rates.layers
+    axes.set_title(labels["layer_shares"], loc="left")
+    base = pd.Series(0.0, layers.index)
+    for block, share in layer_shares(layers).items():
+        axes.bar(layers.index, share, 0.8, base, color=style.BLOCK_COLOURS[block], label=labels[f"{block}_part"])
+        base += share
+    if rates.target_ratio is not None:
+        target = labels["target"].format(rate=words.percent(rates.target_ratio))
+        axes.axhline(rates.target_ratio, color="black", linestyle="--", linewidth=1.6, label=target)
+    style.as_rates(axes, labels["of_layer"])
+
+
+def layer_shares(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return what each layer loses by its MLP and by its attention, as shares of all its parameters.
+
+    The columns `mlp` and `attention` add up to the layer's rate; NaN where the counts are unknown.
+    """
+    params = layers["attention_params"] + layers["mlp_params"]
+    return pd.DataFrame({block: layers[f"{block}_removed"] / params for block in ("mlp", "attention")})
+
+
+def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> None:
+    labels, layers = words.labels, rates.layers
+    axes.set_title(labels["block_rates"], loc="left")
     for block, offset in OFFSETS.items():
         look = {"width": BAR, "color": style.BLOCK_COLOURS[block], "label": labels[block]}
         axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
-    style.curve(axes, layers["rate"], labels["total"], "black", "o")
     _mark_bound_blocks(axes, rates, labels["at_limit"])
     first, last = layers.index.min() - 0.5, layers.index.max() + 0.5
-    for line in _lines(rates, extreme_rate, limits):
+    for line in _lines(limits):
         until = last if line.layers is None else min(first + line.layers, last)
         look = {"color": line.color, "linestyle": line.linestyle, "linewidth": line.linewidth}
         axes.hlines(line.rate, first, until, label=labels[line.label].format(rate=words.percent(line.rate)), **look)
-    style.over_layers(axes, layers.index, words)
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel(labels["rate"])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    style.legend_beside(axes)
-    return figure
+    style.as_rates(axes, labels["of_block"])
 
 
 def _mark_bound_blocks(axes: Axes, rates: Rates, label: str) -> None:
@@ -72,11 +101,11 @@ def _mark_bound_blocks(axes: Axes, rates: Rates, label: str) -> None:
     known = [(layer, block) for layer, block in blocks if layer in rates.layers.index and block in OFFSETS]
     if known:
         x = [layer + OFFSETS[block] for layer, block in known]
-        y = [rates.layers.loc[layer, RATE_OF[block]] + 0.02 for layer, block in known]
-        axes.plot(x, y, "v", color=style.PURPLE, markersize=6, label=label)
+        y = [rates.layers.loc[layer, RATE_OF[block]] + 0.03 for layer, block in known]
+        style.mark(axes, x, y, len(rates.layers), style.PURPLE, label)
 
 
-def _lines(rates: Rates, extreme_rate: float, limits: Limits) -> Iterator[_Line]:
+def _lines(limits: Limits) -> Iterator[_Line]:
     # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
     if limits.max_rate is not None:
         yield _Line(limits.max_rate, "limit", style.PALE_PURPLE, "-", linewidth=5.0)
@@ -88,6 +117,3 @@ def _lines(rates: Rates, extreme_rate: float, limits: Limits) -> Iterator[_Line]
         yield _Line(limits.early_layers.max_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_layers.count)
     if limits.min_rate is not None:
         yield _Line(limits.min_rate, "minimum", style.PURPLE, "-.")
-    yield _Line(extreme_rate, "extreme_rate", style.RED, ":")
-    if rates.target_ratio is not None:
-        yield _Line(rates.target_ratio, "target", style.GREEN, "--")

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from prunescope.diagnosis.measures import extreme_layers
 from prunescope.diagnosis.wording import Language
 
 WIDTH = 11.5
+# More layers than this are drawn with smaller markers.
+MANY = 48
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, LIGHT, PALE_PURPLE = "#CC79A7", "#56B4E9", "#BBBBBB", "#E9C4DA"
 BLOCK_COLOURS = {"attention": ORANGE, "mlp": BLUE}
@@ -18,7 +21,7 @@ def figure(height: float, title: str, subtitle: str) -> Figure:
     """Return an empty figure that needs no pyplot state; its title names what and whose."""
     made = Figure(figsize=(WIDTH, height), layout="constrained")
     made.get_layout_engine().set(h_pad=0.08)
-    made.suptitle(f"{title}\n{subtitle}" if subtitle else title, fontsize=13, ha="left", x=0.01)
+    made.suptitle(f"{title}\n{subtitle}" if subtitle else title, fontsize=12, ha="left", x=0.01)
     return made
 
 
@@ -31,9 +34,38 @@ def over_layers(axes: Axes, layers: pd.Index, words: Language) -> None:
     axes.set_axisbelow(True)
 
 
+def as_rates(axes: Axes, label: str) -> None:
+    """Set up a y axis of rates, 0 to 100 %."""
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel(label)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def shade_extreme(axes: Axes, layers: pd.DataFrame, extreme_rate: float, label: str) -> None:
+    """Shade the layers of which a rate is above `extreme_rate`; columns as in `Rates.layers`."""
+    for count, extreme in enumerate(extreme_layers(layers, extreme_rate)):
+        left, right = extreme.layer - 0.5, extreme.layer + 0.5
+        # A leading underscore keeps all but the first out of the legend.
+        axes.axvspan(left, right, color=RED, alpha=0.15, lw=0, zorder=0, label="_" if count else label)
+
+
+def threshold(axes: Axes, extreme_rate: float, words: Language) -> None:
+    """Draw the extreme rate as a line over all layers."""
+    label = words.labels["extreme_rate"].format(rate=words.percent(extreme_rate))
+    axes.axhline(extreme_rate, color=RED, linestyle=":", linewidth=1.5, label=label)
+
+
+def mark(axes: Axes, x: list[float], y: list[float], layers: int, color: str, label: str) -> None:
+    """Draw triangles over everything else; they shrink where there are many `layers`."""
+    size = 7 if layers <= MANY else 4.5
+    axes.plot(
+        x, y, "v", color=color, markersize=size, markeredgecolor="white", markeredgewidth=0.5, zorder=5, label=label
+    )
+
+
 def curve(axes: Axes, values: pd.Series, label: str, color: str, marker: str, linestyle: str = "-") -> None:
     """Draw one value per layer; markers shrink where layers are many."""
-    size = 4.5 if len(values) <= 48 else 2.5
+    size = 4.5 if len(values) <= MANY else 2.5
     axes.plot(values.index, values, label=label, color=color, marker=marker, linestyle=linestyle, markersize=size)
 
 

@@ -1,0 +1,116 @@
+"""What collectors of gradients have in common: statistics of |g| per batch, and stability between two halves."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.errors import NonFiniteError
+from prunescope.importance.collector import Collector, Extent, Scores
+from prunescope.importance.criteria import Criterion
+from prunescope.importance.stability import Stability, layer_correlations
+from prunescope.importance.statistics import STATISTICS, GradientStatistics, absolute_statistics
+from prunescope.importance.stopwatch import Stopwatch
+from prunescope.models.adapter import ModelAdapter
+
+WAY_OUT = "try gradients.dtype: float32, or check the checkpoint for damaged weights"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a gradient comes from: its layer, and how many values it has per batch or, if `per_token`, per token."""
+
+    layer: int
+    size: int
+    per_token: bool = False
+
+
+class GradientCollector(Collector):
+    """Keeps statistics of |g| per batch, and sums of group terms apart for even and odd batches.
+
+    Attributes:
+        compared: the criterion by which stability compares the halves. sources: of the gradients, by name.
+        stopwatch: adds up what the statistics cost.
+    """
+
+    needs_backward = True
+    compared: str
+
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+        super().__init__(adapter, criteria, extent)
+        self.sources: dict[str, Source] = {}
+        self.stopwatch = Stopwatch(next(adapter.model.parameters()).device)
+
+    # --- halves -------------------------------------------------------------------------------------
+
+    def add_half(self, criterion: str, name: str, terms: Tensor, scale: float) -> None:
+        """Add a batch's terms of the groups, ``[groups]``, to the half that the batch belongs to."""
+        self.add(f"{criterion}/{self.batch.number % 2}/{name}", terms, scale)
+
+    @abstractmethod
+    def names_of(self, block: str) -> list[str]:
+        """Return the names that the terms of a block were added under."""
+
+    def half(self, criterion: str, block: str, number: int) -> Tensor | int:
+        """Return the sum of a block's terms over the even (0) or odd (1) batches, ``[groups]``; 0: there are none."""
+        return sum(self.sums.get(f"{criterion}/{number}/{name}", 0) for name in self.names_of(block))
+
+    def whole(self, criterion: str) -> Scores:
+        """Return the sums over all batches."""
+        return {
+            block.name: self.half(criterion, block.name, 0) + self.half(criterion, block.name, 1)
+            for block in self.adapter.blocks
+        }
+
+    def stability(self) -> Stability:
+        """Compare the ranking of the groups by even batches with that by odd batches."""
+        halves = {
+            block.name: np.stack([self._numbers(block.name, half, block.facts.groups) for half in (0, 1)])
+            for block in self.adapter.blocks
+        }
+        correlations = layer_correlations((block.facts for block in self.adapter.blocks), halves)
+        return Stability(self.compared, correlations, self.extent.samples)
+
+    def _numbers(self, block: str, half: int, groups: int) -> np.ndarray:
+        terms = self.half(self.compared, block, half)
+        return terms.cpu().numpy() if isinstance(terms, Tensor) else np.zeros(groups, dtype=np.float32)
+
+    # --- statistics ---------------------------------------------------------------------------------
+
+    def note(self, name: str, gradient: Tensor) -> None:
+        """Note the statistics of a gradient in this batch."""
+        with self.stopwatch.running():
+            rows, row = f"statistics/{name}", absolute_statistics(gradient.float())
+            if rows not in self.sums:
+                self.sums[rows] = row.new_full((self.extent.batches, len(STATISTICS)), torch.nan)
+            self.sums[rows] = self.sums[rows].to(row.device)
+            self.sums[rows][self.batch.number] = row
+
+    def watched(self) -> list[Tensor]:
+        largest = STATISTICS.index("max")
+        return [self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.sources]
+
+    def check(self, values: list[float]) -> None:
+        """What is not finite flows down through the model, so the highest is where it began."""
+        bad = [name for name, value in zip(self.sources, values, strict=True) if not np.isfinite(value)]
+        if bad:
+            name = max(reversed(bad), key=lambda name: self.sources[name].layer)
+            dtype = str(next(self.adapter.model.parameters()).dtype).removeprefix("torch.")
+            raise NonFiniteError(
+                f"gradient of {name} (layer {self.sources[name].layer}) is not finite in batch {self.batch.number}, "
+                f"compute dtype {dtype}; {WAY_OUT}"
+            )
+
+    def statistics(self, tokens: list[int]) -> GradientStatistics:
+        """Return the statistics of all batches; `tokens`: of each batch."""
+        sources = self.sources.values()
+        values = [self.sums[f"statistics/{name}"].double().cpu().numpy() for name in self.sources]
+        counts = [np.array(tokens) if source.per_token else np.ones(len(tokens)) for source in sources]
+        return GradientStatistics(
+            names=list(self.sources),
+            layers=[source.layer for source in sources],
+            sizes=np.stack([source.size * count for source, count in zip(sources, counts, strict=True)]),
+            values=np.stack(values),
+        )

@@ -1,0 +1,67 @@
+"""How the gradient pass keeps its evidence: what each mode can score, and which one the memory allows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from prunescope.importance.criteria import CRITERIA
+from prunescope.models.adapter import ModelAdapter
+from prunescope.models.memory import free_memory, gib
+
+RESERVE = 3 << 30
+"""Bytes left for the activations of a batch; where they do not fit, layers are checkpointed (see `engine`)."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a pass keeps.
+
+    Attributes:
+        name: ``accumulate``: the mean gradient of every prunable weight, in float32: every criterion.
+            ``stream``: nothing, each gradient is reduced and freed: all but those of the mean gradient.
+            ``gate``: weights have no gradient at all, a third less work: neither Taylor criterion;
+            statistics and stability are then of activations.
+        accumulators: where mean gradients are kept; None: beside the weights.
+        reason: why this mode, for the log.
+    """
+
+    name: str
+    accumulators: torch.device | None = None
+    reason: str = "as configured"
+
+    def scored(self, criteria: Iterable[str]) -> list[str]:
+        """Return those of `criteria` that the mode can score."""
+        return [name for name in criteria if self._scores(name)]
+
+    def _scores(self, name: str) -> bool:
+        criterion = CRITERIA[name]
+        if self.name == "accumulate":
+            return True
+        return criterion.of_mean is None and (self.name == "stream" or criterion.of_batch is None)
+
+
+def choose_mode(name: str, adapter: ModelAdapter, criteria: Iterable[str]) -> Mode:
+    """Resolve ``auto``: accumulate where the mean gradients fit, on the device or on the host; else stream."""
+    if name not in ("auto", "accumulate"):
+        return Mode(name)
+    if not any(CRITERIA[criterion].of_mean for criterion in criteria):
+        return Mode("stream", reason="no criterion needs the mean gradient") if name == "auto" else Mode(name)
+    device = adapter.device
+    needed = mean_gradient_bytes(adapter)
+    free = free_memory(device)
+    if needed + RESERVE <= free:
+        return Mode("accumulate", reason=f"{gib(needed)} of mean gradients fit into {gib(free)} free on {device.type}")
+    host = free_memory(torch.device("cpu"))
+    if device.type != "cpu" and needed <= host:
+        why = f"{gib(needed)} of mean gradients do not fit into {gib(free)} free on {device.type}: kept on the host"
+        return Mode("accumulate", torch.device("cpu"), why)
+    if name == "accumulate":
+        return Mode(name)
+    return Mode("stream", reason=f"{gib(needed)} of mean gradients fit neither into {gib(free)} free nor on the host")
+
+
+def mean_gradient_bytes(adapter: ModelAdapter) -> int:
+    """Return what the accumulators of all prunable weights take."""
+    weights = [adapter.parameters[grouped.name] for block in adapter.blocks for grouped in block.weights]
+    return sum(weight.numel() * max(4, weight.element_size()) for weight in weights)

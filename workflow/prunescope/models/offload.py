@@ -1,0 +1,61 @@
+"""Models larger than the memory of the device: decoder layers are read from the checkpoint as they run.
+
+One layer is in memory at a time. The system keeps what fits of the checkpoint in its page cache, so that the host's
+memory is used as far as it goes and the disk beyond; nothing is copied or pinned. The backward pass works if
+layers are checkpointed: a layer that is computed again is read again.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+READ = Callable[[str], Tensor]
+"""Returns a parameter of the checkpoint by name."""
+
+
+class OffloadedLayers:
+    """The decoder layers of a model, of which at most one is in memory."""
+
+    def __init__(self, layers: dict[str, nn.Module], read: READ, device: torch.device, dtype: torch.dtype) -> None:
+        """Take over layers whose parameters have no values yet.
+
+        Args:
+            layers: prefix of the parameter names -> decoder layer, in order.
+            read: see `READ`. device, dtype: where and in what the layers compute.
+        """
+        self._read, self.device, self.dtype = read, device, dtype
+        self.layers = layers
+        self.resident: str | None = None
+        for prefix, layer in layers.items():
+            for module in layer.modules():
+                for name, parameter in list(module.named_parameters(recurse=False)):
+                    module.register_parameter(name, nn.Parameter(self._absent(parameter), requires_grad=False))
+            layer.forward = partial(self._run, prefix, layer.forward)
+
+    def read(self, name: str) -> Tensor:
+        """Return a parameter on the device, in the compute dtype."""
+        return self._read(name).to(device=self.device, dtype=self.dtype)
+
+    def _run(self, prefix: str, forward: Callable, *args: object, **kwargs: object) -> object:
+        if self.resident != prefix:
+            self._leave()
+            for name, parameter in self.layers[prefix].named_parameters():
+                parameter.data = self.read(prefix + name)
+            self.resident = prefix
+        return forward(*args, **kwargs)
+
+    def _leave(self) -> None:
+        for parameter in self.layers[self.resident].parameters() if self.resident else ():
+            parameter.data = self._absent(parameter)
+        self.resident = None
+
+    def _absent(self, parameter: nn.Parameter) -> Tensor:
+        """Return a tensor of the parameter's shape that takes no memory."""
+        return torch.zeros((), dtype=self.dtype, device=self.device).expand(parameter.shape)
+
+
+def offloaded_layers(model: nn.Module) -> OffloadedLayers | None:
+    """Return what keeps the layers of a model, or None where they are in memory."""
+    return getattr(model, "offloaded_layers", None)
