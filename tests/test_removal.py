@@ -1,5 +1,5 @@
-"""Priors: removal losses against really removing the block, their estimate against the slope of the loss,
-similarity against a naive cosine."""
+"""Priors: removal losses against really removing the block, their estimate against the derivative by a
+gate, similarity against a naive cosine."""
 
 import copy
 
@@ -13,6 +13,7 @@ from prunescope.importance.first_order import measure_first_order
 from prunescope.importance.removal import measure_removal
 from prunescope.importance.similarity import measure_similarity
 from prunescope.models.adapter import adapter_for
+from prunescope.models.loading import load_checkpoint, load_offloaded
 from tiny import tiny_model, tiny_tokens
 
 
@@ -145,55 +146,66 @@ def test_names_the_layer_that_is_not_finite():
     model.model.layers[2].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match=r"residual stream at the mlp of layer 2 is not finite; try"):
         measure_removal(adapter_for(model), tiny_tokens(), 2)
-    with pytest.raises(NonFiniteError, match=r"the attention of layer \d is not finite; try"):
+    with pytest.raises(NonFiniteError, match=r"by the attention of layer 0 is not finite; try"):
         measure_first_order(adapter_for(model), tiny_tokens(), 2)
 
 
-class Scaled(nn.Module):
-    """A block whose output is multiplied."""
+class Gated(nn.Module):
+    """A block whose output is multiplied, token by token."""
 
-    def __init__(self, block, factor):
+    def __init__(self, block, gate):
         super().__init__()
-        self.block, self.factor = block, factor
+        self.block, self.gate = block, gate
 
     def forward(self, *args, **kwargs):
         output = self.block(*args, **kwargs)
-        return (output[0] * self.factor, output[1]) if isinstance(output, tuple) else output * self.factor
+        return (output[0] * self.gate, output[1]) if isinstance(output, tuple) else output * self.gate
 
 
-def loss_slope(model, windows, layer, kinds):
-    """Minus the derivative of the mean loss by a factor on the outputs of a layer's blocks."""
-    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
-    scaled = copy.deepcopy(model)
-    for kind in kinds:
-        setattr(scaled.model.layers[layer], kind, Scaled(getattr(scaled.model.layers[layer], kind), factor))
-    logits = scaled(windows, use_cache=False).logits[:, :-1]
-    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), windows[:, 1:].reshape(-1))
-    return -torch.autograd.grad(loss, factor)[0].item()
+def gate_derivatives(model, windows, layer, blocks):
+    """The derivative of the summed loss by a gate per token on the outputs of a layer's blocks, [batch, tokens]."""
+    gate = torch.ones(*windows.shape, 1, dtype=torch.float64, requires_grad=True)
+    gated = copy.deepcopy(model)
+    for name in blocks:
+        setattr(gated.model.layers[layer], name, Gated(getattr(gated.model.layers[layer], name), gate))
+    logits = gated(windows, use_cache=False).logits[:, :-1].flatten(0, 1)
+    loss = torch.nn.functional.cross_entropy(logits, windows[:, 1:].flatten(), reduction="sum")
+    return torch.autograd.grad(loss, gate)[0]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_first_order_is_the_slope_of_the_loss(shape, batch_size):
+def test_first_order_is_the_derivative_by_a_gate_per_token(shape, batch_size):
     model, windows = tiny_model(**shape), tiny_tokens(samples=5)
     result = measure_first_order(adapter_for(model), windows, batch_size)
     assert result.dense == pytest.approx(mean_loss(model, windows), rel=1e-9)
-    kinds = {"attention": ("self_attn",), "mlp": ("mlp",), "layer": ("self_attn", "mlp")}
-    for part, blocks in kinds.items():
+    places = {"attention": ("self_attn",), "mlp": ("mlp",), "layer": ("self_attn", "mlp")}
+    for part, blocks in places.items():
         for layer in range(4):
-            expected = loss_slope(model, windows, layer, blocks)
-            assert getattr(result, part)[layer].item() == pytest.approx(expected, abs=1e-7), (part, layer)
+            expected = gate_derivatives(model, windows, layer, blocks).abs().sum().item() / (5 * 11)
+            assert getattr(result, part)[layer].item() == pytest.approx(expected, rel=1e-6), (part, layer)
 
 
-def test_first_order_of_a_weak_block_is_its_removal_loss():
-    model, windows = tiny_model(), tiny_tokens(samples=5)
-    for layer in (1, 3):
-        model.model.layers[layer].mlp.down_proj.weight *= 1e-4
+def test_first_order_of_a_weak_block_at_one_token_is_its_removal_loss():
+    """With a single token to predict from, nothing cancels, and removal leaves the linear term alone."""
+    model, windows = tiny_model(), tiny_tokens(samples=1, length=2)
+    model.model.layers[3].mlp.down_proj.weight *= 1e-3
     estimate, exact = (
-        measure(adapter_for(model), windows, 2).mlp for measure in (measure_first_order, measure_removal)
+        measure(adapter_for(model), windows, 1).mlp for measure in (measure_first_order, measure_removal)
     )
-    for layer in (1, 3):
-        assert estimate[layer].item() == pytest.approx(exact[layer].item(), rel=1e-2)
+    assert estimate[3].item() == pytest.approx(abs(exact[3].item()), rel=1e-2)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_an_offloaded_model_is_measured_the_same(family, tmp_path):
+    model, windows = tiny_model(family=family), tiny_tokens(samples=5)
+    model.float().save_pretrained(tmp_path)
+    whole = load_checkpoint(tmp_path, torch.float32, torch.device("cpu"))
+    offloaded = load_offloaded(tmp_path, torch.float32, torch.device("cpu"))
+    for measure in (measure_removal, measure_first_order, measure_similarity):
+        expected, found = (measure(adapter_for(model), windows, 2).as_json() for model in (whole, offloaded))
+        for part, values in expected.items():
+            assert found[part] == pytest.approx(values, abs=1e-6), (measure, part)
 
 
 def test_the_key_knows_the_estimate_where_it_decides():

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunescope.importance.blocks import BlockImportance
-
     from prunescope.importance.engine import GradientPass
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ those of the removals of its attention, of its MLP and of both: these start ther
 computed again. A layer runs on the whole stack, some windows at a time, before the next one does, so that
 its weights are read once for all removals below.
 
-With L layers the stack of a window passes 3L (L - 1) / 2 layers and the whole model L: together half of the
-3L + 1 full passes (which each removal's loss, from the head, still needs).
+With L layers a window passes L + 3L (L - 1) / 2 of them, and L MLPs more: half of 3L + 1 full passes. The head
+runs 3L + 1 times all the same.
 """
 
 from dataclasses import dataclass
@@ -48,23 +48,21 @@ def measure_removal(adapter: ModelAdapter, windows: Tensor, batch_size: int, hel
     Raises:
         NonFiniteError: a loss is NaN or infinite; names the layer.
     """
-    device, count = adapter.device, len(adapter.layers)
+    count, device = len(adapter.layers), adapter.device
     climb = _Climb(adapter, windows[:1].to(device), batch_size, held or HELD * batch_size)
-    dense, losses = torch.zeros(1).to(device, torch.float64), torch.zeros(count, 3).to(device, torch.float64)
-    parts = batches(windows, climb.windows(), device)
+    sums = torch.zeros(1 + 3 * count, device=device, dtype=torch.float64)
     progress = Progress("removal", total=len(windows) * 3 * count, unit="removals")
-    for part in parts:
-        of_model, of_removals = climb.losses(part)
-        dense += of_model
-        losses += of_removals
+    for part in batches(windows, climb.windows(), device):
+        sums += climb.losses(part)
         progress.advance(len(part) * 3 * count)
-    total = predicted_tokens(windows)
-    similarity = climb.distances.result(dense.item() / total, windows.numel())
-    rises = dict(zip(PARTS, ((losses - dense) / total).T.cpu(), strict=True))
-    check_finite(rises, "the loss without the {part} of layer {layer}")
-    for kind in KINDS:
-        rises[kind][[adapter.module(layer, kind) is None for layer in range(count)]] = 0.0
-    return RemovalLosses(**rises, dense=similarity.dense, tokens=windows.numel(), similarity=similarity)
+    dense, *without = (sums / predicted_tokens(windows)).tolist()
+    similarity = climb.distances.result(dense, windows.numel())
+    rises = (torch.tensor(without, dtype=torch.float64) - dense).view(count, 3)
+    for layer in range(count):
+        rises[layer, [adapter.module(layer, kind) is None for kind in KINDS] + [False]] = 0.0
+    values = dict(zip(PARTS, rises.T, strict=True))
+    check_finite(values, "the loss without the {part} of layer {layer}")
+    return RemovalLosses(**values, dense=dense, tokens=windows.numel(), similarity=similarity)
 
 
 class _Climb:
@@ -73,6 +71,7 @@ class _Climb:
     Args:
         example: one window ``[1, tokens]``. All windows are full and of its length, so that what layers get
             beside the residual stream (positions, mask) is the same for all and broadcasts.
+        call, held: `batch_size` and `held` of `measure_removal`.
     """
 
     def __init__(self, adapter: ModelAdapter, example: Tensor, call: int, held: int) -> None:
@@ -87,15 +86,15 @@ class _Climb:
         """Return how many windows to climb with: all their removals are held at a time if possible."""
         return min(self.call, max(1, self.held // (3 * self.count)))
 
-    def losses(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of the whole model, ``[1]``, and of each removal, ``[layers, 3]``; float64."""
+    def losses(self, input_ids: Tensor) -> Tensor:
+        """Return the summed loss of the whole model and of each removal, by layer: float64 ``[1 + 3 layers]``."""
         dense = self.adapter.embed(input_ids)
         span = max(1, self.held // (3 * len(input_ids)))
         found = []
         for first in range(0, self.count, span):
             dense, stack = self._climb(dense, first, min(first + span, self.count))
             found.append(self._sums(stack, input_ids))
-        return self._sums(dense, input_ids), torch.cat(found).view(self.count, 3)
+        return torch.cat([self._sums(dense, input_ids), *found])
 
     def _climb(self, dense: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Climb from layer `first` with the removals of the layers before `last`.
@@ -132,7 +131,8 @@ class _Climb:
 
     def _run(self, layer: int, hidden: Tensor) -> Tensor:
         output = self.adapter.layers[layer](hidden, **self.arguments[layer])
-        return output[0] if isinstance(output, tuple) else output
+        # Where layers are spread over several GPUs, the streams stay on the first.
+        return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
 
     def _sums(self, streams: Tensor, input_ids: Tensor) -> Tensor:
         """Return the summed loss of each stream of all windows, float64 ``[streams]``."""
