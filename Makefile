@@ -11,7 +11,7 @@ WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint ui reference clean help
+.PHONY: demo test bench lint ui reference clean help
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS)
+
+bench: $(STAMP) ## time the engines against the naive way on this machine (half an hour on two cores)
+	python benchmarks/engines.py
 
 lint: $(STAMP) ## style of Python and Snakemake files
 	ruff check workflow tests benchmarks
