@@ -11,7 +11,7 @@ WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-compat lint ui reference clean help
+.PHONY: demo test test-compat bench lint ui reference clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ $(COMPAT_STAMP):
 test-compat: $(STAMP) $(COMPAT_STAMP) ## pruned checkpoints in transformers 4.57, without this package
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python tests/checkpoints/make.py $$folder && \
 	  PYTHONPATH= PRUNESCOPE_CHECKPOINTS=$$folder $(COMPAT)/bin/python -m pytest tests/checkpoints
+
+bench: $(STAMP) ## time the engines against the naive way on this machine (half an hour on two cores)
+	python benchmarks/engines.py
 
 lint: $(STAMP) ## style of Python and Snakemake files
 	ruff check workflow tests benchmarks

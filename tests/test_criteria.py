@@ -14,6 +14,7 @@ from prunescope.files import read_json
 from prunescope.importance import stability
 from prunescope.importance.criteria import CRITERIA, Criterion
 from prunescope.importance.engine import collect_gradients
+from prunescope.importance.first_order import measure_first_order
 from prunescope.importance.modes import Mode
 from prunescope.importance.outputs import write_gradients, write_removal
 from prunescope.importance.removal import measure_removal
@@ -352,6 +353,16 @@ def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
     assert found.keys() == expected.keys()
     for kind, values in expected.items():
         assert found[kind] == pytest.approx(values, abs=1e-5)
+    assert (tmp_path / "similarity.json").is_file() == (prior == "removal")
+
+
+def test_removal_step_estimates(checkpoint, tmp_path):
+    facts, samples = checkpoint
+    spec = RemovalSpec(prior="removal", estimate="first_order", model="m", calibration="c", samples=3)
+    write_removal(spec, "key", facts, samples, tmp_path)
+    expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
+    for kind, values in read_json(tmp_path / "block_importance.json").items():
+        assert values == pytest.approx(expected[kind], abs=1e-5)
 
 
 @pytest.mark.gpu

@@ -199,6 +199,11 @@ class Gradients(Section):
 class Removal(Section):
     """The prior of T > 0: loss increase when a block contributes nothing (2L + L measurements)."""
 
+    estimate: Literal["exact", "first_order"] = Field(
+        "exact",
+        description="`exact`: each removal is run; `first_order`: the size of the first-order change per token, from "
+        "one gradient, about a fifteenth of the work for 30 layers; ranks blocks much alike, in another scale.",
+    )
     samples: int | None = Field(None, ge=1, description="Calibration windows used; null: all of them.")
     dtype: Dtype = Field(
         "auto",

@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import (
@@ -109,6 +109,14 @@ class RemovalSpec(Removal, Spec):
     prior: Literal["removal", "similarity"]
     model: str
     calibration: str
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the estimate where it decides nothing, so that keys from before there was one hold."""
+        content = dump(self)
+        if self.estimate == "exact" or self.prior == "similarity":
+            del content["estimate"]
+        return content
 
 
 class EvaluationTextSpec(Spec):

@@ -23,7 +23,9 @@ from prunescope.tracking.record import StepRecord, recording
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from torch import nn
 
+    from prunescope.importance.blocks import BlockImportance
     from prunescope.importance.engine import GradientPass
 
 log = logging.getLogger(__name__)
@@ -100,27 +102,43 @@ def _write_saliency(path: Path, saliency: dict[str, dict[str, "torch.Tensor"]]) 
 def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
     """Measure the prior; write ``block_importance.json`` {attention, mlp, layer: {layer: value}}.
 
-    A value is a loss increase in nats per token (`removal`) or 1 - cos of the residual stream (`similarity`).
+    A value is a loss increase in nats per token (`removal`, measured or estimated) or 1 - cos of the residual
+    stream (`similarity`). The measurement yields the similarity too: ``similarity.json`` of the same form.
     """
-    from prunescope.importance.removal import measure_removal
-    from prunescope.importance.similarity import measure_similarity
-    from prunescope.models.adapter import adapter_for
-    from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
+    from prunescope.importance.removal import RemovalLosses
+    from prunescope.models.loading import calibration_dtype, compute_tags, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         model = load_model(facts, calibration_dtype(spec.dtype))
         windows = read_windows(samples)[: spec.samples]
         begin = time.perf_counter()
-        measure = {"removal": measure_removal, "similarity": measure_similarity}[spec.prior]
-        result = measure(adapter_for(model), windows, forward_batch(windows, model))
-        write_json(output / "block_importance.json", result.as_json())
+        result = _measure_prior(spec, model, windows)
         record.metrics |= {
             "removal/dense_loss": result.dense,
             "removal/compute_seconds": round(time.perf_counter() - begin, 3),
         }
-        record.curves |= {f"removal/{kind}": list(losses.values()) for kind, losses in result.as_json().items()}
-        record.tags |= compute_tags(model)
+        write_json(output / "block_importance.json", result.as_json())
         record.artifacts.append("block_importance.json")
+        record.curves |= {f"removal/{part}": list(values.values()) for part, values in result.as_json().items()}
+        if isinstance(result, RemovalLosses):
+            write_json(output / "similarity.json", result.similarity.as_json())
+            record.artifacts.append("similarity.json")
+        record.tags |= compute_tags(model)
+
+
+def _measure_prior(spec: RemovalSpec, model: "nn.Module", windows: "torch.Tensor") -> "BlockImportance":
+    from prunescope.importance.first_order import TOKENS, measure_first_order
+    from prunescope.importance.removal import measure_removal
+    from prunescope.importance.similarity import measure_similarity
+    from prunescope.models.adapter import adapter_for
+    from prunescope.models.loading import forward_batch
+
+    adapter = adapter_for(model)
+    if spec.prior == "similarity":
+        return measure_similarity(adapter, windows, forward_batch(windows, model))
+    if spec.estimate == "first_order":
+        return measure_first_order(adapter, windows, max(1, TOKENS // windows.shape[1]))
+    return measure_removal(adapter, windows, forward_batch(windows, model))
 
 
 def write_importance(

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prunescope.errors import NonFiniteError
-from prunescope.importance.removal import BlockImportance
+from prunescope.importance.blocks import PARTS, BlockImportance, check_finite
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
@@ -22,6 +21,29 @@ def distance_sum(before: Tensor, after: Tensor) -> Tensor:
     return (1 - functional.cosine_similarity(before.to(wide), after.to(wide), dim=-1)).sum(dtype=torch.float64)
 
 
+class Distances:
+    """Sums of 1 - cos of the residual stream around each block and each layer."""
+
+    def __init__(self, layers: int, device: torch.device) -> None:
+        self.sums = {part: torch.zeros(layers, dtype=torch.float64, device=device) for part in PARTS}
+
+    def note(self, layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
+        """Add the tokens of a batch: their stream before a layer, between its two blocks, and after it."""
+        self.sums["attention"][layer] += distance_sum(before, between)
+        self.sums["mlp"][layer] += distance_sum(between, after)
+        self.sums["layer"][layer] += distance_sum(before, after)
+
+    def result(self, dense: float, tokens: int) -> BlockImportance:
+        """Return the means over all tokens.
+
+        Raises:
+            NonFiniteError: the residual stream was NaN or infinite; names the layer.
+        """
+        means = {part: (values / tokens).cpu() for part, values in self.sums.items()}
+        check_finite(means, "the residual stream at the {part} of layer {layer}")
+        return BlockImportance(**means, dense=dense, tokens=tokens)
+
+
 @torch.no_grad()
 def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
     """Measure 1 - E_t cos of the residual stream before and after each attention block, MLP block and layer.
@@ -34,28 +56,11 @@ def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) 
     Raises:
         NonFiniteError: the residual stream is NaN or infinite.
     """
-    device = next(adapter.model.parameters()).device
-    count = len(adapter.layers)
-    sums = {kind: torch.zeros(count, dtype=torch.float64, device=device) for kind in ("attention", "mlp", "layer")}
-
-    def note(layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
-        sums["attention"][layer] += distance_sum(before, between)
-        sums["mlp"][layer] += distance_sum(between, after)
-        sums["layer"][layer] += distance_sum(before, after)
-
-    dense_sum = 0.0
+    distances = Distances(len(adapter.layers), adapter.device)
     progress = Progress("similarity", total=windows.numel(), unit="tokens")
-    parts = batches(windows, batch_size, device)
-    with adapter.watching_layers(note):
-        for part in parts:
-            dense_sum += next_token_losses(adapter.model, part).sum().item()
+    loss_sum = 0.0
+    with adapter.watching_layers(distances.note):
+        for part in batches(windows, batch_size, adapter.device):
+            loss_sum += next_token_losses(adapter.model, part).sum().item()
             progress.advance(part.numel())
-    distances = {kind: (values / windows.numel()).cpu() for kind, values in sums.items()}
-    for kind, values in distances.items():
-        if not values.isfinite().all():
-            layer = int((~values.isfinite()).nonzero()[0])
-            raise NonFiniteError(
-                f"the residual stream is not finite at the {kind} of layer {layer}; try removal.dtype: float32"
-            )
-    total = sum(predicted_tokens(part) for part in parts)
-    return BlockImportance(**distances, dense=dense_sum / total, tokens=windows.numel())
+    return distances.result(loss_sum / predicted_tokens(windows), windows.numel())

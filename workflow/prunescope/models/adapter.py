@@ -173,6 +173,10 @@ class ModelAdapter:
         """
         return getattr(self.module(layer, kind), self.names[f"{kind}_output"])
 
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Map token ids ``[batch, tokens]`` to the residual stream before the first layer."""
+        return self.model.get_input_embeddings()(input_ids)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Map the residual stream after the last layer, ``[batch, tokens, d]``, to ``[batch, tokens, vocab]``."""
         normed = self.model.get_submodule(self.names["final_norm"])(hidden)
@@ -180,8 +184,11 @@ class ModelAdapter:
 
     @contextmanager
     def silenced(self, layer: int, kind: BlockKind) -> Iterator[None]:
-        """Within the block, attention or MLP of `layer` adds exactly zero to the residual stream."""
+        """Within the block, attention or MLP of `layer`, if it is there, adds exactly zero to the residual stream."""
         module = self.module(layer, kind)
+        if module is None:
+            yield
+            return
 
         def zero_attention(hidden_states: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
             return torch.zeros_like(hidden_states), None

@@ -28,6 +28,7 @@ SHOWN_SHARED = (
     "manifest.json",
     "*_statistics.json",
     "block_importance.json",
+    "similarity.json",
     "stability.json",
     "timing.json",
 )
