@@ -250,6 +250,17 @@ class PageSpec(ExperimentSpec):
     data_license: str | None = None
 
 
+class ComparisonSpec(Spec):
+    """Compare the experiments of a sweep; `missing` says of those that are not there, why."""
+
+    step: ClassVar[str] = "comparison"
+    version: int = 1
+    model: str
+    sweep: str
+    experiments: tuple[str, ...]
+    missing: dict[str, str] = {}
+
+
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
