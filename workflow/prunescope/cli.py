@@ -270,6 +270,18 @@ def page(directory: Directory, spec: Spec, model: Model) -> None:
     write_page(_read(specs.PageSpec, spec), _facts(model), directory)
 
 
+@app.command(rich_help_panel="Steps")
+def comparison(
+    directory: Annotated[Path, typer.Argument(help="results/{model}/comparison/{sweep}")],
+    spec: Spec,
+    partial: Annotated[bool, typer.Option(help="Compare what a failed run left; the next run does it again.")] = False,
+) -> None:
+    """Compare the experiments of a sweep: table, page and figures."""
+    from prunescope.comparison.report import write_comparison
+
+    write_comparison(_read(specs.ComparisonSpec, spec), directory, partial)
+
+
 # --- for people -----------------------------------------------------------------------------------------
 
 
@@ -351,10 +363,11 @@ def compare(
     directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
     markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
 ) -> None:
-    """Print experiments side by side."""
-    from prunescope.compare import comparison, print_comparison
+    """Print experiments side by side, and the setting that their numbers recommend."""
+    from prunescope.comparison.frame import read_comparison
+    from prunescope.comparison.show import print_comparison
 
-    print_comparison(comparison(directories), markdown)
+    print_comparison(read_comparison(directories), markdown)
 
 
 @app.command(rich_help_panel="For people")
