@@ -15,6 +15,7 @@ from prunescope.comparison.show import main_table, print_comparison, settings_ta
 from prunescope.config.registry import COMPARISON_FILES
 from prunescope.config.specs import ComparisonSpec
 from prunescope.errors import DataError
+from prunescope.files import write_json
 
 A = {"a w8": 20.25}
 
@@ -49,6 +50,20 @@ def test_only_settings_that_differ_are_columns(three):
     assert settings_table(three).to_numpy().tolist() == [
         ["one", ""], ["two", "method.temperature = 1.0"], ["three", "limits.protect = 0, 1"],
     ]  # fmt: skip
+
+
+def test_what_optional_steps_measured_is_in_the_table(tmp_path):
+    folder = write(tmp_path, "one", A)
+    scores = {"boolq": {"acc": {"value": 0.75, "stderr": 0.01}}}
+    better = {"boolq": {"acc": {"value": 0.8, "stderr": 0.01}}}
+    write_json(folder / "evaluation/zeroshot.json", {"baseline": better, "pruned": scores, "settings": {}})
+    table = read_comparison([folder]).table()
+    assert table["zeroshot boolq.acc.value"].tolist() == [0.8, 0.75]
+
+
+def test_no_experiment_is_said(tmp_path):
+    with pytest.raises(DataError, match="no experiment to compare"):
+        read_comparison([tmp_path / "M/_shared"])
 
 
 def test_several_models_are_told_apart(tmp_path):

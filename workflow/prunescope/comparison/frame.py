@@ -8,7 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.config.registry import OPTIONAL
+from prunescope.errors import DataError
 from prunescope.files import read_json
+from prunescope.tracking.record import flatten
 
 SEVERITIES = ("critical", "high", "info")
 UNPRUNED = "(unpruned)"
@@ -41,7 +44,7 @@ class Comparison:
     Attributes:
         directories: folders of the experiments, by name.
         numbers: a row per experiment (index: name): parameters and rates in [0, 1], counts of findings, bytes,
-            perplexities with their intervals.
+            perplexities with their intervals, and all that the optional steps measured.
         unpruned: perplexities of the unpruned model or models, the same columns.
         settings: a column per setting that differs, as text (index: name).
         measurements: of all experiments, in the order of the files.
@@ -66,26 +69,24 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     An experiment is called by its name or, where there are several models, ``model/name``.
 
     Raises:
-        DataError: a file of an experiment is missing.
+        DataError: there is none, or a file of one is missing.
     """
     found = [path for path in directories if not path.name.startswith("_") and (path / "analysis").is_dir()]
     models = {path.parent.resolve() for path in found}
     named = {f"{path.resolve().parent.name}/{path.name}" if len(models) > 1 else path.name: path for path in found}
-    perplexity = {name: read_json(path / "evaluation/perplexity.json") for name, path in named.items()}
-    unpruned = {
-        UNPRUNED if len(models) == 1 else f"{name.split('/')[0]}/{UNPRUNED}": content["baseline"]
-        for name, content in reversed(perplexity.items())
-    }
+    if not named:
+        raise DataError("no experiment to compare; give folders such as results/{model}/{experiment}")
+    unpruned: dict[str, dict[str, Any]] = {}
+    for name, path in named.items():
+        title = "/".join([*name.split("/")[:-1], UNPRUNED])
+        unpruned[title] = unpruned.get(title) or _measured_values(path, "baseline")
+    measured = [found for path in named.values() for found in _measured(_results(path)["pruned"])]
     return Comparison(
         directories=named,
-        numbers=_frame(
-            {name: _numbers(path) | _perplexities(perplexity[name]["pruned"]) for name, path in named.items()}
-        ),
-        unpruned=_frame({name: _perplexities(content) for name, content in reversed(unpruned.items())}),
+        numbers=_frame({name: _numbers(path) | _measured_values(path, "pruned") for name, path in named.items()}),
+        unpruned=_frame(unpruned),
         settings=differing(_frame({name: _settings(path) for name, path in named.items()})),
-        measurements=tuple(
-            dict.fromkeys(found for content in perplexity.values() for found in _measured(content["pruned"]))
-        ),
+        measurements=tuple(dict.fromkeys(measured)),
     )
 
 
@@ -119,13 +120,22 @@ def _numbers(directory: Path) -> dict[str, Any]:
     }
 
 
-def _perplexities(results: dict[str, dict[str, dict[str, Any]]]) -> dict[str, float]:
-    row: dict[str, float] = {}
+def _measured_values(directory: Path, which: str) -> dict[str, Any]:
+    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned."""
+    results, row = _results(directory)[which], {}
     for measured in _measured(results):
         result = results[measured.text][measured.protocol]
         low, high = result.get("interval") or (math.nan, math.nan)
         row |= {measured.column: result["perplexity"], measured.bounds[0]: low, measured.bounds[1]: high}
+    for step in OPTIONAL:
+        file = directory / f"evaluation/{step}.json"
+        values = flatten(read_json(file)[which]) if file.is_file() else {}
+        row |= {f"{step} {name}": value for name, value in values.items()}
     return row
+
+
+def _results(directory: Path) -> dict[str, Any]:
+    return read_json(directory / "evaluation/perplexity.json")
 
 
 def _measured(results: dict[str, dict[str, Any]]) -> list[Measurement]:

@@ -123,7 +123,8 @@ class PlannedSweep:
 
     def inputs(self) -> list[str]:
         """Return what the comparison reads."""
-        return [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
+        files = [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
+        return files + [file for planned in self.planned.values() for file in planned.optional]
 
     def files(self) -> list[str]:
         """Return every file that makes the sweep complete; of the impossible experiments one that cannot be made."""
