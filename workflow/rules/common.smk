@@ -15,6 +15,7 @@ from prunescope.config.registry import (
     corpus_files,
     wheel_file,
 )
+from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.preflight import check_reachable
 

@@ -14,6 +14,8 @@ from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
 OWN_STEPS = ("importance", "diagnosis", "pruning", "evaluation")
+ON_REQUEST = "export_*.json"
+"""Records of steps that an experiment is complete without."""
 SHOWN = (
     "README.md",
     "config.yaml",
@@ -116,7 +118,8 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         wanted = f"{EXPERIMENT_FILE} and records/{{{','.join(OWN_STEPS)}}}.json"
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
     about = read_json(directory / EXPERIMENT_FILE)
-    records = [_read_record(directory / "records" / f"{step}.json") for step in OWN_STEPS]
+    files = [directory / "records" / f"{step}.json" for step in OWN_STEPS]
+    records = [_read_record(file) for file in (*files, *sorted((directory / "records").glob(ON_REQUEST)))]
     params = {name: str(value) for name, value in about["params"].items()}
     shared: dict[str, str] = about["shared"]
     readme = directory / "README.md"
