@@ -53,7 +53,8 @@ def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None)
     if kept:
         log.warning(
             "%s: %d matrices have rows that are no multiple of %d, which %s wants, and are kept in %s: the file is "
-            "larger for it, perhaps larger than the unpruned model's (limits.width_multiple: %d avoids it for MLPs)",
+            "larger for it, perhaps larger than the unpruned model's (limits.width_multiple: %d avoids it for rows of "
+            "MLP channels, nothing for rows of the hidden size)",
             output,
             sum(kept.values()),
             ROWS[spec.type],
