@@ -18,6 +18,7 @@ from prunescope.config.registry import (
     corpus_files,
     wheel_file,
 )
+from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
 from prunescope.preflight import check_one, check_reachable

@@ -15,7 +15,7 @@ from prunescope.config.keys import (
 )
 from prunescope.config.references import before_after_spec
 from prunescope.config.resolve import COMPARISON, Experiment, resolve
-from prunescope.config.sections import Config, DatasetSource, WheelMember
+from prunescope.config.sections import GGUF_TYPES, Config, DatasetSource, WheelMember
 from prunescope.config.specs import ComparisonSpec, ExperimentSpec
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
@@ -35,6 +35,8 @@ ANALYSIS = (
     "stability.json",
     "gradient_diagnosis.json",
 )
+EXPORTS = ("export/uniform", "export/gguf", *(f"export/gguf/{name}.gguf" for name in GGUF_TYPES))
+"""What can be asked for below an experiment without being part of it; ``export/gguf``: the configured types."""
 
 COMPARED = (
     "experiment.json",
@@ -144,11 +146,15 @@ class SweepTarget:
 
 @dataclass(frozen=True)
 class Target:
-    """What was typed, the experiment that it means, and whether it means all of it or a file of it."""
+    """What was typed, the experiment that it means, and the file of it (empty: all of it)."""
 
     typed: str
     planned: Planned
-    whole: bool
+    file: str
+
+    @property
+    def whole(self) -> bool:
+        return not self.file
 
 
 @dataclass
@@ -249,7 +255,7 @@ class Registry:
             planned = self.experiment(match[1], match[2])
             if match[3]:
                 self._check_file(planned, match[3])
-            found.append(Target(argument, planned, whole=not match[3]))
+            found.append(Target(argument, planned, (match[3] or "").rstrip("/")))
         return found
 
     def sweep_targets(self, arguments: Iterable[str]) -> list[SweepTarget]:
@@ -280,7 +286,7 @@ class Registry:
         return found
 
     def _check_file(self, planned: Planned, name: str) -> None:
-        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()]
+        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()] + list(EXPORTS)
         if name.rstrip("/") not in known and not name.startswith("records/") and name != "experiment.json":
             raise ConfigError(f"{planned.directory} will hold no '{name}'; {did_you_mean(name, known)}")
 

@@ -29,6 +29,8 @@ NOT_SCORED: dict[str, tuple[str, ...]] = {
 }
 """By mode of the gradient pass: the criteria that it cannot score."""
 Dtype = Literal["auto", "float32", "bfloat16"]
+GGUF_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m")
+GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 SweepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -419,6 +421,36 @@ class Tracking(Section):
     )
 
 
+class Closeness(Section):
+    """How close the next-token distributions of an exported file must be to the checkpoint's, on a fixed text."""
+
+    min_agreement: Rate = Field(0.98, description="Share of positions where the most likely token must be the same.")
+    max_kl: float = Field(0.01, ge=0, description="Largest mean KL divergence from the checkpoint, in nats.")
+
+
+class GgufExport(Section):
+    """GGUF files for llama.cpp. Each is compared with the checkpoint and refused when it differs.
+
+    What is quantised is compared twice, before (`exact`) and after, so that a wrong file is told from a rounded one.
+    """
+
+    types: tuple[GgufType, ...] = Field(
+        ("f16", "q8_0"), min_length=1, description="What the target `{experiment}/export/gguf` makes."
+    )
+    exact: Closeness = Field(Closeness(), description="For f32, f16 and bf16.")
+    eight_bit: Closeness = Field(Closeness(min_agreement=0.9, max_kl=0.02), description="For q8_0.")
+    four_bit: Closeness = Field(Closeness(min_agreement=0.5, max_kl=0.5), description="For q4_0 and q4_k_m.")
+    pre_tokenizer: str | None = Field(
+        None, description="llama.cpp's name of the pre-tokenizer; null: told from the tokenizer.", examples=["qwen2"]
+    )
+
+
+class Export(Section):
+    """Formats of other programs; nothing is exported unless it is asked for."""
+
+    gguf: GgufExport = Field(GgufExport(), description="GGUF files for llama.cpp.")
+
+
 class Settings(Section):
     """Everything that an experiment can change."""
 
@@ -491,6 +523,7 @@ class Config(Settings):
     models: dict[PathName, ModelSource] = Field(description="Models by the name used in paths.")
     datasets: dict[TextName, DatasetSource] = Field(description="Texts by the name used in experiment names.")
     tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
+    export: Export = Field(Export(), description="Formats of other programs, on request.")
     experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
     sweeps: dict[SweepName, Sweep] = Field(
         {}, description="Experiments to run and compare together: `snakemake sweep_{name}`."
