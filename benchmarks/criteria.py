@@ -24,7 +24,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
 from prunescope.config import parse_config
-from prunescope.config.registry import Planned, Registry
+from prunescope.config.planned import Planned
+from prunescope.config.registry import Registry
 from prunescope.config.resolve import merge
 from prunescope.config.sections import CRITERIA, Limits, Method
 from prunescope.errors import PrunescopeError

@@ -15,7 +15,7 @@ from transformers import (
 
 from prunescope.config import load_config
 from prunescope.config.keys import _model_spec
-from prunescope.config.registry import wheel_file
+from prunescope.config.places import wheel_file
 from prunescope.config.resolve import resolve
 from prunescope.config.sections import Limits, Method
 from prunescope.data.wheels import fetch_wheel, read_member

@@ -12,7 +12,7 @@ from prunescope.comparison.groups import kept_similarity, removed_similarity
 from prunescope.comparison.recommend import recommend
 from prunescope.comparison.report import write_comparison
 from prunescope.comparison.show import main_table, print_comparison, settings_table
-from prunescope.config.registry import COMPARISON_FILES
+from prunescope.config.planned import COMPARISON_FILES
 from prunescope.config.specs import ComparisonSpec
 from prunescope.errors import DataError
 from prunescope.files import write_json

@@ -10,7 +10,8 @@ import yaml
 
 from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.overrides import SWITCHES, patch_of, setting_paths
-from prunescope.config.registry import Planned, Registry
+from prunescope.config.planned import Planned
+from prunescope.config.registry import Registry
 from prunescope.config.resolve import merge, settings_of
 from prunescope.config.sections import Sweep
 from prunescope.config.sweeps import changes, declare, expand

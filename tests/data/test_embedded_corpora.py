@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config.registry import wheel_file
+from prunescope.config.places import wheel_file
 from prunescope.config.sections import DatasetSource
 from prunescope.data.documents import split_of
 from prunescope.data.embedded import build_corpus, read_corpus

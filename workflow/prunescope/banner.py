@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.config.registry import Planned, PlannedSweep
+from prunescope.config.planned import Planned, PlannedSweep
 from prunescope.stages import Stage, stages
 
 

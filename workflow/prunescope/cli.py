@@ -204,8 +204,8 @@ def plot(
     config: ConfigFile = Path("config/config.yaml"),
 ) -> None:
     """Draw one of the experiment's figures, as PNG and SVG."""
+    from prunescope.config.planned import BEFORE_AFTER
     from prunescope.config.references import compared
-    from prunescope.config.registry import BEFORE_AFTER
     from prunescope.diagnosis.plots import save_before_after, save_plot
 
     if name != BEFORE_AFTER:

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.config.registry import Planned, PlannedSweep
+from prunescope.config.planned import Planned, PlannedSweep
 from prunescope.stages import stages
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.config.registry import Planned
+from prunescope.config.planned import Planned
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.importance.feasibility import check_feasible

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from prunescope.config.keys import RESULTS
-from prunescope.config.registry import Planned
+from prunescope.config.planned import Planned
 
 LOGS = "logs"
 PROOF = {"page": "README.md", "track": "mlflow.json", "statistics": "analysis/gradient_statistics.json"}

@@ -10,14 +10,9 @@ from snakemake.exceptions import WorkflowError
 
 from prunescope.banner import banner, sweep_table
 from prunescope.config import parse_config
-from prunescope.config.registry import (
-    BEFORE_AFTER,
-    COMPARISON_FILES,
-    PLOTS,
-    Registry,
-    corpus_files,
-    wheel_file,
-)
+from prunescope.config.places import corpus_files, wheel_file
+from prunescope.config.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
+from prunescope.config.registry import Registry
 from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunescope.config.registry import OPTIONAL
+from prunescope.config.planned import OPTIONAL
 from prunescope.errors import DataError
 from prunescope.files import read_json
 from prunescope.tracking.record import flatten

@@ -6,133 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from prunescope.config.keys import (
-    RESULTS,
-    Step,
-    experiment_directory,
-    experiment_specs,
-    shared_steps,
-)
-from prunescope.config.references import before_after_spec
-from prunescope.config.resolve import COMPARISON, Experiment, resolve
-from prunescope.config.sections import GGUF_TYPES, Config, DatasetSource, WheelMember
-from prunescope.config.specs import ComparisonSpec, ExperimentSpec
+from prunescope.config.keys import RESULTS, Step
+from prunescope.config.places import wheel_name
+from prunescope.config.planned import COMPARISON_FILES, EXPORTS, Planned, PlannedSweep
+from prunescope.config.resolve import COMPARISON, resolve
+from prunescope.config.sections import Config, WheelMember
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
-
-PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
-BEFORE_AFTER = "before_after"
-FORMATS = ("png", "svg")
-EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
-OPTIONAL = ("zeroshot", "efficiency")
-"""Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
-ANALYSIS = (
-    "importance_table.parquet",
-    "plan.json",
-    "pruning_summary.json",
-    "pruning_summary.csv",
-    "gradient_statistics.json",
-    "stability.json",
-    "gradient_diagnosis.json",
-)
-EXPORTS = ("export/uniform", "export/gguf", *(f"export/gguf/{name}.gguf" for name in GGUF_TYPES))
-"""What can be asked for below an experiment without being part of it; ``export/gguf``: the configured types."""
-
-COMPARED = (
-    "experiment.json",
-    "analysis/importance_table.parquet",
-    "analysis/pruning_summary.json",
-    "analysis/gradient_statistics.json",
-    "analysis/gradient_diagnosis.json",
-    "evaluation/perplexity.json",
-    "evaluation/windows.parquet",
-)
-"""What a comparison reads of each experiment."""
-COMPARISON_FIGURES = ("perplexity", "pruning_rates", "kept_groups", "gradient_profiles")
-COMPARISON_FILES = ("comparison.csv", "comparison.md", *(f"{name}.png" for name in COMPARISON_FIGURES), "record.json")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An experiment with its steps, and the experiment that it is compared with, if there is one."""
-
-    experiment: Experiment
-    reference: Experiment | None = None
-
-    @cached_property
-    def shared(self) -> dict[str, Step]:
-        return shared_steps(self.experiment)
-
-    @cached_property
-    def own(self) -> dict[str, ExperimentSpec]:
-        specs = experiment_specs(self.experiment, self.shared)
-        if self.reference is not None:
-            specs[BEFORE_AFTER] = before_after_spec(self.experiment, self.reference)
-        return specs
-
-    @property
-    def records(self) -> list[str]:
-        """Return the records of the experiment's own steps, figures apart."""
-        return [f"{self.directory}/records/{step}.json" for step in self.own if step not in ("page", BEFORE_AFTER)]
-
-    @property
-    def optional(self) -> list[str]:
-        """Return the results of the optional steps that were asked for."""
-        return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
-
-    @property
-    def directory(self) -> str:
-        return experiment_directory(self.experiment.model, self.experiment.name)
-
-    @property
-    def plots(self) -> tuple[str, ...]:
-        return PLOTS if self.reference is None else (*PLOTS, BEFORE_AFTER)
-
-    def files(self) -> list[str]:
-        """Return every file (and the model folder) that makes the experiment complete."""
-        names = [f"analysis/{name}" for name in ANALYSIS]
-        names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
-        names += [f"evaluation/{name}" for name in EVALUATION]
-        names += ["model", "config.yaml", "README.md"]
-        names += ["mlflow.json"] if self.experiment.tracking.enabled else []
-        return [f"{self.directory}/{name}" for name in names] + self.optional
-
-
-@dataclass(frozen=True)
-class PlannedSweep:
-    """A sweep on one model.
-
-    Attributes:
-        members: all experiments, in their order. planned: those that can be run.
-        impossible: why the others cannot.
-    """
-
-    model: str
-    name: str
-    members: tuple[str, ...]
-    planned: dict[str, Planned]
-    impossible: dict[str, str]
-
-    @property
-    def directory(self) -> str:
-        return f"{RESULTS}/{self.model}/{COMPARISON}/{self.name}"
-
-    def spec(self, missing: dict[str, str] | None = None) -> ComparisonSpec:
-        """Return what the comparison is told; `missing`: experiments that failed, and why."""
-        return ComparisonSpec(
-            model=self.model, sweep=self.name, experiments=self.members, missing=self.impossible | (missing or {})
-        )
-
-    def inputs(self) -> list[str]:
-        """Return what the comparison reads."""
-        files = [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
-        return files + [file for planned in self.planned.values() for file in planned.optional]
-
-    def files(self) -> list[str]:
-        """Return every file that makes the sweep complete; of the impossible experiments one that cannot be made."""
-        files = [file for planned in self.planned.values() for file in planned.files()]
-        files += [f"{self.directory}/{name}" for name in COMPARISON_FILES] if self.planned else []
-        return files + [f"{self.directory}/{member}.impossible" for member in self.impossible]
 
 
 @dataclass(frozen=True)
@@ -302,26 +182,3 @@ def _below_results(argument: str) -> re.Match[str] | None:
     """Split ``results/{model}/{folder}/{rest}``, however it is spelled; None for anything else."""
     relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
     return re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)
-
-
-def wheel_name(source: WheelMember) -> str:
-    """Return ``name-version`` of a wheel, as in its file name under ``resources/wheels``."""
-    return source.wheel.replace("==", "-")
-
-
-def wheel_file(source: WheelMember) -> str:
-    """Return where a wheel is kept."""
-    return f"resources/wheels/{wheel_name(source)}.whl"
-
-
-def corpus_file(name: str, source: DatasetSource) -> str | None:
-    """Return where the documents of an embedded text are kept; None for other texts."""
-    if source.embedded is None:
-        return None
-    return f"resources/corpora/{name}-{source.embedded.member_sha256[:8]}.jsonl"
-
-
-def corpus_files(texts: dict[str, DatasetSource]) -> list[str]:
-    """Return the document files of the embedded ones among some texts."""
-    files = (corpus_file(name, source) for name, source in texts.items())
-    return [file for file in files if file is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prunescope.config.registry import BEFORE_AFTER
+from prunescope.config.planned import BEFORE_AFTER
 from prunescope.config.specs import BeforeAfterSpec
 from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
