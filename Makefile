@@ -11,10 +11,10 @@ WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test bench lint ui reference clean help
+.PHONY: demo test test-compat bench lint ui reference clean help
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 $(STAMP):
 	@command -v $(PYTHON) > /dev/null || { echo "Python 3.11 is needed ($(PYTHON) not found); set PYTHON=..."; exit 1; }
@@ -32,6 +32,20 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS)
 
+# Written with transformers 5, loaded with the oldest version that is supported and without this package.
+COMPAT := .venv-compat
+COMPAT_NEEDS := tests/checkpoints/requirements.txt
+COMPAT_STAMP := $(COMPAT)/.ready-$(shell cksum < $(COMPAT_NEEDS) | cut -d' ' -f1)
+
+$(COMPAT_STAMP):
+	$(PYTHON) -m venv --clear $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -r $(COMPAT_NEEDS)
+	touch $@
+
+test-compat: $(STAMP) $(COMPAT_STAMP) ## pruned checkpoints in transformers 4.57, without this package
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python tests/checkpoints/make.py $$folder && \
+	  PYTHONPATH= PRUNESCOPE_CHECKPOINTS=$$folder $(COMPAT)/bin/python -m pytest tests/checkpoints
+
 bench: $(STAMP) ## time the engines against the naive way on this machine (half an hour on two cores)
 	python benchmarks/engines.py
 
@@ -46,5 +60,5 @@ ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table
 reference: $(STAMP) ## write config/README.md and the schema anew
 	prunescope reference
 
-clean: ## remove the environment and logs; results and resources stay
-	rm -rf $(VENV) .snakemake logs
+clean: ## remove the environments and logs; results and resources stay
+	rm -rf $(VENV) $(COMPAT) .snakemake logs

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints.cases import MIXED
 from prunescope.errors import NonFiniteError
 from prunescope.importance.engine import collect_gradients
 from prunescope.models.adapter import adapter_for
@@ -14,6 +15,8 @@ SHAPES = [
     {"kv_heads": 3, "ratio": 1},
     {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
     {"family": "mistral", "kv_heads": 2, "ratio": 2},
+    {"family": "qwen2", "kv_heads": 2, "ratio": 3, "tie_word_embeddings": True},
+    {"family": "qwen3"} | MIXED | {"layer_types": ["sliding_attention", "full_attention"]},
 ]
 
 
@@ -102,8 +105,9 @@ def test_saliency_equals_the_naive_sum(shape, batch_size):
             np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=f"{criterion} {block.name}")
 
 
-def test_cost_counts_every_weight_of_a_group():
-    model = tiny_model(kv_heads=2, ratio=3, attention_bias=True, mlp_bias=True)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cost_counts_every_weight_of_a_group(shape):
+    model = tiny_model(**shape, num_hidden_layers=2)
     parameters = dict(model.named_parameters())
     for block in adapter_for(model).blocks:
         weights = sum(
@@ -112,6 +116,17 @@ def test_cost_counts_every_weight_of_a_group():
             for index in indices
         )
         assert weights == block.facts.cost
+
+
+def test_what_groups_share_goes_with_the_whole_block():
+    attention, mlp = adapter_for(tiny_model("qwen3", attention_bias=True)).blocks[:2]
+    prefix = "model.layers.0."
+    shared = ("input_layernorm.weight", "self_attn.q_norm.weight", "self_attn.k_norm.weight", "self_attn.o_proj.bias")
+    assert set(attention.whole) == {prefix + name for name in shared}
+    assert attention.facts.overhead == 24 + 10 + 10 + 24
+    assert mlp.whole == (prefix + "post_attention_layernorm.weight",)
+    (qwen2, _) = adapter_for(tiny_model("qwen2", kv_heads=2, ratio=3)).blocks[:2]
+    assert qwen2.facts.cost == 24 * 10 * (2 * 3 + 2) + 10 * (3 + 2)  # d h (2r + 2), and the biases of q, k, v
 
 
 def test_statistics_are_of_the_absolute_gradient_per_batch():

@@ -1,5 +1,7 @@
 """Obtaining models: facts of a local copy, and the sentence that each failure gets."""
 
+import json
+
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -9,8 +11,8 @@ from prunescope.config.specs import ModelSpec
 from prunescope.errors import DataError
 from prunescope.models.facts import ModelFacts
 from prunescope.models.prepare import write_model
-from test_surgery import save_source
-from tiny import tiny_model
+from prunescope.pruning.checkpoint import write_checkpoint
+from tiny import save_source, tiny_model, uneven_plan
 
 
 def spec_of(**source):
@@ -73,8 +75,24 @@ def test_hub_model_is_taken_from_the_cache_and_its_commit_recorded(monkeypatch, 
 def test_an_unsupported_architecture_is_refused(tmp_path):
     config = GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=10)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "source")
-    with pytest.raises(DataError, match="models of type 'gpt2' cannot be pruned yet; supported: llama, mistral"):
+    with pytest.raises(DataError, match="'gpt2' cannot be pruned yet; supported: llama, mistral, qwen2, qwen3"):
         write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+
+
+def test_quantised_weights_are_refused(tmp_path):
+    save_source(tiny_model("qwen2"), tmp_path / "source")
+    config = json.loads((tmp_path / "source/config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (tmp_path / "source/config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match=r"the weights in .*/source are quantised \(gptq\) and cannot be pruned"):
+        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+
+
+def test_a_pruned_checkpoint_is_refused(tmp_path):
+    facts = save_source(tiny_model(), tmp_path / "source")
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned", provenance={})
+    with pytest.raises(DataError, match="models of type 'pruned_llama' cannot be pruned yet"):
+        write_model(spec_of(path=str(tmp_path / "pruned")), "key", None, tmp_path / "out")
 
 
 def test_pickled_weights_are_refused(tmp_path):

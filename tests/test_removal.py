@@ -49,6 +49,8 @@ SHAPES = [
     {"kv_heads": 2, "ratio": 3},
     {"attention_bias": True, "mlp_bias": True},
     {"family": "mistral", "sliding_window": 5},
+    {"family": "qwen2"},
+    {"family": "qwen3"},
 ]
 
 

@@ -1,21 +1,24 @@
 """The pruned model equals the masked model, wherever it is cut and however it is loaded."""
 
+import json
 import subprocess
 import sys
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from safetensors.torch import load_file
 
+from checkpoints.cases import MIXED
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
+from prunescope.models.weights import write_shards
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.plan import BlockPlan, PruningPlan, read_ranges, write_ranges
+from prunescope.pruning.plan import PruningPlan, read_ranges, write_ranges
 from prunescope.pruning.surgery import mask_model
-from tiny import tiny_facts, tiny_model, tiny_tokens
+from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 CPU = torch.device("cpu")
 SHAPES = [
@@ -25,28 +28,11 @@ SHAPES = [
     pytest.param({"kv_heads": 3, "ratio": 4}, id="r4"),
     pytest.param({"family": "mistral", "kv_heads": 2, "ratio": 3}, id="mistral"),
     pytest.param({"family": "mistral", "sliding_window": 5}, id="mistral-sliding"),
+    pytest.param({"family": "qwen2", "kv_heads": 2, "ratio": 3, "tie_word_embeddings": True}, id="qwen2"),
+    pytest.param({"family": "qwen2"} | MIXED, id="qwen2-mixed"),
+    pytest.param({"family": "qwen3", "kv_heads": 3, "ratio": 2}, id="qwen3"),
+    pytest.param({"family": "qwen3", "attention_bias": True} | MIXED, id="qwen3-mixed-biases"),
 ]
-
-
-def uneven_plan(facts, seed=0):
-    """Layer 0 without attention, the last without MLP, layer 1 gone altogether, the rest cut at random."""
-    random = np.random.default_rng(seed)
-    last = facts.layers - 1
-    gone = {(0, "attention"), (1, "attention"), (1, "mlp"), (last, "mlp")}
-    plans = []
-    for block in facts.blocks:
-        count = block.groups if (block.layer, block.block) in gone else random.integers(0, block.groups)
-        removed = np.sort(random.choice(block.groups, size=count, replace=False))
-        plans.append(BlockPlan(block, removed.astype(np.int64)))
-    return PruningPlan(facts.name, tuple(plans))
-
-
-def save_source(model, folder):
-    model.save_pretrained(folder)
-    words = {f"w{i}": i for i in range(model.config.vocab_size)}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
-    return tiny_facts(model, folder)
 
 
 @pytest.fixture(params=SHAPES)
@@ -67,30 +53,6 @@ def test_pruned_equals_masked(pruned_and_masked):
     assert pruned.model.layers[-1].mlp is None
     tokens = tiny_tokens()
     torch.testing.assert_close(pruned(tokens).logits, masked(tokens).logits, rtol=1e-10, atol=1e-10)
-
-
-def test_cached_decoding_equals_uncached(pruned_and_masked):
-    pruned, masked, _ = pruned_and_masked
-    tokens = tiny_tokens(samples=2, length=9)
-    cache, steps = None, []
-    for position in range(tokens.shape[1]):
-        out = pruned(tokens[:, position : position + 1], past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-        steps.append(out.logits)
-    torch.testing.assert_close(torch.cat(steps, 1), masked(tokens).logits, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}])
-def test_generates_like_the_masked_model(pruned_and_masked, options):
-    pruned, masked, _ = pruned_and_masked
-    if "cache_implementation" in options and getattr(pruned.config, "sliding_window", None):
-        pytest.skip("static sliding caches are the stock model's own affair")
-    tokens = tiny_tokens(samples=2, length=5)
-    mask = torch.ones_like(tokens)
-    mask[0, :2] = 0  # left padding
-    settings = {"attention_mask": mask, "max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
-    expected = masked.generate(tokens, **settings, **options)
-    assert torch.equal(pruned.generate(tokens, **settings, **options), expected)
 
 
 def test_loads_in_a_process_without_the_package(tmp_path):
@@ -118,6 +80,43 @@ print("loaded", type(model).__name__, "prunescope" in sys.modules)
     assert "loaded PrunedLlamaForCausalLM False" in done.stdout
 
 
+def test_shards_are_written_and_read(tmp_path):
+    model = tiny_model("qwen2", tie_word_embeddings=True)
+    facts = save_source(model, tmp_path / "source")
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    (tmp_path / "source/model.safetensors").unlink()
+    plan = uneven_plan(facts)
+    for folder, shard_bytes in (("one", 10**9), ("many", 20_000)):
+        write_checkpoint(facts, plan, tmp_path / folder, provenance={}, shard_bytes=shard_bytes)
+    index = json.loads((tmp_path / "many/model.safetensors.index.json").read_text())
+    files = sorted(file.name for file in (tmp_path / "many").glob("*.safetensors"))
+    assert sorted(set(index["weight_map"].values())) == files
+    assert [file.name for file in (tmp_path / "one").glob("*.safetensors*")] == ["model.safetensors"]
+    whole = load_file(tmp_path / "one/model.safetensors")
+    parts = [load_file(tmp_path / "many" / file) for file in files]
+    assert len(parts) > 2
+    assert all(sum(tensor.nbytes for tensor in part.values()) <= 20_000 for part in parts)
+    merged = {name: tensor for part in parts for name, tensor in part.items()}
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in merged.values())
+    assert index["weight_map"].keys() == merged.keys() == whole.keys()
+    assert all(torch.equal(whole[name], tensor) for name, tensor in merged.items())
+
+
+def test_one_shard_at_a_time_is_in_memory(tmp_path):
+    alive = WeakSet()
+
+    def tensors():
+        for index in range(12):
+            assert len(alive) <= 3, "shards that are written must be gone"
+            tensor = torch.full((250,), float(index))
+            alive.add(tensor)
+            yield f"weight{index}", tensor
+            del tensor
+
+    assert write_shards(tensors(), tmp_path, shard_bytes=2_000) == 12 * 250
+    assert len(list(tmp_path.glob("model-*-of-00006.safetensors"))) == 6
+
+
 def test_damaged_source_is_named(tmp_path):
     model = tiny_model()
     facts = save_source(model, tmp_path / "source")
@@ -128,16 +127,45 @@ def test_damaged_source_is_named(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_plan_round_trip_and_errors(tmp_path):
+def test_damaged_shard_and_missing_parameter_are_named(tmp_path):
+    model = tiny_model()
+    facts = save_source(model, tmp_path / "source")
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    shard = sorted((tmp_path / "source").glob("model-*"))[-1]
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"{shard.name} cannot be read .* damaged or incomplete"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    index = tmp_path / "source/model.safetensors.index.json"
+    index.write_text(index.read_text().replace('"model.norm.weight"', '"norm"'))
+    with pytest.raises(DataError, match=r"has no parameter 'model.norm.weight' \(model.safetensors.index.json\)"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+
+
+def test_plan_round_trip(tmp_path):
     facts = tiny_facts(tiny_model())
     plan = uneven_plan(facts)
     plan.write(tmp_path / "plan.json")
     again = PruningPlan.read(tmp_path / "plan.json", facts)
     for one, other in zip(plan.blocks, again.blocks, strict=True):
         np.testing.assert_array_equal(one.removed, other.removed)
-    text = (tmp_path / "plan.json").read_text()
-    (tmp_path / "plan.json").write_text(text.replace('"mlp": "', '"mlp": "20,', 1))
-    with pytest.raises(PrunescopeError, match=r"removed\.0\.mlp: group 20 does not exist; allowed: 0 to 19"):
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "other"}, "is a plan for 'other', not for 'tiny'"),
+        ({"removed": {"0": {"mlp": "3,20"}}}, r"removed\.0\.mlp: group 20 does not exist; allowed: 0 to 19"),
+        ({"removed": {"4": {"mlp": "0"}}}, r"removed\.4\.mlp: the model has no such block"),
+        ({"removed": {"0": {"experts": "0"}}}, r"removed\.0\.experts: the model has no such block"),
+        ({"removed": {"0": {"mlp": [3, 4]}}}, r"removed\.0\.mlp must be text such as '0-31,40'"),
+        ({"removed": {"0": "3-4"}}, "'removed' must hold, per layer, the groups to remove by block"),
+        ({"removed": None}, "'removed' must hold, per layer, the groups to remove by block"),
+    ],
+)
+def test_plan_that_does_not_fit_the_model(tmp_path, change, said):
+    facts = tiny_facts(tiny_model())
+    (tmp_path / "plan.json").write_text(json.dumps({"model": "tiny", "removed": {}} | change))
+    with pytest.raises(PrunescopeError, match=said):
         PruningPlan.read(tmp_path / "plan.json", facts)
 
 

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
+from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 VOCABULARY = 61
+FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
 def tiny_model(family: str = "llama", kv_heads: int = 2, ratio: int = 2, **changes) -> PreTrainedModel:
@@ -22,21 +27,23 @@ def tiny_model(family: str = "llama", kv_heads: int = 2, ratio: int = 2, **chang
         "num_key_value_heads": kv_heads,
         "head_dim": 10,
         "max_position_embeddings": 64,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
         "initializer_range": 0.3,
+        "sliding_window": None,
         "pad_token_id": 0,
         "bos_token_id": 1,
         "eos_token_id": 2,
     } | changes
-    if family == "mistral":
-        config, architecture = MistralConfig(**{"sliding_window": None} | settings), MistralForCausalLM
-    else:
-        config, architecture = LlamaConfig(**settings), LlamaForCausalLM
+    config = getattr(transformers, f"{FAMILIES[family]}Config")(**settings)
     torch.manual_seed(0)
     config._attn_implementation = "sdpa"
+    architecture = getattr(transformers, f"{FAMILIES[family]}ForCausalLM")
     model = architecture(config).double().eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.3)
+        if name.endswith("norm.weight"):
+            torch.nn.init.normal_(parameter, mean=1.0, std=0.3)
     return model
 
 
@@ -61,3 +68,26 @@ def tiny_facts(model: PreTrainedModel, path: Path | str = "", name: str = "tiny"
 def tiny_tokens(samples: int = 3, length: int = 12) -> torch.Tensor:
     """Return random token windows."""
     return torch.randint(3, VOCABULARY, (samples, length), generator=torch.Generator().manual_seed(1))
+
+
+def uneven_plan(facts: ModelFacts, seed: int = 0) -> PruningPlan:
+    """Layer 0 without attention, the last without MLP, layer 1 gone altogether, the rest cut at random."""
+    random = np.random.default_rng(seed)
+    last = facts.layers - 1
+    gone = {(0, "attention"), (1, "attention"), (1, "mlp"), (last, "mlp")}
+    plans = []
+    for block in facts.blocks:
+        count = block.groups if (block.layer, block.block) in gone else random.integers(0, block.groups)
+        removed = np.sort(random.choice(block.groups, size=count, replace=False))
+        plans.append(BlockPlan(block, removed.astype(np.int64)))
+    return PruningPlan(facts.name, tuple(plans))
+
+
+def save_source(model: PreTrainedModel, folder: Path) -> ModelFacts:
+    """Save a model and a tokenizer of one word per token, and return the facts."""
+    model.save_pretrained(folder)
+    words = {f"w{i}": i for i in range(model.config.vocab_size)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
+    return tiny_facts(model, folder)

@@ -57,8 +57,9 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"tracking": {"enabled": False}}, set()),
         ({"report": {"language": "zh"}}, set()),
         ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
-        ({"evaluation": {"windows": [1024, 128, 512]}}, set()),  # the same set in another order
+        ({"evaluation": {"protocols": ["w1024", "w128", "w512"]}}, set()),  # the same set in another order
         ({"method": {"prior": "similarity"}}, {"removal"}),
+        ({"evaluation": {"zeroshot": {}, "efficiency": {}}}, set()),
     ],
 )
 def test_a_setting_changes_only_what_depends_on_it(change, expected):
@@ -143,10 +144,11 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 
 def test_specs_survive_the_command_line():
-    experiment = resolve(parse_config(RAW), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
+    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})
+    experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     shared = shared_steps(experiment)
     specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
-    assert len(specs) == 11
+    assert len(specs) == 14
     for spec in specs:
         assert type(spec).model_validate(json.loads(spec.text())) == spec
 
@@ -158,3 +160,20 @@ def test_identity_in_tracking_follows_every_setting():
 
     assert key(BASE) == key(BASE)
     assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3
+
+
+def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
+    """Asking for them computes nothing else again; their files count by content, and dtype and tasks decide."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/task.yaml").write_text("task: mine")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/task.yaml").write_text("task: mine")
+
+    def key(**zeroshot):
+        return steps(evaluation={"zeroshot": zeroshot})["zeroshot_baseline"].key
+
+    assert key(task_dir=str(tmp_path / "one")) == key(task_dir=str(tmp_path / "two"))
+    (tmp_path / "two/task.yaml").write_text("task: other")
+    changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
+    assert len({key(**change) for change in changes}) == 5
+    assert "zeroshot_baseline" not in steps()

@@ -98,7 +98,15 @@ RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
         ({"models": {"x": {"hub": "a", "settings": {"method": {"tau": "b"}}}}}, r"models\.x\.settings: method\.tau"),
         ({"datasets": {"q": {}}}, r"datasets\.q: needs exactly one of embedded, hub, local or mixture"),
         ({"datasets": {"my_text": {"local": "a"}}}, "datasets.*my_text.*a name may hold only"),
-        ({"evaluation": {"windows": 5}}, r"evaluation\.windows = 5: must be a list"),
+        ({"evaluation": {"protocols": 5}}, r"evaluation\.protocols = 5: must be a list"),
+        ({"evaluation": {"protocols": ["512"]}}, r"evaluation\.protocols\.0 = '512': must look like w512 .* w2048s512"),
+        ({"evaluation": {"protocols": ["w4"]}}, r"evaluation\.protocols\.0 = 'w4': .* at least 8 tokens"),
+        ({"evaluation": {"protocols": ["w8", "w16s16"]}}, r"evaluation\.protocols\.1 = 'w16s16': must look like"),
+        ({"evaluation": {"windows": [128]}}, r"evaluation: `windows` is called `protocols` now: write \[w128, w512\]"),
+        (
+            {"models": {"x": {"hub": "a", "settings": {"evaluation": {"windows": [128]}}}}},
+            r"models\.x\.settings: evaluation: `windows` is called `protocols` now",
+        ),
         ({"corrections": {"clip": [95, 5]}}, r"corrections\.clip.* the first percentile must be below the second"),
         ({"limits": None}, "limits = None: must be a section with keys among min_rate, max_rate"),
         ({"diagnosis": {"scale_ratio": float("inf")}}, r"diagnosis\.scale_ratio = inf: must be a number"),
@@ -135,6 +143,18 @@ def test_a_wrong_configuration_gets_one_sentence(change, said):
         (
             {"models": {"x": {"hub": "a"}}, "evaluation": {"max_tokens": 100}},
             r"evaluation\.max_tokens = 100: less than one window of 1024",
+        ),
+        (
+            {"models": {"x": {"hub": "a", "context": 2048}}, "evaluation": {"protocols": ["w128", "w4096s512"]}},
+            r"evaluation\.protocols: window = 4096: longer than the model's window; allowed: 8 to 2048",
+        ),
+        (
+            {"models": {"x": {"hub": "a"}}, "evaluation": {"zeroshot": {"task_dir": "/nowhere"}}},
+            r"evaluation\.zeroshot\.task_dir = '/nowhere': no such folder",
+        ),
+        (
+            {"models": {"x": {"hub": "a", "context": 1024}}, "evaluation": {"efficiency": {"prompt": 1000}}},
+            r"evaluation\.efficiency: prompt \+ generate = 1064: longer than the model's window",
         ),
         (
             {"models": {"x": {"hub": "a"}}, "gradients": {"criteria": ["magnitude"]}},

@@ -8,8 +8,6 @@ import sys
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from prunescope.config.sections import DatasetSource
 from prunescope.config.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
@@ -23,19 +21,6 @@ from prunescope.files import read_json
 from prunescope.tracking.record import StepRecord
 
 BOS = 1
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    """A byte-level tokenizer that adds BOS by default, saved as a folder."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<unk>": 0, "<s>": BOS} | {letter: index + 2 for index, letter in enumerate(alphabet)}
-    bytes_ = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
-    bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
-    folder = tmp_path_factory.mktemp("tokenizer")
-    PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", model_max_length=64).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -128,7 +113,7 @@ def test_an_embedded_text_needs_its_corpus(tokenizer, tmp_path):
 
 def evaluation(**changes) -> EvaluationTextSpec:
     return EvaluationTextSpec(
-        **{"model": "m", "texts": {"tiny": TEXT}, "windows": (8, 64), "max_tokens": 128} | changes
+        **{"model": "m", "texts": {"tiny": TEXT}, "protocols": ("w8", "w64", "w12s4"), "max_tokens": 128} | changes
     )
 
 
@@ -139,6 +124,7 @@ def test_evaluation_files(tokenizer, corpus, tmp_path):
     assert {name: tensor.shape for name, tensor in windows.items()} == {
         "tiny/w8": (16, 8),
         "tiny/w64": (2, 64),
+        "tiny/w12s4": (2, 64),
     }
     assert {tensor.dtype for tensor in windows.values()} == {np.dtype(np.int32)}
     assert set(np.unique(windows["tiny/w8"])) <= set(load_encoder(tokenizer)("t\n"))
@@ -153,13 +139,13 @@ def test_evaluation_files(tokenizer, corpus, tmp_path):
         "source": "tiny-text==1.0",
     }
     assert manifest.items() >= expected.items()
-    assert manifest["tokens_used"] == {"8": 128, "64": 128}
+    assert manifest["tokens_used"] == {"w8": 128, "w64": 128, "w12s4": 128}
     assert StepRecord.read(output / "record.json").key == "tiny-00000000"
 
 
 def test_a_short_evaluation_text_names_the_dataset(tokenizer, corpus, tmp_path):
     with pytest.raises(DataError, match="dataset 'tiny': a window of 1024 tokens does not fit"):
-        write_evaluation_text(evaluation(windows=(1024,)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
+        write_evaluation_text(evaluation(protocols=("w1024",)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
 
 
 def test_tokenizing_in_batches_changes_nothing(monkeypatch):
@@ -221,3 +207,8 @@ def test_a_window_longer_than_the_model_takes(tokenizer, corpus, tmp_path):
         ConfigError, match=r"calibration\.seq_len = 32: longer than the model's window; allowed: 8 to 16"
     ):
         write_calibration(calibration(), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k", context=16)
+
+
+def test_an_evaluation_window_longer_than_the_model_takes(tokenizer, corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"evaluation\.protocols: window = 64: longer than .*; allowed: 8 to 32"):
+        write_evaluation_text(evaluation(), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k", context=32)

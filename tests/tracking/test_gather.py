@@ -4,7 +4,8 @@ import pytest
 from fake_results import KEYS, MODEL, NAME, RATES, START, write_experiment
 
 from prunescope.errors import DataError
-from prunescope.tracking.gather import RecordError, gather_experiment, gather_shared
+from prunescope.tracking.gather import RecordError, gather_experiment, gather_shared, is_complete
+from prunescope.tracking.record import StepRecord
 
 
 def test_everything_of_an_experiment(tmp_path):
@@ -73,5 +74,22 @@ def test_unfinished_and_broken_experiments_are_sentences(tmp_path):
     with pytest.raises(RecordError, match=r"evaluation\.json is no step record"):
         gather_experiment(directory)
     record.unlink()
+    with pytest.raises(RecordError, match="has not finished"):
+        gather_experiment(directory)
+
+
+def test_optional_steps_count_when_the_experiment_has_them(tmp_path):
+    directory = write_experiment(tmp_path)
+    record = directory / "records/zeroshot.json"
+    StepRecord(step="zeroshot", key=NAME, metrics={"zeroshot/piqa_acc": 0.5}, started=START, finished=START).write(
+        record
+    )
+    assert "zeroshot/piqa_acc" not in gather_experiment(directory).metrics  # left over from another configuration
+    about = json.loads((directory / "experiment.json").read_text())
+    steps = ["importance", "diagnosis", "pruning", "evaluation", "zeroshot"]
+    (directory / "experiment.json").write_text(json.dumps(about | {"steps": steps}))
+    assert gather_experiment(directory).metrics["zeroshot/piqa_acc"] == 0.5
+    record.unlink()
+    assert not is_complete(directory)
     with pytest.raises(RecordError, match="has not finished"):
         gather_experiment(directory)

@@ -65,7 +65,7 @@ def configuration() -> dict:
         "calibration": {"samples": 6, "seq_len": 16},
         "gradients": {"batch_size": 2},
         "limits": {"width_multiple": 4},
-        "evaluation": {"datasets": ["words"], "windows": [8, 16], "max_tokens": 128},
+        "evaluation": {"datasets": ["words"], "protocols": ["w8", "w16", "w12s4"], "max_tokens": 128},
     }
 
 
@@ -81,7 +81,8 @@ def make_project(folder: Path) -> Project:
     vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder / "tiny_model")
+    special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / "tiny_model")
     (folder / "words").mkdir()
     for number in range(40):
         words = [WORDS[(number * 7 + i * i) % len(WORDS)] for i in range(40)]

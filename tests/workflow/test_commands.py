@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import yaml
+
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -40,3 +42,16 @@ def test_times_tell_fresh_steps_from_cached_ones(finished):
 def test_compare_reads_the_experiment(finished):
     out = finished.prunescope("compare", "--markdown", EXPERIMENT, "results/tiny/_shared").stdout
     assert out.splitlines()[3].startswith("| taylor_T1_tau0_20_words |")
+
+
+def test_verify_and_the_card_of_the_checkpoint(finished):
+    assert finished.prunescope("verify", EXPERIMENT).stdout.count("equal") == 2  # random tokens and the text
+    card = (finished.folder / EXPERIMENT / "model/README.md").read_text()
+    _, header, body = card.split("---\n", 2)
+    assert yaml.safe_load(header)["license"] == "other"  # the configuration names none
+    assert yaml.safe_load(header)["library_name"] == "transformers"
+    page = (finished.folder / EXPERIMENT / "README.md").read_text()
+    for section in ("| parent |", "## Perplexity", "trust_remote_code=True"):
+        assert section in body
+        assert section in page
+    assert body.count(" of 20 |") + body.count("| none |") >= 4  # a row per layer

@@ -3,9 +3,17 @@
 import json
 import re
 import shutil
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.numpy import load_file
+
+from prunescope.data.calibration import tokens_sha256
+from prunescope.tracking.gather import gather_experiment
+
+needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed (extra: zeroshot)")
 
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 CHEAP = {
@@ -28,7 +36,7 @@ FILES = {
         for plot in ("gradient_analysis", "pruning_rates", "importance_heatmap")
         for suffix in ("png", "svg")
     },
-    "evaluation": {"perplexity.json"},
+    "evaluation": {"perplexity.json", "windows.parquet", "card.json"},
 }  # fmt: skip
 
 
@@ -193,6 +201,62 @@ def test_a_critical_diagnosis_can_stop_before_a_weight_is_cut(copy):
     assert "diagnosis.on_critical = fail" in done.stderr + done.stdout
     assert not (folder / "model").exists()
     assert (folder / "analysis/gradient_diagnosis.json").is_file()
+
+
+def test_the_card_says_what_was_measured_on_what(finished):
+    folder = finished.folder / EXPERIMENT
+    card = json.loads((folder / "evaluation/card.json").read_text())
+    summary = json.loads((folder / "analysis/pruning_summary.json").read_text())
+    assert card["pruning"]["removed_of_decoder"] == summary["ratio_of_decoder"] > card["pruning"]["removed_of_total"]
+    assert card["pruning"]["removed_of_total"] == summary["ratio_of_total"]
+    (samples,) = finished.folder.glob("results/tiny/_shared/calibration/*/samples.safetensors")
+    (windows,) = finished.folder.glob("results/tiny/_shared/evaluation_text/*/windows.safetensors")
+    assert card["calibration"]["sha256"] == tokens_sha256(load_file(samples)["input_ids"])
+    assert "document_ids" not in json.dumps(card)
+    words = card["evaluation"]["words"]
+    assert {name: found["sha256"] for name, found in words["protocols"].items()} == {
+        name.removeprefix("words/"): tokens_sha256(tokens) for name, tokens in load_file(windows).items()
+    }
+    assert (words["split"], words["leakage"], words["protocols"]["w12s4"]["bos"]) == ("test", "source", False)
+    assert card["seeds"] == {"calibration": 0, "bootstrap": 0}
+    assert {"gradients", "removal", "baseline", "evaluation"} <= set(card["compute"])
+    assert card["versions"]["torch"]
+    assert card["hardware"]["threads"] >= 1
+    page = (folder / "README.md").read_text()
+    assert f"w12s4 `{words['protocols']['w12s4']['sha256'][:16]}`" in page
+    assert "No document is in both splits" in page
+
+
+def test_efficiency_is_measured_when_it_is_asked_for(copy):
+    told = {"prompt": 8, "generate": 2, "batch_sizes": [1], "repeats": 2}
+    evaluate_also(copy, efficiency=told)
+    assert copy.jobs(EXPERIMENT) == {"efficiency": 1, "page": 1, "track": 1}
+    copy.run(EXPERIMENT)
+    assert copy.jobs(EXPERIMENT) == {}
+    measured = json.loads((copy.folder / EXPERIMENT / "evaluation/efficiency.json").read_text())
+    metrics = gather_experiment(copy.folder / EXPERIMENT).metrics
+    assert metrics["speed/kv_cache_bytes_per_token"] == measured["pruned"]["kv_cache_bytes_per_token"]
+    assert "decode, tokens/s, batch 1" in (copy.folder / EXPERIMENT / "README.md").read_text()
+
+
+@needs_lm_eval
+def test_zero_shot_tasks_from_local_files_reach_page_and_tracking(copy):
+    tasks = {"tasks": ["cats_and_dogs"], "task_dir": str(Path(__file__).parents[1] / "fixtures/zeroshot")}
+    evaluate_also(copy, zeroshot=tasks)
+    assert copy.jobs(EXPERIMENT) == {"zeroshot_baseline": 1, "zeroshot": 1, "page": 1, "track": 1}
+    copy.run(EXPERIMENT)
+    assert copy.jobs(EXPERIMENT) == {}
+    folder = copy.folder / EXPERIMENT
+    scores = json.loads((folder / "evaluation/zeroshot.json").read_text())
+    assert scores["baseline"]["cats_and_dogs"].keys() == scores["pruned"]["cats_and_dogs"].keys() == {"acc", "acc_norm"}
+    assert "| cats_and_dogs | acc |" in (folder / "README.md").read_text()
+    metrics = gather_experiment(folder).metrics
+    assert metrics["zeroshot/cats_and_dogs_acc"] == scores["pruned"]["cats_and_dogs"]["acc"]["value"]
+
+
+def evaluate_also(project, **sections):
+    now = yaml.safe_load((project.folder / "config/config.yaml").read_text())["evaluation"]
+    change_configuration(project, evaluation=now | sections)
 
 
 def change_configuration(project, **change):

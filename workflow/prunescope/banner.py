@@ -13,6 +13,7 @@ PROOF = {
     "removal": "block_importance.json",
     "evaluation_text": "windows.safetensors",
     "baseline": "perplexity.json",
+    "zeroshot_baseline": "zeroshot.json",
 }
 
 

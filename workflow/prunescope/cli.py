@@ -38,7 +38,7 @@ Samples = Annotated[Path, typer.Option(help="samples.safetensors of the calibrat
 Windows = Annotated[Path, typer.Option(help="windows.safetensors of the evaluation text step.")]
 Saliency = Annotated[Path, typer.Option(help="saliency.safetensors of the gradient step.")]
 Removal = Annotated[Path | None, typer.Option(help="block_importance.json of the removal step, for T > 0.")]
-Baseline = Annotated[Path, typer.Option(help="perplexity.json of the baseline step.")]
+Baseline = Annotated[Path, typer.Option(help="Directory of the baseline step.")]
 Corpora = Annotated[list[Path], typer.Option("--corpus", help="{text}-{hash}.jsonl of an embedded text.")]
 Output = Annotated[Path, typer.Option(help="Directory to write to.")]
 Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
@@ -148,7 +148,7 @@ def removal(spec: Spec, key: Key, model: Model, samples: Samples, output: Output
 
 @app.command(rich_help_panel="Steps")
 def evaluation_text(spec: Spec, key: Key, model: Model, output: Output, corpora: Corpora = []) -> None:  # noqa: B006
-    """Cut the evaluation windows of every text and length."""
+    """Cut the evaluation tokens of every text and protocol."""
     from prunescope.data.evaluation_text import write_evaluation_text
 
     facts = _facts(model)
@@ -166,7 +166,7 @@ def evaluation_text(spec: Spec, key: Key, model: Model, output: Output, corpora:
 @app.command(rich_help_panel="Steps")
 def baseline(spec: Spec, key: Key, model: Model, windows: Windows, output: Output) -> None:
     """Evaluate the unpruned model."""
-    from prunescope.evaluation.perplexity import write_baseline
+    from prunescope.evaluation.outputs import write_baseline
 
     _quiet_transformers()
     with _shared_step(specs.BaselineSpec, spec, output) as told:
@@ -224,10 +224,42 @@ def prune(directory: Directory, spec: Spec, model: Model) -> None:
 @app.command(rich_help_panel="Steps")
 def evaluate(directory: Directory, spec: Spec, windows: Windows, baseline: Baseline) -> None:
     """Evaluate the pruned model on the baseline's windows."""
-    from prunescope.evaluation.perplexity import write_evaluation
+    from prunescope.evaluation.outputs import write_evaluation
 
     _quiet_transformers()
     write_evaluation(_read(specs.EvaluationSpec, spec), directory / "model", windows, baseline, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def zeroshot_baseline(spec: Spec, key: Key, model: Model, output: Output) -> None:
+    """Run the zero-shot tasks on the unpruned model."""
+    from prunescope.evaluation.zeroshot import write_zeroshot_baseline
+
+    _quiet_transformers()
+    with _shared_step(specs.ZeroshotBaselineSpec, spec, output) as told:
+        write_zeroshot_baseline(told, key, _facts(model), output)
+
+
+@app.command(rich_help_panel="Steps")
+def zeroshot(
+    directory: Directory,
+    spec: Spec,
+    baseline: Annotated[Path, typer.Option(help="zeroshot.json of the zero-shot baseline step.")],
+) -> None:
+    """Run the zero-shot tasks on the pruned model."""
+    from prunescope.evaluation.zeroshot import write_zeroshot
+
+    _quiet_transformers()
+    write_zeroshot(_read(specs.ZeroshotSpec, spec), directory / "model", baseline, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def efficiency(directory: Directory, spec: Spec, model: Model) -> None:
+    """Measure speed, memory and size of the pruned and the unpruned model."""
+    from prunescope.evaluation.efficiency import write_efficiency
+
+    _quiet_transformers()
+    write_efficiency(_read(specs.EfficiencySpec, spec), _facts(model), directory)
 
 
 @app.command(rich_help_panel="Steps")
@@ -301,6 +333,17 @@ def apply(
 
     _quiet_transformers()
     write_by_plan(plan, like, output)
+
+
+@app.command(rich_help_panel="For people")
+def verify(directory: Directory) -> None:
+    """Prove that the written model equals its parent with the removed groups silenced; fails if it does not."""
+    from prunescope.pruning.verify import print_checks, verify
+
+    _quiet_transformers()
+    checks = verify(directory)
+    print_checks(checks)
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
 
 
 @app.command(rich_help_panel="For people")

@@ -5,17 +5,21 @@ from pathlib import Path
 
 from prunescope.config.registry import Planned
 from prunescope.errors import DataError, PrunescopeError
+from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.importance.feasibility import check_feasible
 from prunescope.models.facts import ModelFacts
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that each ratio can be reached under its limits, for models that have been obtained before.
+    """Check that lm-eval is there for zero-shot tasks and, for models that have been obtained before, that each
+    ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
     """
     for planned in experiments:
+        if planned.experiment.settings.evaluation.zeroshot:
+            require_lm_eval()
         file = Path(planned.shared["model"].file("model.json"))
         if not file.is_file():
             continue

@@ -9,7 +9,9 @@ from rich.table import Table
 from prunescope.files import read_json
 from prunescope.tracking.record import StepRecord
 
-MODEL_STEPS = ("model", "gradients", "removal", "baseline", "pruning", "evaluation")
+MODEL_STEPS = (
+    "model", "gradients", "removal", "pruning", "baseline", "evaluation", "zeroshot_baseline", "zeroshot", "efficiency",
+)  # fmt: skip
 """Steps whose recorded seconds are work with a model; start-up and imports are not in them."""
 
 

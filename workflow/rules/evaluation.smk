@@ -1,4 +1,4 @@
-# Perplexity before and after, on the same windows.
+# Perplexity before and after, on the same windows; zero-shot tasks and efficiency where they are asked for.
 
 
 def evaluation_corpora(wildcards):
@@ -38,6 +38,7 @@ rule baseline:
         windows=before("baseline", "evaluation_text", "windows.safetensors"),
     output:
         perplexity="results/{model}/_shared/baseline/{key}/perplexity.json",
+        losses="results/{model}/_shared/baseline/{key}/losses.parquet",
         record="results/{model}/_shared/baseline/{key}/record.json",
     log:
         "logs/{model}/baseline/{key}.log",
@@ -63,8 +64,10 @@ rule evaluation:
         checkpoint="results/{model}/{experiment}/model",
         windows=shared("evaluation_text", "windows.safetensors"),
         baseline=shared("baseline", "perplexity.json"),
+        losses=shared("baseline", "losses.parquet"),
     output:
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        windows="results/{model}/{experiment}/evaluation/windows.parquet",
         record="results/{model}/{experiment}/records/evaluation.json",
     log:
         "logs/{model}/{experiment}/evaluation.log",
@@ -77,9 +80,85 @@ rule evaluation:
         runtime=120,
     params:
         spec=own_spec("evaluation"),
+        baseline=subpath(input.baseline, parent=True),
         directory=subpath(output.record, ancestor=2),
     message:
         "Evaluate {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope evaluate {params.directory:q} --spec {params.spec:q} --windows {input.windows:q}"
-        " --baseline {input.baseline:q} 2>&1 | tee {log:q}"
+        " --baseline {params.baseline:q} 2>&1 | tee {log:q}"
+
+
+rule zeroshot_baseline:
+    input:
+        model=ancient(before("zeroshot_baseline", "model", "model.json")),
+    output:
+        scores="results/{model}/_shared/zeroshot_baseline/{key}/zeroshot.json",
+        record="results/{model}/_shared/zeroshot_baseline/{key}/record.json",
+    log:
+        "logs/{model}/zeroshot_baseline/{key}.log",
+    benchmark:
+        "results/{model}/_shared/zeroshot_baseline/{key}/benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=480,
+    params:
+        spec=shared_spec("zeroshot_baseline"),
+        directory=subpath(output.scores, parent=True),
+    message:
+        "Run zero-shot tasks on the unpruned {wildcards.model}"
+    shell:
+        "prunescope zeroshot-baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
+        " --output {params.directory:q} 2>&1 | tee {log:q}"
+
+
+rule zeroshot:
+    input:
+        checkpoint="results/{model}/{experiment}/model",
+        baseline=shared("zeroshot_baseline", "zeroshot.json"),
+    output:
+        scores="results/{model}/{experiment}/evaluation/zeroshot.json",
+        record="results/{model}/{experiment}/records/zeroshot.json",
+    log:
+        "logs/{model}/{experiment}/zeroshot.log",
+    benchmark:
+        "logs/{model}/{experiment}/zeroshot.benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=480,
+    params:
+        spec=own_spec("zeroshot"),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Run zero-shot tasks on {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope zeroshot {params.directory:q} --spec {params.spec:q} --baseline {input.baseline:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule efficiency:
+    input:
+        model=ancient(shared("model", "model.json")),
+        checkpoint="results/{model}/{experiment}/model",
+    output:
+        efficiency="results/{model}/{experiment}/evaluation/efficiency.json",
+        record="results/{model}/{experiment}/records/efficiency.json",
+    log:
+        "logs/{model}/{experiment}/efficiency.log",
+    # All cores of this machine: what runs beside it would be measured too.
+    threads: workflow.cores or 16
+    resources:
+        gpu=1,
+        mem_mb=64000,
+        runtime=120,
+    params:
+        spec=own_spec("efficiency"),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Measure speed and memory of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope efficiency {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"

@@ -12,8 +12,13 @@ rule page:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        calibration=shared("calibration", "manifest.json"),
+        evaluation_text=shared("evaluation_text", "manifest.json"),
+        records=lambda wildcards: planned(wildcards).records,
+        optional=lambda wildcards: planned(wildcards).optional,
     output:
         page="results/{model}/{experiment}/README.md",
+        card="results/{model}/{experiment}/evaluation/card.json",
         config="results/{model}/{experiment}/config.yaml",
         identity="results/{model}/{experiment}/experiment.json",
     log:
@@ -38,10 +43,7 @@ rule track:
     input:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
-        records=expand(
-            "results/{{model}}/{{experiment}}/records/{step}.json",
-            step=["importance", "diagnosis", "pruning", "evaluation"],
-        ),
+        records=lambda wildcards: planned(wildcards).records,
         # A figure that is drawn again is the same figure: not the figures, their records.
         figures=ancient(figure_records),
     output:

@@ -8,13 +8,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunescope.config.leakage import Leakage, worst_leakage
 from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import DatasetSource
+from prunescope.config.sections import DatasetSource, Evaluation, Zeroshot
 from prunescope.config.specs import (
     BaselineSpec,
     CalibrationSpec,
     DiagnosisSpec,
+    EfficiencySpec,
     EvaluationSpec,
     EvaluationTextSpec,
     ExperimentSpec,
@@ -26,6 +28,8 @@ from prunescope.config.specs import (
     RemovalSpec,
     Spec,
     TextSpec,
+    ZeroshotBaselineSpec,
+    ZeroshotSpec,
     canonical,
 )
 
@@ -61,7 +65,7 @@ class Step:
 def shared_steps(experiment: Experiment) -> dict[str, Step]:
     """Return the shared steps that an experiment needs, by name, in the order of the pipeline.
 
-    `removal` is there only when the method needs a prior.
+    `removal` is there only when the method needs a prior, `zeroshot_baseline` when tasks are asked for.
     """
     settings = experiment.settings
     steps: dict[str, Step] = {}
@@ -80,6 +84,8 @@ def shared_steps(experiment: Experiment) -> dict[str, Step]:
         add(window, RemovalSpec(**pass_, prior=settings.method.prior, **settings.removal.model_dump()))
     windows = add(evaluated, _evaluation_text_spec(experiment, model))
     add(evaluated, BaselineSpec(model=model, evaluation_text=windows, dtype=settings.evaluation.dtype))
+    if settings.evaluation.zeroshot:
+        add(_zeroshot_slug(settings.evaluation.zeroshot), _zeroshot_baseline_spec(settings.evaluation, model))
     return steps
 
 
@@ -89,7 +95,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
     who = {"model": experiment.model, "experiment": experiment.name}
     # What it is compared with changes no finding.
     report = settings.report.model_copy(update={"reference": None})
-    specs = (
+    specs: list[ExperimentSpec] = [
         ImportanceSpec(
             **who,
             gradients=shared["gradients"].key,
@@ -111,14 +117,26 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             evaluation_texts=settings.evaluation.datasets,
         ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
-        EvaluationSpec(**who, baseline=shared["baseline"].key, dtype=settings.evaluation.dtype),
-    )
-    own: dict[str, ExperimentSpec] = {spec.step: spec for spec in specs}
+        EvaluationSpec(
+            **who,
+            baseline=shared["baseline"].key,
+            dtype=settings.evaluation.dtype,
+            leakage=leakage(experiment),
+        ),
+    ]
+    if settings.evaluation.zeroshot:
+        baseline, told = shared["zeroshot_baseline"].key, settings.evaluation.zeroshot.model_dump()
+        specs.append(ZeroshotSpec(**who, baseline=baseline, dtype=settings.evaluation.dtype, **told))
+    if settings.evaluation.efficiency:
+        told, source = settings.evaluation.efficiency.model_dump(), shared["model"].key
+        specs.append(EfficiencySpec(**who, source=source, dtype=settings.evaluation.dtype, **told))
+    own = {spec.step: spec for spec in specs}
     digests = {name: spec.digest() for name, spec in own.items()}
     digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
     own["page"] = PageSpec(
         **who,
         key=f"{experiment.model}/{experiment.name}-{digest}",
+        steps=tuple(own),
         dataset=experiment.dataset,
         settings=settings,
         shared={name: step.directory for name, step in shared.items()},
@@ -159,13 +177,35 @@ def calibration_texts(experiment: Experiment) -> tuple[str, ...]:
     return tuple(experiment.texts[experiment.dataset].mixture or (experiment.dataset,))
 
 
+def leakage(experiment: Experiment) -> dict[str, Leakage]:
+    """Return what each evaluated text has in common with the calibration texts."""
+    used = [experiment.texts[name] for name in calibration_texts(experiment)]
+    return {name: worst_leakage(used, experiment.texts[name]) for name in experiment.settings.evaluation.datasets}
+
+
 def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextSpec:
     evaluation = experiment.settings.evaluation
     return EvaluationTextSpec(
         model=model,
         texts={name: _text_spec(experiment.texts[name]) for name in evaluation.datasets},
-        windows=evaluation.windows,
+        protocols=evaluation.protocols,
         max_tokens=evaluation.max_tokens,
+    )
+
+
+def _zeroshot_slug(zeroshot: Zeroshot) -> str:
+    return f"{len(zeroshot.tasks)}_tasks" + (f"_limit{zeroshot.limit}" if zeroshot.limit else "")
+
+
+def _zeroshot_baseline_spec(evaluation: Evaluation, model: str) -> ZeroshotBaselineSpec:
+    told = evaluation.zeroshot
+    files = matching_files(f"{told.task_dir}/**/*") if told.task_dir else []
+    files = [file for file in files if "__pycache__" not in file.parts]
+    return ZeroshotBaselineSpec(
+        model=model,
+        dtype=evaluation.dtype,
+        fingerprint=fingerprint(files) if files else None,
+        **told.model_dump(),
     )
 
 

@@ -22,6 +22,9 @@ from prunescope.errors import ConfigError, did_you_mean
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
 BEFORE_AFTER = "before_after"
 FORMATS = ("png", "svg")
+EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
+OPTIONAL = ("zeroshot", "efficiency")
+"""Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
 ANALYSIS = (
     "importance_table.parquet",
     "plan.json",
@@ -52,6 +55,16 @@ class Planned:
         return specs
 
     @property
+    def records(self) -> list[str]:
+        """Return the records of the experiment's own steps, figures apart."""
+        return [f"{self.directory}/records/{step}.json" for step in self.own if step not in ("page", BEFORE_AFTER)]
+
+    @property
+    def optional(self) -> list[str]:
+        """Return the results of the optional steps that were asked for."""
+        return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
+
+    @property
     def directory(self) -> str:
         return experiment_directory(self.experiment.model, self.experiment.name)
 
@@ -63,9 +76,10 @@ class Planned:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
         names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
-        names += ["model", "evaluation/perplexity.json", "config.yaml", "README.md"]
+        names += [f"evaluation/{name}" for name in EVALUATION]
+        names += ["model", "config.yaml", "README.md"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
-        return [f"{self.directory}/{name}" for name in names]
+        return [f"{self.directory}/{name}" for name in names] + self.optional
 
 
 @dataclass(frozen=True)

@@ -205,8 +205,14 @@ def _check(experiment: Experiment) -> None:
             f"{CONFIG_FILE}: models.{experiment.model}.path = '{source.path}': no config.json there; "
             "give a folder with a Hugging Face checkpoint, or remove the path to use the hub"
         )
+    zeroshot = settings.evaluation.zeroshot
+    if zeroshot and zeroshot.task_dir and not Path(zeroshot.task_dir).is_dir():
+        raise ConfigError(f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder")
     lengths = {"calibration.seq_len": settings.calibration.seq_len}
-    lengths |= {"evaluation.windows": max(settings.evaluation.windows)}
+    lengths |= {"evaluation.protocols: window": settings.evaluation.longest_window}
+    if settings.evaluation.efficiency:
+        told = settings.evaluation.efficiency
+        lengths |= {"evaluation.efficiency: prompt + generate": told.prompt + told.generate}
     for path, length in lengths.items():
         if source.context and length > source.context:
             raise ConfigError(
@@ -230,7 +236,7 @@ def _check(experiment: Experiment) -> None:
             f"{where}: method.ratio = {settings.method.ratio:g} cannot be reached under limits.max_rate = "
             f"{largest_rate:g}: less than {largest_rate:g} of all parameters can go; lower the ratio or relax the limit"
         )
-    longest = max(settings.evaluation.windows)
+    longest = settings.evaluation.longest_window
     if settings.evaluation.max_tokens < longest:
         raise ConfigError(
             f"{where}: evaluation.max_tokens = {settings.evaluation.max_tokens}: less than one window of {longest}"

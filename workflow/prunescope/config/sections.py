@@ -8,14 +8,18 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
+
+from prunescope.config.protocols import Protocol
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
@@ -50,6 +54,15 @@ Tau = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=True)] | Literal["auto"],
     BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
     PlainSerializer(_dump_tau),
+]
+
+
+def _known_protocol(name: str) -> str:
+    return Protocol.parse(name).name
+
+
+ProtocolName = Annotated[
+    str, AfterValidator(_known_protocol), WithJsonSchema({"type": "string", "pattern": r"^w\d+(s\d+)?$"})
 ]
 
 
@@ -318,24 +331,82 @@ class Report(Section):
     )
 
 
+class Zeroshot(Section):
+    """Zero-shot tasks through lm-evaluation-harness (`pip install 'prunescope[zeroshot]'`)."""
+
+    tasks: tuple[str, ...] = Field(
+        ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"),
+        min_length=1,
+        description="Tasks by their names in the harness or in `task_dir`; most read their data from the hub.",
+    )
+    limit: int | None = Field(None, ge=1, description="Questions per task, the first ones; null: all of them.")
+    batch_size: int = Field(8, ge=1, description="Requests per forward pass.")
+    num_fewshot: int | None = Field(None, ge=0, description="Examples in the prompt; null: what the task says.")
+    task_dir: str | None = Field(
+        None,
+        description="Folder with task files of your own (YAML and what they name, relative to it); they win over "
+        "the harness's. A task file can run code.",
+    )
+
+
+class Efficiency(Section):
+    """Speed, memory and size of the pruned model beside the unpruned one, measured in turn in one process."""
+
+    prompt: int = Field(512, ge=1, description="Tokens of the prompt.")
+    generate: int = Field(64, ge=1, description="Tokens decoded after it.")
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 4), min_length=1, description="Sequences at a time."
+    )
+    repeats: int = Field(5, ge=1, description="Timed runs per model and batch size, after one that is not timed.")
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _in_one_order(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(sizes)))
+
+
 class Evaluation(Section):
-    """Perplexity before and after pruning."""
+    """Perplexity before and after pruning and, if asked for, zero-shot tasks."""
 
     datasets: tuple[str, ...] = Field(("wikitext2",), min_length=1, description="Test texts.")
-    windows: tuple[Annotated[int, Field(ge=8)], ...] = Field(
-        (128, 512, 1024), min_length=1, description="Window lengths, in tokens."
+    protocols: tuple[ProtocolName, ...] = Field(
+        ("w128", "w512", "w1024"),
+        min_length=1,
+        description="`w512`: independent windows of 512 tokens; `w2048s512`: windows of 2048 tokens that advance by "
+        "512, each token scored once.",
     )
     max_tokens: int = Field(
         65536,
         ge=8,
-        description="Tokens per text and window length, taken in windows spread evenly over the split.",
+        description="Tokens per text and protocol, spread evenly over the split; a number above its length takes all.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+    zeroshot: Zeroshot | None = Field(
+        None, description="Zero-shot tasks; null: none, since they need lm-eval and the hub. `{}`: the defaults."
+    )
 
-    @field_validator("windows")
+    efficiency: Efficiency | None = Field(
+        None,
+        description="Speed, memory and size; null: none, since times mean little on a machine that does other work. "
+        "`{}`: the defaults.",
+    )
+
+    @model_validator(mode="before")
     @classmethod
-    def _in_one_order(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(set(windows)))
+    def _windows_are_protocols_now(cls, section: Any) -> Any:
+        if isinstance(section, dict) and "windows" in section:
+            raise ValueError("`windows` is called `protocols` now: write [w128, w512] instead of [128, 512]")
+        return section
+
+    @field_validator("protocols")
+    @classmethod
+    def _in_one_order(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(protocols), key=Protocol.parse))
+
+    @property
+    def longest_window(self) -> int:
+        """The longest window of any protocol, in tokens."""
+        return max(Protocol.parse(name).window for name in self.protocols)
 
 
 class Tracking(Section):

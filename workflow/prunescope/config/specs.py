@@ -10,12 +10,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from prunescope.config.leakage import Leakage
 from prunescope.config.sections import (
     Calibration,
     Corrections,
     DatasetSource,
     Diagnosis,
     Dtype,
+    Efficiency,
     Gradients,
     Limits,
     Method,
@@ -24,6 +26,7 @@ from prunescope.config.sections import (
     Report,
     Section,
     Settings,
+    Zeroshot,
 )
 
 
@@ -117,13 +120,13 @@ class RemovalSpec(Removal, Spec):
 
 
 class EvaluationTextSpec(Spec):
-    """Cut the evaluation windows of every text and length."""
+    """Cut the evaluation tokens of every text and protocol."""
 
     step: ClassVar[str] = "evaluation_text"
-    version: int = 1
+    version: int = 2
     model: str
     texts: dict[str, TextSpec]
-    windows: tuple[int, ...]
+    protocols: tuple[str, ...]
     max_tokens: int
 
     def identity(self) -> dict[str, Any]:
@@ -134,10 +137,23 @@ class BaselineSpec(Spec):
     """Evaluate the unpruned model."""
 
     step: ClassVar[str] = "baseline"
-    version: int = 1
+    version: int = 2
     model: str
     evaluation_text: str
     dtype: Dtype
+
+
+class ZeroshotBaselineSpec(Zeroshot, Spec):
+    """Run the zero-shot tasks on the unpruned model."""
+
+    step: ClassVar[str] = "zeroshot_baseline"
+    version: int = 1
+    model: str
+    dtype: Dtype
+    fingerprint: str | None = Field(None, description="Of the files of `task_dir`; stands for its path.")
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"task_dir"}, exclude_none=True)
 
 
 class ExperimentSpec(Spec):
@@ -196,8 +212,27 @@ class EvaluationSpec(ExperimentSpec):
     """Evaluate the pruned model."""
 
     step: ClassVar[str] = "evaluation"
+    version: int = 2
+    baseline: str
+    dtype: Dtype
+    leakage: dict[str, Leakage] = Field(description="Of each evaluated text.")
+
+
+class ZeroshotSpec(Zeroshot, ExperimentSpec):
+    """Run the zero-shot tasks on the pruned model."""
+
+    step: ClassVar[str] = "zeroshot"
     version: int = 1
     baseline: str
+    dtype: Dtype
+
+
+class EfficiencySpec(Efficiency, ExperimentSpec):
+    """Measure speed, memory and size of the pruned and the unpruned model."""
+
+    step: ClassVar[str] = "efficiency"
+    version: int = 1
+    source: str = Field(description="Key of the unpruned model.")
     dtype: Dtype
 
 
@@ -205,8 +240,9 @@ class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
 
     step: ClassVar[str] = "page"
-    version: int = 1
+    version: int = 2
     key: str
+    steps: tuple[str, ...] = Field(description="The experiment's own steps that leave a record.")
     dataset: str
     settings: Settings
     shared: dict[str, str]

@@ -1,4 +1,4 @@
-"""The evaluation-text step: the same windows of test tokens for the baseline and for every pruned model."""
+"""The evaluation-text step: the same test tokens for the baseline and for every pruned model."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from prunescope.config.protocols import Protocol
 from prunescope.config.specs import EvaluationTextSpec, TextSpec
 from prunescope.data.calibration import tokens_sha256
 from prunescope.data.documents import SEPARATOR, Document
 from prunescope.data.sources import about, origin, read_documents, split_name
 from prunescope.data.tokenizer import Encoder, load_encoder
-from prunescope.data.windows import check_window, spread_windows
+from prunescope.data.windows import check_window, cut_spans
 from prunescope.files import replacing, write_json
 from prunescope.tracking.record import recording
 
@@ -36,7 +37,7 @@ def write_evaluation_text(
 ) -> None:
     """Write ``windows.safetensors``, ``manifest.json`` and ``record.json`` into the folder `output`.
 
-    Tensors are named ``{dataset}/w{length}``, int32 ``[n, length]``, spread evenly over the test split.
+    Tensors are named ``{dataset}/{protocol}``, int32 ``[spans, tokens]``, spread evenly over the test split.
 
     Args:
         tokenizer: folder of a tokenizer, or a hub id.
@@ -48,16 +49,17 @@ def write_evaluation_text(
         DataError: a text or the tokenizer cannot be obtained, or a text is shorter than a window.
         ConfigError: a window is longer than the model takes.
     """
-    check_window("evaluation.windows", max(spec.windows), context)
-    params = {"datasets": list(spec.texts), "windows": spec.windows, "max_tokens": spec.max_tokens}
+    protocols = [Protocol.parse(name) for name in spec.protocols]
+    check_window("evaluation.protocols: window", max(protocol.window for protocol in protocols), context)
+    params = {"datasets": list(spec.texts), "protocols": spec.protocols, "max_tokens": spec.max_tokens}
     with recording(spec.step, key, output / "record.json", params) as record:
         encode = load_encoder(tokenizer)
         tensors: dict[str, np.ndarray] = {}
         manifest: dict[str, Any] = {}
         for name, text in spec.texts.items():
             with about(name):
-                windows, manifest[name] = _cut(text, corpora.get(name), encode, spec)
-            tensors |= {f"{name}/w{length}": window for length, window in windows.items()}
+                spans, manifest[name] = _cut(text, corpora.get(name), encode, protocols, spec.max_tokens)
+            tensors |= {f"{name}/{protocol}": tokens for protocol, tokens in spans.items()}
             record.metrics[f"evaluation_text/{name}/tokens"] = manifest[name]["tokens"]
             log.info("%s: %d tokens of test text", name, manifest[name]["tokens"])
         with replacing(output / "windows.safetensors") as temporary:
@@ -67,13 +69,13 @@ def write_evaluation_text(
 
 
 def _cut(
-    text: TextSpec, corpus: Path | None, encode: Encoder, spec: EvaluationTextSpec
-) -> tuple[dict[int, np.ndarray], dict[str, Any]]:
-    """Return the windows by length, int32 ``[n, length]``, and the manifest of one text."""
+    text: TextSpec, corpus: Path | None, encode: Encoder, protocols: list[Protocol], max_tokens: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the spans by protocol, int32 ``[n, length]``, and the manifest of one text."""
     source = text.source
-    enough = max(STREAM_TOKENS, 4 * spec.max_tokens) if source.streaming else None
+    enough = max(STREAM_TOKENS, 4 * max_tokens) if source.streaming else None
     tokens, documents = tokenize(read_documents(source, "test", corpus), encode, enough)
-    windows = {length: spread_windows(tokens, length, spec.max_tokens) for length in spec.windows}
+    spans = {protocol.name: cut_spans(tokens, protocol, max_tokens) for protocol in protocols}
     manifest = {
         "source": origin(source),
         "revision": source.revision,
@@ -81,10 +83,10 @@ def _cut(
         "documents": documents,
         "tokens": len(tokens),
         "whole_split": enough is None or len(tokens) < enough,
-        "tokens_used": {str(length): window.size for length, window in windows.items()},
+        "tokens_used": {name: span.size for name, span in spans.items()},
         "sha256": tokens_sha256(tokens),
     }
-    return windows, manifest
+    return spans, manifest
 
 
 def tokenize(documents: Iterable[Document], encode: Encoder, enough: int | None = None) -> tuple[np.ndarray, int]:

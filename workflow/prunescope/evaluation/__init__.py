@@ -1,1 +1,1 @@
-"""Evaluation: perplexity of the unpruned and the pruned model on the same windows."""
+"""Evaluation of the unpruned and the pruned model: perplexity, zero-shot tasks, efficiency, the protocol card."""

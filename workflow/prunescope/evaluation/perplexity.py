@@ -1,137 +1,142 @@
-"""Perplexity over fixed windows."""
+"""Perplexity by a protocol: which tokens are scored, in which context, and how sure the figure is."""
 
 import logging
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from prunescope.config.specs import BaselineSpec, EvaluationSpec
+from prunescope.config.protocols import Protocol
+from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import NonFiniteError
-from prunescope.files import read_json, write_json
-from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import (
-    compute_dtype,
-    compute_tags,
-    default_device,
-    forward_batch,
-    load_checkpoint,
-    load_model,
-)
-from prunescope.models.loss import batches, next_token_losses, predicted_tokens
+from prunescope.evaluation.bootstrap import Interval, exponential, interval
+from prunescope.models.loading import compute_tags, forward_batch
+from prunescope.models.loss import batches, token_losses
 from prunescope.progress import Progress
-from prunescope.tracking.record import StepRecord, recording
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Perplexity:
-    """Perplexity of one text and window length.
+class WindowLosses:
+    """Losses summed over stretches of text as long as a window, in the order of the text.
 
     Attributes:
-        perplexity: exp of the mean loss. loss: mean next-token loss in nats.
-        tokens: predicted tokens. windows, window: how many windows of how many tokens.
+        sums: nats, float64 ``[windows]``. tokens: scored tokens, int64 ``[windows]``.
+    """
+
+    sums: np.ndarray
+    tokens: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean token loss."""
+        return float(self.sums.sum() / self.tokens.sum())
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Perplexity of one text by one protocol.
+
+    Attributes:
+        perplexity: exp of the mean loss. interval: 95 %, by bootstrap over windows; None for a single window.
+        loss: mean next-token loss in nats.
+        tokens: scored tokens. windows: stretches of a window's length that they make up.
+        window, stride: of the protocol, in tokens; stride 0: independent windows.
+        sha256: of the evaluated tokens. bos: whether windows begin with a token that is not text.
         dtype: that the model computed in.
     """
 
     perplexity: float
+    interval: Interval | None
     loss: float
     tokens: int
     windows: int
     window: int
+    stride: int
+    sha256: str
+    bos: bool
     dtype: str
 
 
-@torch.no_grad()
-def measure_perplexity(model: nn.Module, windows: Tensor, progress: Progress | None = None) -> Perplexity:
-    """Measure perplexity over independent windows (no context is carried over, no BOS).
-
-    Args:
-        windows: int ``[n, tokens]``.
+def measure_perplexity(model: nn.Module, spans: Tensor, protocol: Protocol | None = None) -> Perplexity:
+    """Measure the perplexity of spans by a protocol (None: each span is one window).
 
     Raises:
         NonFiniteError: the loss is NaN or infinite.
     """
-    device = next(model.parameters()).device
-    loss, tokens = 0.0, 0
+    protocol = protocol or Protocol(spans.shape[1])
+    return summarise(model, spans, protocol, measure_losses(model, spans, protocol))
+
+
+def summarise(model: nn.Module, spans: Tensor, protocol: Protocol, losses: WindowLosses) -> Perplexity:
+    """Return what the losses of `model` on the spans amount to."""
+    return Perplexity(
+        perplexity=exponential(losses.mean),
+        interval=interval(losses.sums, losses.tokens),
+        loss=losses.mean,
+        tokens=int(losses.tokens.sum()),
+        windows=len(losses.sums),
+        window=protocol.window,
+        stride=protocol.stride,
+        sha256=tokens_sha256(spans.numpy()),
+        bos=False,
+        dtype=compute_tags(model)["dtype"],
+    )
+
+
+def measure_losses(
+    model: nn.Module, spans: Tensor, protocol: Protocol, progress: Progress | None = None
+) -> WindowLosses:
+    """Score every token of the spans but their first, once (no BOS; nothing is carried over between spans).
+
+    The first window of a span scores all its tokens but the first, each later one its last `stride` tokens, with
+    ``window - stride`` to ``window - 1`` tokens of context.
+
+    Args:
+        spans: int ``[n, length]``; the length is the window or, with a stride, that plus a multiple of the stride.
+
+    Raises:
+        NonFiniteError: the loss is NaN or infinite.
+    """
+    window, stride = protocol.window, protocol.stride
+    parts = [_last_losses(model, spans[:, :window], window - 1, progress)]
+    if stride and spans.shape[1] > window:
+        later = spans.unfold(1, window, stride)[:, 1:].reshape(-1, window)
+        parts.append(_last_losses(model, later, stride, progress).reshape(len(spans), -1))
+    losses = _by_window(np.concatenate(parts, axis=1), window)
+    if not math.isfinite(losses.mean):
+        raise NonFiniteError(
+            f"the loss over windows of {window} tokens is {losses.mean}; try evaluation.dtype: float32"
+        )
+    return losses
+
+
+def tokens_read(spans: Tensor, protocol: Protocol) -> int:
+    """Return how many tokens go through the model, those read again for context included."""
+    advances = (spans.shape[1] - protocol.window) // protocol.stride if protocol.stride else 0
+    return len(spans) * (1 + advances) * protocol.window
+
+
+@torch.no_grad()
+def _last_losses(model: nn.Module, windows: Tensor, count: int, progress: Progress | None) -> np.ndarray:
+    """Return the losses of the last `count` tokens of each window, float64 ``[windows, count]``."""
+    device, losses = next(model.parameters()).device, []
     for part in batches(windows, forward_batch(windows, model), device):
-        loss += next_token_losses(model, part).sum().item()
-        tokens += predicted_tokens(part)
+        hidden = model.base_model(input_ids=part, use_cache=False).last_hidden_state
+        scored = token_losses(model.get_output_embeddings(), hidden[:, -count - 1 : -1], part[:, -count:])
+        losses.append(scored.double().cpu().numpy())
         if progress:
             progress.advance(part.numel())
-    mean = loss / tokens
-    if not math.isfinite(mean):
-        raise NonFiniteError(
-            f"the loss over windows of {windows.shape[1]} tokens is {mean}; try evaluation.dtype: float32"
-        )
-    # exp overflows for a destroyed model; its loss still says how bad it is.
-    perplexity = math.exp(min(mean, 700.0))
-    return Perplexity(perplexity, mean, tokens, *windows.shape, compute_tags(model)["dtype"])
+    return np.concatenate(losses)
 
 
-def measure_all(model: nn.Module, windows: Path) -> dict[str, dict[str, Any]]:
-    """Measure every text and window length of ``windows.safetensors``: ``{dataset: {"w512": {...}}}``."""
-    sets = load_file(windows)
-    progress = Progress("perplexity", total=sum(tensor.numel() for tensor in sets.values()), unit="tokens")
-    results: dict[str, dict[str, Any]] = {}
-    for name in sorted(sets, key=lambda name: (name.split("/")[0], sets[name].shape[1])):
-        dataset, protocol = name.split("/")
-        result = measure_perplexity(model, sets[name], progress)
-        log.info("%s: perplexity %.2f over %s tokens", name, result.perplexity, f"{result.tokens:,}")
-        results.setdefault(dataset, {})[protocol] = asdict(result)
-    return results
-
-
-def write_baseline(spec: BaselineSpec, key: str, facts: ModelFacts, windows: Path, output: Path) -> None:
-    """Evaluate the unpruned model; write ``perplexity.json`` {dataset: {protocol: result}}."""
-    with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        model = load_model(facts, spec.dtype)
-        results = measure_all(model, windows)
-        write_json(output / "perplexity.json", results)
-        _note(record, results, "ppl/")
-        record.tags |= compute_tags(model)
-
-
-def write_evaluation(spec: EvaluationSpec, checkpoint: Path, windows: Path, baseline: Path, directory: Path) -> None:
-    """Evaluate the pruned model; write ``evaluation/perplexity.json`` {baseline, pruned, settings}."""
-    with recording(spec.step, spec.experiment, directory / "records/evaluation.json") as record:
-        device = default_device()
-        model = load_checkpoint(checkpoint, compute_dtype(spec.dtype, device), device)
-        pruned, before = measure_all(model, windows), read_json(baseline)
-        tags = compute_tags(model)
-        settings = tags | {
-            "windows_spread": "evenly over the test split",
-            "bos": False,
-            "documents_joined_by": "\n\n",
-        }
-        write_json(
-            directory / "evaluation/perplexity.json",
-            {"baseline": before, "pruned": pruned, "settings": settings},
-        )
-        _warn_of_dtypes(before, tags["dtype"], baseline)
-        _note(record, pruned, "ppl/")
-        _note(record, before, "ppl_baseline/")
-        record.tags |= tags
-        record.artifacts.append("../evaluation/perplexity.json")
-
-
-def _warn_of_dtypes(before: dict[str, dict[str, Any]], dtype: str, baseline: Path) -> None:
-    others = {result["dtype"] for protocols in before.values() for result in protocols.values()} - {dtype}
-    if others:
-        log.warning(
-            "the baseline was measured in %s and the pruned model in %s: delete %s and run again to compare them",
-            " and ".join(sorted(others)),
-            dtype,
-            baseline.parent,
-        )
-
-
-def _note(record: StepRecord, results: dict[str, dict[str, Any]], prefix: str) -> None:
-    for dataset, protocols in results.items():
-        for protocol, result in protocols.items():
-            record.metrics[f"{prefix}{dataset}_{protocol}"] = result["perplexity"]
+def _by_window(losses: np.ndarray, window: int) -> WindowLosses:
+    """Sum losses ``[spans, length - 1]`` over every `window` positions; the first of a span has no loss."""
+    spans, scored = losses.shape
+    starts = np.concatenate([[0], np.arange(window - 1, scored, window)])
+    return WindowLosses(
+        np.add.reduceat(losses, starts, axis=1).reshape(-1), np.tile(np.diff(starts, append=scored), spans)
+    )

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig
 
 from prunescope.errors import DataError
 from prunescope.models.facts import BlockFacts, BlockKind
@@ -44,7 +45,8 @@ class Block:
 
     Attributes:
         weights: parameters that groups share out among themselves.
-        whole: parameters that go only with the whole block (its norm, its output bias).
+        whole: parameters that go only with the whole block: its norm, its output bias, and the norms that all
+            query or key heads share.
         facts: sizes, see `BlockFacts`.
     """
 
@@ -60,8 +62,8 @@ class Block:
 class ModelAdapter:
     """A Llama-shaped decoder: GQA attention and a gated MLP, each behind a norm.
 
-    Llama and Mistral share this shape and its module names; what differs (biases, sliding windows, tied
-    embeddings) is read off the modules. A family with other names overrides `names`.
+    The supported families share this shape and its module names; what differs (biases, norms of queries and keys,
+    sliding windows, tied embeddings) is read off the modules. A family with other names overrides `names`.
     """
 
     names = {
@@ -122,6 +124,12 @@ class ModelAdapter:
         cost = sum(self.parameters[weight.name].numel() for weight in weights) // groups
         overhead = sum(self.parameters[name].numel() for name in whole)
         return Block(BlockFacts(layer, kind, groups, cost, overhead), weights, whole)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of an attention head, the same in every layer."""
+        attentions = (getattr(layer, self.names["attention"]) for layer in self.layers)
+        return next(attention.head_dim for attention in attentions if attention is not None)
 
     @property
     def total_parameters(self) -> int:
@@ -262,6 +270,8 @@ def _hidden(args: tuple, kwargs: dict) -> Tensor:
 FAMILIES: dict[str, type[ModelAdapter]] = {
     "llama": ModelAdapter,
     "mistral": ModelAdapter,
+    "qwen2": ModelAdapter,
+    "qwen3": ModelAdapter,
 }
 
 
@@ -269,13 +279,20 @@ def adapter_for(model: nn.Module) -> ModelAdapter:
     """Return the adapter of a model's architecture.
 
     Raises:
-        DataError: the architecture is not supported.
+        DataError: the architecture is not supported, or its weights are quantised.
     """
-    check_supported(model.config.model_type)
+    check_supported(model.config)
     return FAMILIES[model.config.model_type](model)
 
 
-def check_supported(model_type: str) -> None:
-    """Raise `DataError` unless models of this type can be pruned."""
-    if model_type not in FAMILIES:
-        raise DataError(f"models of type '{model_type}' cannot be pruned yet; supported: {', '.join(sorted(FAMILIES))}")
+def check_supported(config: PretrainedConfig) -> None:
+    """Raise `DataError` unless models of this configuration can be pruned."""
+    if config.model_type not in FAMILIES:
+        supported = ", ".join(sorted(FAMILIES))
+        raise DataError(f"models of type '{config.model_type}' cannot be pruned yet; supported: {supported}")
+    quantisation = getattr(config, "quantization_config", None)
+    if quantisation is not None:
+        raise DataError(
+            f"the weights in {config.name_or_path} are quantised ({quantisation['quant_method']}) and cannot be "
+            "pruned: take the unquantised checkpoint, prune it, and quantise the result"
+        )

@@ -20,7 +20,7 @@ class BlockFacts:
         block: ``"attention"`` (groups are GQA groups) or ``"mlp"`` (groups are intermediate channels).
         groups: number of groups.
         cost: parameters of one group.
-        overhead: parameters that go only when the whole block goes (its norm, its output bias).
+        overhead: parameters that go only when the whole block goes (its norms, its output bias).
     """
 
     layer: int

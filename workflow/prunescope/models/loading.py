@@ -50,11 +50,12 @@ def native_bfloat16() -> bool:
 
 def load_config(path: str | Path) -> PretrainedConfig:
     """Load a model's configuration and check that its architecture is supported."""
+    register_pruned_architectures()  # so that a pruned one is refused by its name
     try:
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (ValueError, OSError) as error:
         raise DataError(f"config.json in {path} cannot be used: {str(error).splitlines()[0]}") from error
-    check_supported(config.model_type)
+    check_supported(config)
     return config
 
 

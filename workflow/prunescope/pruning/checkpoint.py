@@ -1,4 +1,4 @@
-"""The pruned checkpoint: safetensors, configuration, bundled modeling file, provenance."""
+"""The pruned checkpoint: safetensors, configuration, bundled modeling file, tokenizer, provenance."""
 
 import copy
 import logging
@@ -6,27 +6,41 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import save_torch_state_dict
-from transformers import GenerationConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
-from prunescope.files import replacing_directory, write_json
+from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import load_config, load_tokenizer, skeleton
+from prunescope.models.loading import load_config, skeleton
 from prunescope.models.pruned import PRUNED_FAMILIES, auto_map, modeling_file
-from prunescope.models.weights import WeightReader
+from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import cut_weights
 
 log = logging.getLogger(__name__)
 
-SHARD_SIZE = "5GB"
+COMPANIONS = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tekken.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""Files that pruning does not change."""
 
 
-def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provenance: dict[str, Any]) -> int:
+def write_checkpoint(
+    facts: ModelFacts, plan: PruningPlan, output: Path, provenance: dict[str, Any], shard_bytes: int = SHARD_BYTES
+) -> int:
     """Cut a model's weights by a plan and write a checkpoint that transformers loads.
 
-    The source is read tensor by tensor, so that memory holds the pruned weights and one source tensor.
+    The source is read tensor by tensor and written shard by shard, so that memory holds about one shard.
 
     Returns:
         the number of parameters written, tied ones once.
@@ -36,17 +50,15 @@ def write_checkpoint(facts: ModelFacts, plan: PruningPlan, output: Path, provena
     """
     config = load_config(facts.path)
     adapter = adapter_for(skeleton(config))
-    with WeightReader(Path(facts.path)) as weights:
-        state = dict(cut_weights(adapter, plan, weights.read))
     with replacing_directory(output) as folder:
-        save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE, metadata={"format": "pt"})
+        weights = cut_weights(adapter, plan, WeightReader(Path(facts.path)).read)
+        written = write_shards(weights, folder, shard_bytes)
         write_json(folder / "config.json", pruned_config(config, adapter, plan))
-        _write_generation_config(Path(facts.path), folder)
-        load_tokenizer(facts.path).save_pretrained(folder)
+        _copy_companions(Path(facts.path), folder)
         shutil.copy(modeling_file(config.model_type), folder)
         write_json(folder / "pruning_map.json", pruning_map(plan) | provenance)
-    log.info("wrote %s parameters to %s", f"{sum(t.numel() for t in state.values()):,}", output)
-    return sum(tensor.numel() for tensor in state.values())
+    log.info("wrote %s parameters to %s", f"{written:,}", output)
+    return written
 
 
 def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: PruningPlan) -> dict[str, Any]:
@@ -58,12 +70,26 @@ def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: Pruning
         "architectures": [f"{PRUNED_FAMILIES[family]}ForCausalLM"],
         "auto_map": auto_map(family),
         "num_hidden_layers": len(plan.kept_layers),
+        "head_dim": adapter.head_dim,  # hidden / heads is no way to find it any more
         "per_layer_config": {
             str(index): _layer_config(config, plan, layer) for index, layer in enumerate(plan.kept_layers)
         },
     }
+    if content.get("layer_types"):
+        content["layer_types"] = _layer_types(content["layer_types"], plan)
     content.pop("_name_or_path", None)
     return content
+
+
+def _layer_types(types: list[str], plan: PruningPlan) -> list[str]:
+    """Return the attention type (full or sliding) of every kept layer.
+
+    A layer without attention takes the type of the next attention, because the cache's first slot, where
+    transformers reads the sequence length, must be of a type that is in use.
+    """
+    attending = [layer for layer in plan.kept_layers if not plan.block(layer, "attention").whole]
+    following = {layer: next((other for other in attending if other >= layer), layer) for layer in plan.kept_layers}
+    return [types[following[layer]] for layer in plan.kept_layers]
 
 
 def _layer_config(config: PretrainedConfig, plan: PruningPlan, layer: int) -> dict[str, Any]:
@@ -94,6 +120,16 @@ def pruning_map(plan: PruningPlan) -> dict[str, Any]:
     }
 
 
-def _write_generation_config(source: Path, folder: Path) -> None:
-    if (source / "generation_config.json").is_file():
-        GenerationConfig.from_pretrained(source).save_pretrained(folder)
+def _copy_companions(source: Path, folder: Path) -> None:
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copy(source / name, folder)
+    _describe_tokenizer(folder / "tokenizer_config.json")
+
+
+def _describe_tokenizer(path: Path) -> None:
+    """Describe the generic tokenizer as transformers 4 needs it: by its old name, without token types."""
+    content = read_json(path) if path.is_file() else {}
+    if content.get("tokenizer_class") == "TokenizersBackend":
+        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+        write_json(path, inputs | content | {"tokenizer_class": "PreTrainedTokenizerFast"})

@@ -86,14 +86,16 @@ class PruningPlan:
         content = read_json(path)
         if content.get("model") != facts.name:
             raise PrunescopeError(f"{path} is a plan for '{content.get('model')}', not for '{facts.name}'")
+        removed = content.get("removed")
+        if not isinstance(removed, dict) or not all(isinstance(kinds, dict) for kinds in removed.values()):
+            raise PrunescopeError(f"{path}: 'removed' must hold, per layer, the groups to remove by block")
         known = {(str(block.layer), block.block) for block in facts.blocks}
-        for layer, kinds in content["removed"].items():
+        for layer, kinds in removed.items():
             for kind, text in kinds.items():
                 if (layer, kind) not in known:
                     raise PrunescopeError(f"{path}: removed.{layer}.{kind}: the model has no such block")
                 if not isinstance(text, str):
                     raise PrunescopeError(f"{path}: removed.{layer}.{kind} must be text such as '0-31,40'")
-        removed = content["removed"]
         return cls(
             facts.name,
             tuple(_read_block(path, block, removed.get(str(block.layer), {})) for block in facts.blocks),

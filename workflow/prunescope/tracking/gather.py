@@ -5,15 +5,16 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json
 from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
-OWN_STEPS = ("importance", "diagnosis", "pruning", "evaluation")
+ALWAYS = ("importance", "diagnosis", "pruning", "evaluation")
 SHOWN = (
     "README.md",
     "config.yaml",
@@ -103,8 +104,17 @@ class ExperimentRun(TrackedRun):
 
 def is_complete(directory: Path) -> bool:
     """Return whether the experiment has everything that tracking needs."""
-    files = (EXPERIMENT_FILE, *(f"records/{step}.json" for step in OWN_STEPS))
-    return all((directory / name).is_file() for name in files)
+    if not (directory / EXPERIMENT_FILE).is_file():
+        return False
+    steps = ALWAYS
+    with suppress(DataError):  # a broken file is found when it is gathered
+        steps = _steps(read_json(directory / EXPERIMENT_FILE))
+    return all((directory / f"records/{step}.json").is_file() for step in steps)
+
+
+def _steps(about: dict) -> tuple[str, ...]:
+    """Return the experiment's own steps, the optional ones that were asked for included."""
+    return tuple(about.get("steps", ALWAYS))
 
 
 def gather_experiment(directory: Path) -> ExperimentRun:
@@ -114,10 +124,10 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         RecordError: the experiment has not finished, or a file is not what it should be.
     """
     if not is_complete(directory):
-        wanted = f"{EXPERIMENT_FILE} and records/{{{','.join(OWN_STEPS)}}}.json"
+        wanted = f"{EXPERIMENT_FILE} and a record of each of its steps ({', '.join(ALWAYS)}, ...)"
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
     about = read_json(directory / EXPERIMENT_FILE)
-    records = [_read_record(directory / "records" / f"{step}.json") for step in OWN_STEPS]
+    records = [_read_record(directory / "records" / f"{step}.json") for step in _steps(about)]
     params = {name: str(value) for name, value in about["params"].items()}
     shared: dict[str, str] = about["shared"]
     readme = directory / "README.md"

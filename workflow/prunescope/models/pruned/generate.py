@@ -4,7 +4,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "modeling_pruned_llama.py"
-FAMILIES = {"mistral": "Mistral"}
+FAMILIES = {"mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
 def render(family: str, name: str) -> str:

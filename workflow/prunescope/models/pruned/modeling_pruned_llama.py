@@ -1,19 +1,14 @@
 """Llama with layers of different widths: the architecture of a structurally pruned checkpoint.
 
-Needs transformers alone. The configuration's `per_layer_config` names what differs in a layer:
+Needs transformers (4.57 or 5.x) alone. The configuration's `per_layer_config` names what differs in a layer:
 `intermediate_size`, `num_attention_heads`, `num_key_value_heads`, and `skip` with ``"attention"`` or
 ``"mlp"`` for a block that is gone altogether, its norm included. Everything else is the stock Llama.
 """
 
+import copy
+
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaModel,
-)
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
     LlamaDecoderLayer,
@@ -28,27 +23,39 @@ class PrunedLlamaConfig(LlamaConfig):
 
     model_type = "pruned_llama"
 
-    def validate_architecture(self) -> None:
-        """Widths are per layer, so the stock check of the global ones does not apply."""
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs) -> "PrunedLlamaConfig":
+        """Add what transformers 4 reads in place of `rope_parameters`; version 5 takes either."""
+        scaling = dict(config_dict["rope_parameters"])
+        old = {"rope_theta": scaling.pop("rope_theta")}
+        old["rope_scaling"] = None if scaling["rope_type"] == "default" else scaling
+        return super().from_dict(config_dict | old, **kwargs)
+
+    def validate(self) -> None:
+        """The stock checks before saving read the widths of the whole model, which has none."""
+
+
+def layer_config(config: PrunedLlamaConfig, index: int) -> LlamaConfig:
+    """Return the configuration of one layer: the model's, with the widths of the layer."""
+    layers = config.per_layer_config
+    if not isinstance(layers, dict):
+        return layers[index]
+    # Versions of transformers that do not know `per_layer_config` keep it as it is written.
+    layer = copy.copy(config)
+    vars(layer).update({int(key): widths for key, widths in layers.items()}.get(index, {}))
+    return layer
 
 
 class PrunedLlamaDecoderLayer(LlamaDecoderLayer):
-    """A decoder layer of its own widths, with either block possibly gone.
+    """A decoder layer of its own widths, with either block possibly gone."""
 
-    Args:
-        config: of the whole model. layer_idx: place of the layer.
-        cache_idx: slot of the layer's attention in the key-value cache: the number of attention blocks
-            before it, because transformers reads the sequence length from slot 0.
-    """
-
-    def __init__(self, config: PrunedLlamaConfig, layer_idx: int, cache_idx: int) -> None:
-        layer_config = config.per_layer_config[layer_idx]
-        super().__init__(layer_config, layer_idx)
-        skip = getattr(layer_config, "skip", ())
+    def __init__(self, config: PrunedLlamaConfig, layer_idx: int) -> None:
+        own = layer_config(config, layer_idx)
+        super().__init__(own, layer_idx)
+        skip = getattr(own, "skip", ())
         if "attention" in skip:
             self.self_attn = self.input_layernorm = None
         else:
-            self.self_attn.layer_idx = cache_idx
             self.self_attn.config = config  # follows set_attn_implementation; its widths are in the weights
         if "mlp" in skip:
             self.mlp = self.post_attention_layernorm = None
@@ -77,15 +84,25 @@ class PrunedLlamaModel(PrunedLlamaPreTrainedModel, LlamaModel):
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
-        layers, attention_blocks = [], 0
-        for index in range(config.num_hidden_layers):
-            layers.append(PrunedLlamaDecoderLayer(config, index, cache_idx=attention_blocks))
-            attention_blocks += layers[-1].self_attn is not None
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(PrunedLlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
+        self._assign_cache_slots()
         self.post_init()
+
+    def _assign_cache_slots(self) -> None:
+        """Give the n-th attention of each type (full or sliding) the n-th slot of that type in the key-value cache.
+
+        The cache has one slot per layer, of the layer's type, and transformers reads the sequence length from the
+        first slot of a type: a layer without attention must not own it.
+        """
+        types = getattr(self.config, "layer_types", None) or ["full_attention"] * len(self.layers)
+        self.has_sliding_layers = "sliding_attention" in types
+        slots = {kind: [slot for slot, other in enumerate(types) if other == kind] for kind in types}
+        for layer, kind in zip(self.layers, types, strict=True):
+            if layer.self_attn is not None:
+                layer.self_attn.layer_idx = slots[kind].pop(0)
 
 
 class PrunedLlamaForCausalLM(PrunedLlamaPreTrainedModel, LlamaForCausalLM):
@@ -100,8 +117,3 @@ class PrunedLlamaForCausalLM(PrunedLlamaPreTrainedModel, LlamaForCausalLM):
 
     def _get_static_cache_init_shape(self) -> None:
         """Head counts differ between layers and cache slots are shifted: let the cache initialise lazily."""
-
-
-AutoConfig.register("pruned_llama", PrunedLlamaConfig, exist_ok=True)
-AutoModel.register(PrunedLlamaConfig, PrunedLlamaModel, exist_ok=True)
-AutoModelForCausalLM.register(PrunedLlamaConfig, PrunedLlamaForCausalLM, exist_ok=True)

@@ -1,20 +1,15 @@
 # Generated from modeling_pruned_llama.py by generate.py: edit that file.
 """Mistral with layers of different widths: the architecture of a structurally pruned checkpoint.
 
-Needs transformers alone. The configuration's `per_layer_config` names what differs in a layer:
+Needs transformers (4.57 or 5.x) alone. The configuration's `per_layer_config` names what differs in a layer:
 `intermediate_size`, `num_attention_heads`, `num_key_value_heads`, and `skip` with ``"attention"`` or
 ``"mlp"`` for a block that is gone altogether, its norm included. Everything else is the stock Mistral.
 """
 
+import copy
+
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    MistralModel,
-)
+from transformers import MistralConfig, MistralForCausalLM, MistralModel
 from transformers.models.mistral.modeling_mistral import (
     MistralAttention,
     MistralDecoderLayer,
@@ -29,27 +24,39 @@ class PrunedMistralConfig(MistralConfig):
 
     model_type = "pruned_mistral"
 
-    def validate_architecture(self) -> None:
-        """Widths are per layer, so the stock check of the global ones does not apply."""
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs) -> "PrunedMistralConfig":
+        """Add what transformers 4 reads in place of `rope_parameters`; version 5 takes either."""
+        scaling = dict(config_dict["rope_parameters"])
+        old = {"rope_theta": scaling.pop("rope_theta")}
+        old["rope_scaling"] = None if scaling["rope_type"] == "default" else scaling
+        return super().from_dict(config_dict | old, **kwargs)
+
+    def validate(self) -> None:
+        """The stock checks before saving read the widths of the whole model, which has none."""
+
+
+def layer_config(config: PrunedMistralConfig, index: int) -> MistralConfig:
+    """Return the configuration of one layer: the model's, with the widths of the layer."""
+    layers = config.per_layer_config
+    if not isinstance(layers, dict):
+        return layers[index]
+    # Versions of transformers that do not know `per_layer_config` keep it as it is written.
+    layer = copy.copy(config)
+    vars(layer).update({int(key): widths for key, widths in layers.items()}.get(index, {}))
+    return layer
 
 
 class PrunedMistralDecoderLayer(MistralDecoderLayer):
-    """A decoder layer of its own widths, with either block possibly gone.
+    """A decoder layer of its own widths, with either block possibly gone."""
 
-    Args:
-        config: of the whole model. layer_idx: place of the layer.
-        cache_idx: slot of the layer's attention in the key-value cache: the number of attention blocks
-            before it, because transformers reads the sequence length from slot 0.
-    """
-
-    def __init__(self, config: PrunedMistralConfig, layer_idx: int, cache_idx: int) -> None:
-        layer_config = config.per_layer_config[layer_idx]
-        super().__init__(layer_config, layer_idx)
-        skip = getattr(layer_config, "skip", ())
+    def __init__(self, config: PrunedMistralConfig, layer_idx: int) -> None:
+        own = layer_config(config, layer_idx)
+        super().__init__(own, layer_idx)
+        skip = getattr(own, "skip", ())
         if "attention" in skip:
             self.self_attn = self.input_layernorm = None
         else:
-            self.self_attn.layer_idx = cache_idx
             self.self_attn.config = config  # follows set_attn_implementation; its widths are in the weights
         if "mlp" in skip:
             self.mlp = self.post_attention_layernorm = None
@@ -78,15 +85,25 @@ class PrunedMistralModel(PrunedMistralPreTrainedModel, MistralModel):
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
-        layers, attention_blocks = [], 0
-        for index in range(config.num_hidden_layers):
-            layers.append(PrunedMistralDecoderLayer(config, index, cache_idx=attention_blocks))
-            attention_blocks += layers[-1].self_attn is not None
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(PrunedMistralDecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = MistralRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = MistralRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
+        self._assign_cache_slots()
         self.post_init()
+
+    def _assign_cache_slots(self) -> None:
+        """Give the n-th attention of each type (full or sliding) the n-th slot of that type in the key-value cache.
+
+        The cache has one slot per layer, of the layer's type, and transformers reads the sequence length from the
+        first slot of a type: a layer without attention must not own it.
+        """
+        types = getattr(self.config, "layer_types", None) or ["full_attention"] * len(self.layers)
+        self.has_sliding_layers = "sliding_attention" in types
+        slots = {kind: [slot for slot, other in enumerate(types) if other == kind] for kind in types}
+        for layer, kind in zip(self.layers, types, strict=True):
+            if layer.self_attn is not None:
+                layer.self_attn.layer_idx = slots[kind].pop(0)
 
 
 class PrunedMistralForCausalLM(PrunedMistralPreTrainedModel, MistralForCausalLM):
@@ -101,8 +118,3 @@ class PrunedMistralForCausalLM(PrunedMistralPreTrainedModel, MistralForCausalLM)
 
     def _get_static_cache_init_shape(self) -> None:
         """Head counts differ between layers and cache slots are shifted: let the cache initialise lazily."""
-
-
-AutoConfig.register("pruned_mistral", PrunedMistralConfig, exist_ok=True)
-AutoModel.register(PrunedMistralConfig, PrunedMistralModel, exist_ok=True)
-AutoModelForCausalLM.register(PrunedMistralConfig, PrunedMistralForCausalLM, exist_ok=True)

@@ -1,0 +1,50 @@
+"""Write pruned checkpoints to try elsewhere: ``python tests/checkpoints/make.py FOLDER``.
+
+Each case is a folder with ``pruned/``, ``masked/`` (the stock model of the same logits) and ``expected.safetensors``.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from checkpoints.cases import CASES
+from prunescope.models.adapter import adapter_for
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.surgery import mask_model
+from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
+
+
+def write_cases(folder: Path) -> None:
+    """Write all cases."""
+    for name, shape in CASES.items():
+        write_case(shape, folder / name)
+
+
+def write_case(shape: dict, folder: Path) -> None:
+    model = tiny_model(**shape)
+    facts = save_source(model, folder / "source")
+    plan = uneven_plan(facts)
+    write_checkpoint(facts, plan, folder / "pruned", provenance={}, shard_bytes=20_000)
+    mask_model(model, adapter_for(model), plan)
+    model.save_pretrained(folder / "masked")
+    _add_old_rope_keys(folder / "masked/config.json")
+    with torch.no_grad():
+        logits = model(tiny_tokens()).logits
+    save_file({"tokens": tiny_tokens(), "logits": logits}, folder / "expected.safetensors")
+
+
+def _add_old_rope_keys(path: Path) -> None:
+    content = json.loads(path.read_text())
+    rope = dict(content["rope_parameters"])
+    content["rope_theta"] = rope.pop("rope_theta")
+    content["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    path.write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    write_cases(Path(sys.argv[1]))

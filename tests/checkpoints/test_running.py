@@ -1,0 +1,75 @@
+"""A pruned checkpoint runs with transformers alone, and exactly as the masked model does."""
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from checkpoints.cases import load
+
+GREEDY = {"do_sample": False}
+WAYS = [
+    pytest.param(GREEDY, id="greedy"),
+    pytest.param(GREEDY | {"num_beams": 3}, id="beam"),
+    pytest.param(GREEDY | {"cache_implementation": "static"}, id="static"),
+    pytest.param({"do_sample": True, "temperature": 1.5}, id="sampling"),
+]
+
+
+def close(found, wanted, tolerance=1e-9):
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+@torch.no_grad()
+def test_logits(case, tokens):
+    pruned = case.pruned()
+    assert pruned.dtype == torch.float64
+    assert pruned.model.layers[0].self_attn is None
+    assert pruned.model.layers[-1].mlp is None
+    logits = pruned(tokens).logits
+    close(logits, case.masked()(tokens).logits)
+    close(logits, case.expected["logits"], 1e-6)  # of the transformers that wrote it
+
+
+@torch.no_grad()
+def test_cached_decoding(case, tokens):
+    pruned, cache, steps = case.pruned(), None, []
+    for position in range(tokens.shape[1]):
+        out = pruned(tokens[:, position : position + 1], past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        steps.append(out.logits)
+    close(torch.cat(steps, 1), case.masked()(tokens).logits)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_generates_from_left_padded_batches(case, tokens, way):
+    prompt, mask = tokens[:, :5], torch.ones(3, 5, dtype=torch.int64)
+    mask[0, :2] = 0
+    settings = {"attention_mask": mask, "max_new_tokens": 6, "eos_token_id": None} | way
+    found = []
+    for model in (case.pruned(), case.masked()):
+        torch.manual_seed(0)
+        found.append(model.generate(prompt, **settings))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("device_map", ["auto", "split"])
+@torch.no_grad()
+def test_device_map(case, tokens, tmp_path, device_map):
+    if device_map == "split":
+        parts = ["model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head", "model.layers.0", "model.layers.2"]
+        device_map = dict.fromkeys(parts, "cpu") | {"model.layers.1": "disk"}
+    pruned = case.pruned(device_map=device_map, offload_folder=tmp_path)
+    close(pruned(tokens).logits, case.masked()(tokens).logits)
+
+
+@torch.no_grad()
+def test_saved_again_it_still_carries_its_code(case, tokens, tmp_path):
+    case.pruned().save_pretrained(tmp_path / "again")
+    assert list((tmp_path / "again").glob("modeling_pruned_*.py"))
+    again = load(tmp_path / "again", trust_remote_code=True)
+    close(again(tokens).logits, case.masked()(tokens).logits)
+
+
+def test_tokenizer(case):
+    tokenizer = AutoTokenizer.from_pretrained(case.folder / "pruned", trust_remote_code=False)
+    assert dict(tokenizer("w3 w7")) == {"input_ids": [3, 7], "attention_mask": [1, 1]}

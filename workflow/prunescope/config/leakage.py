@@ -1,0 +1,38 @@
+"""What a test text has in common with the text that importance was measured on."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from prunescope.config.local import text_files
+from prunescope.config.sections import DatasetSource
+
+Leakage = Literal["none", "source", "documents"]
+"""`source`: the same source but disjoint splits, so that only the domain is known; `documents`: the same split."""
+
+ORDER: tuple[Leakage, ...] = ("none", "source", "documents")
+
+
+def worst_leakage(calibration: Iterable[DatasetSource], test: DatasetSource) -> Leakage:
+    """Return how much of a test text the calibration texts give away, by where they come from.
+
+    Two copies of a text under different hub ids or wheels are not recognised.
+    """
+    return max((_leakage(source, test) for source in calibration), key=ORDER.index)
+
+
+def _leakage(calibration: DatasetSource, test: DatasetSource) -> Leakage:
+    if calibration.hub and calibration.hub == test.hub:
+        same = _split(calibration, calibration.splits.calibration) == _split(test, test.splits.test)
+        return "documents" if same else "source"
+    # Splits of wheels and local files are made by a hash of each document: they never share one.
+    if calibration.embedded and test.embedded:
+        same = calibration.embedded.member_sha256 == test.embedded.member_sha256
+    elif calibration.local and test.local:
+        same = bool(set(text_files(calibration.local)) & set(text_files(test.local)))
+    else:
+        same = False
+    return "source" if same else "none"
+
+
+def _split(source: DatasetSource, name: str) -> tuple[str, str | None]:
+    return name, (source.files or {}).get(name)

@@ -1,0 +1,61 @@
+"""How much a mean token loss owes to the choice of windows: bootstrap intervals.
+
+Percentile intervals of B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Windows are
+drawn, not tokens, since the losses of neighbouring tokens are not independent.
+"""
+
+import math
+
+import numpy as np
+from numpy import ndarray
+
+LEVEL = 0.95
+DRAWS = 2000
+SEED = 0
+LARGEST_EXPONENT = 700.0
+"""exp overflows beyond; the loss of a destroyed model still says how bad it is."""
+
+Interval = tuple[float, float]
+
+
+def interval(sums: ndarray, tokens: ndarray) -> Interval | None:
+    """Return the interval of the perplexity exp(sum of losses / number of tokens).
+
+    Args:
+        sums: float64 ``[windows]``, summed losses in nats. tokens: int64 ``[windows]``, scored tokens.
+
+    Returns:
+        (low, high), or None for fewer than two windows, which cannot tell.
+    """
+    return _percentiles(_means(sums, tokens)) if len(sums) > 1 else None
+
+
+def ratio_interval(sums: ndarray, reference: ndarray, tokens: ndarray) -> Interval | None:
+    """Return the interval of the perplexity of one model divided by that of another on the same windows.
+
+    Each draw takes the same windows for both, so what makes a window hard for either model cancels.
+
+    Args:
+        sums, reference: float64 ``[windows]``, summed losses of the two models. tokens: int64 ``[windows]``.
+    """
+    return interval(sums - reference, tokens)
+
+
+def exponential(mean: float) -> float:
+    """Return exp of a mean loss, the largest one that a float holds at most."""
+    return math.exp(min(mean, LARGEST_EXPONENT))
+
+
+def _means(sums: ndarray, tokens: ndarray) -> ndarray:
+    """Return the mean token loss of every draw of as many windows with replacement, ``[DRAWS]``."""
+    random, windows = np.random.default_rng(SEED), len(sums)
+    means = np.empty(DRAWS)
+    for draw in range(DRAWS):
+        chosen = random.integers(windows, size=windows)
+        means[draw] = sums[chosen].sum() / tokens[chosen].sum()
+    return means
+
+
+def _percentiles(means: ndarray) -> Interval:
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return exponential(low), exponential(high)

@@ -1,0 +1,120 @@
+# Generated from modeling_pruned_llama.py by generate.py: edit that file.
+"""Qwen2 with layers of different widths: the architecture of a structurally pruned checkpoint.
+
+Needs transformers (4.57 or 5.x) alone. The configuration's `per_layer_config` names what differs in a layer:
+`intermediate_size`, `num_attention_heads`, `num_key_value_heads`, and `skip` with ``"attention"`` or
+``"mlp"`` for a block that is gone altogether, its norm included. Everything else is the stock Qwen2.
+"""
+
+import copy
+
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Model
+from transformers.models.qwen2.modeling_qwen2 import (
+    Qwen2Attention,
+    Qwen2DecoderLayer,
+    Qwen2PreTrainedModel,
+    Qwen2RMSNorm,
+    Qwen2RotaryEmbedding,
+)
+
+
+class PrunedQwen2Config(Qwen2Config):
+    """`Qwen2Config` plus `per_layer_config`."""
+
+    model_type = "pruned_qwen2"
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs) -> "PrunedQwen2Config":
+        """Add what transformers 4 reads in place of `rope_parameters`; version 5 takes either."""
+        scaling = dict(config_dict["rope_parameters"])
+        old = {"rope_theta": scaling.pop("rope_theta")}
+        old["rope_scaling"] = None if scaling["rope_type"] == "default" else scaling
+        return super().from_dict(config_dict | old, **kwargs)
+
+    def validate(self) -> None:
+        """The stock checks before saving read the widths of the whole model, which has none."""
+
+
+def layer_config(config: PrunedQwen2Config, index: int) -> Qwen2Config:
+    """Return the configuration of one layer: the model's, with the widths of the layer."""
+    layers = config.per_layer_config
+    if not isinstance(layers, dict):
+        return layers[index]
+    # Versions of transformers that do not know `per_layer_config` keep it as it is written.
+    layer = copy.copy(config)
+    vars(layer).update({int(key): widths for key, widths in layers.items()}.get(index, {}))
+    return layer
+
+
+class PrunedQwen2DecoderLayer(Qwen2DecoderLayer):
+    """A decoder layer of its own widths, with either block possibly gone."""
+
+    def __init__(self, config: PrunedQwen2Config, layer_idx: int) -> None:
+        own = layer_config(config, layer_idx)
+        super().__init__(own, layer_idx)
+        skip = getattr(own, "skip", ())
+        if "attention" in skip:
+            self.self_attn = self.input_layernorm = None
+        else:
+            self.self_attn.config = config  # follows set_attn_implementation; its widths are in the weights
+        if "mlp" in skip:
+            self.mlp = self.post_attention_layernorm = None
+
+    def forward(self, hidden_states: Tensor, **kwargs) -> Tensor:
+        if self.self_attn is not None:
+            attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+            hidden_states = hidden_states + attended
+        if self.mlp is not None:
+            hidden_states = hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+        return hidden_states
+
+
+class PrunedQwen2PreTrainedModel(Qwen2PreTrainedModel):
+    config_class = PrunedQwen2Config
+    config: PrunedQwen2Config
+    _no_split_modules = ["PrunedQwen2DecoderLayer"]
+    _can_record_outputs = {"hidden_states": PrunedQwen2DecoderLayer, "attentions": Qwen2Attention}
+
+
+class PrunedQwen2Model(PrunedQwen2PreTrainedModel, Qwen2Model):
+    """`Qwen2Model` built layer by layer."""
+
+    def __init__(self, config: PrunedQwen2Config) -> None:
+        PrunedQwen2PreTrainedModel.__init__(self, config)
+        self.padding_idx = config.pad_token_id
+        self.vocab_size = config.vocab_size
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        self.layers = nn.ModuleList(PrunedQwen2DecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = Qwen2RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.rotary_emb = Qwen2RotaryEmbedding(config=config)
+        self.gradient_checkpointing = False
+        self._assign_cache_slots()
+        self.post_init()
+
+    def _assign_cache_slots(self) -> None:
+        """Give the n-th attention of each type (full or sliding) the n-th slot of that type in the key-value cache.
+
+        The cache has one slot per layer, of the layer's type, and transformers reads the sequence length from the
+        first slot of a type: a layer without attention must not own it.
+        """
+        types = getattr(self.config, "layer_types", None) or ["full_attention"] * len(self.layers)
+        self.has_sliding_layers = "sliding_attention" in types
+        slots = {kind: [slot for slot, other in enumerate(types) if other == kind] for kind in types}
+        for layer, kind in zip(self.layers, types, strict=True):
+            if layer.self_attn is not None:
+                layer.self_attn.layer_idx = slots[kind].pop(0)
+
+
+class PrunedQwen2ForCausalLM(PrunedQwen2PreTrainedModel, Qwen2ForCausalLM):
+    """`Qwen2ForCausalLM` over `PrunedQwen2Model`."""
+
+    def __init__(self, config: PrunedQwen2Config) -> None:
+        PrunedQwen2PreTrainedModel.__init__(self, config)
+        self.model = PrunedQwen2Model(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def _get_static_cache_init_shape(self) -> None:
+        """Head counts differ between layers and cache slots are shifted: let the cache initialise lazily."""
