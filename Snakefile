@@ -1,6 +1,7 @@
 """Prunescope: prune a language model structurally, and explain what happened.
 
     snakemake --cores all results/{model}/{experiment}
+    snakemake --cores all sweep_{name}
 
 An experiment is declared by its name, {criterion}_T{T}[_tau{tau}]_{percent}_{dataset}: see README.md.
 Every step is cached under results/{model}/_shared/{step}/{key}/, where the key names all that it
@@ -33,3 +34,5 @@ include: "workflow/rules/diagnosis.smk"
 include: "workflow/rules/pruning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/tracking.smk"
+include: "workflow/rules/comparison.smk"
+include: "workflow/rules/export.smk"

@@ -8,10 +8,10 @@ from diagnosis_data import make_evidence, with_values
 
 from prunescope.config import parse_config, resolve
 from prunescope.config.names import parse_name
+from prunescope.config.renaming import known_name, leaves, rename
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
 from prunescope.diagnosis.evidence import Bound, Texts
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.naming import known_name, leaves, rename
 from prunescope.diagnosis.remedies import CHANGES, Context, Situation, suggest
 from prunescope.diagnosis.situation import capacity
 

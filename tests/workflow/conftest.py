@@ -52,7 +52,7 @@ class Project:
             name, _, count = line.rpartition(" ")
             if not name or name.strip() == "total":
                 break
-            if "/" not in name:
+            if "/" not in name and not name.startswith("sweep_"):
                 counts[name.strip()] = int(count)
         return counts
 

@@ -1,29 +1,18 @@
-"""The banner at the start of a run: what each experiment still needs."""
+"""The banner at the start of a run: what each experiment still needs, and what a sweep will take."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.config.registry import Planned
-
-# The file whose presence says that a shared step is done.
-PROOF = {
-    "model": "model.json",
-    "calibration": "samples.safetensors",
-    "gradients": "saliency.safetensors",
-    "removal": "block_importance.json",
-    "evaluation_text": "windows.safetensors",
-    "baseline": "perplexity.json",
-    "zeroshot_baseline": "zeroshot.json",
-}
+from prunescope.config.registry import Planned, PlannedSweep
+from prunescope.stages import Stage, stages
 
 
 def banner(experiments: Iterable[Planned]) -> str:
     """Say per experiment which shared steps are cached and which will run."""
     lines = []
     for planned in experiments:
-        done, todo = [], []
-        for name, step in planned.shared.items():
-            (done if Path(step.file(PROOF[name])).exists() else todo).append(name.replace("_", " "))
+        shared = stages(planned)[: len(planned.shared)]
+        done, todo = ([stage.label for stage in shared if stage.done is is_done] for is_done in (True, False))
         missing = sum(not Path(file).exists() for file in planned.files())
         lines += [f"{planned.experiment.model} / {planned.experiment.name}"]
         lines += [f"    cached   {', '.join(done)}"] if done else []
@@ -43,3 +32,35 @@ def _samples(planned: Planned) -> str:
     if presets.get("calibration") == chosen:
         text += " (the demo's counts; config/config.yaml: models)"
     return text
+
+
+def sweep_table(sweep: PlannedSweep) -> str:
+    """Say per experiment of a sweep what is cached, what will run and about how long that takes.
+
+    A step that several experiments share is listed with the first of them.
+    """
+    names = {name: f"  {name}".ljust(max(len(member) for member in sweep.members) + 4) for name in sweep.members}
+    lines, total, unknown, seen = [], 0.0, set(), set()
+    for name, planned in sweep.planned.items():
+        steps = stages(planned)
+        todo = [stage for stage in steps if not stage.done and stage.proof not in seen]
+        seen |= {stage.proof for stage in todo}
+        known = [seconds for stage in todo if (seconds := stage.seconds()) is not None]
+        total += sum(known)
+        unknown |= {stage.label for stage in todo if stage.timed and stage.seconds() is None}
+        cached = f"{sum(stage.done for stage in steps)} of {len(steps)} steps cached"
+        lines.append(f"{names[name]}{cached}; to run: {_listed(todo)}{_about(sum(known))}")
+    lines += [f"{names[name]}impossible: {why}" for name, why in sweep.impossible.items()]
+    head = f"sweep {sweep.name} on {sweep.model}: {len(sweep.members)} experiments{_about(total)}"
+    head += f"; never timed yet: {', '.join(sorted(unknown))}" if unknown else ""
+    return "\n".join([head, *lines])
+
+
+def _listed(todo: list[Stage]) -> str:
+    return ", ".join(dict.fromkeys(stage.label for stage in todo)) or "nothing"
+
+
+def _about(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"

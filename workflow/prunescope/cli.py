@@ -16,10 +16,14 @@ from pydantic import ValidationError
 
 from prunescope.config import specs
 from prunescope.config.messages import sentence
+from prunescope.config.sections import GGUF_TYPES
 from prunescope.errors import ConfigError, PrunescopeError
 from prunescope.files import write_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+
+export = typer.Typer(no_args_is_help=True, help="Write a pruned checkpoint in another program's format.")
+app.add_typer(export, name="export", rich_help_panel="Steps")
 
 SPEC_HELP = "What to do: one line of JSON, or the name of a file that holds it."
 
@@ -270,6 +274,49 @@ def page(directory: Directory, spec: Spec, model: Model) -> None:
     write_page(_read(specs.PageSpec, spec), _facts(model), directory)
 
 
+@app.command(rich_help_panel="Steps")
+def comparison(
+    directory: Annotated[Path, typer.Argument(help="results/{model}/comparison/{sweep}")],
+    spec: Spec,
+    partial: Annotated[bool, typer.Option(help="Compare what a failed run left; the next run does it again.")] = False,
+) -> None:
+    """Compare the experiments of a sweep: table, page and figures."""
+    from prunescope.comparison.report import write_comparison
+
+    write_comparison(_read(specs.ComparisonSpec, spec), directory, partial)
+
+
+@export.command()
+def gguf(
+    directory: Directory,
+    type: Annotated[str, typer.Option(help=f"One of {', '.join(GGUF_TYPES)}.")] = "f16",
+    spec: Annotated[str | None, typer.Option(help=f"{SPEC_HELP} Default: by --config and --type.")] = None,
+    config: ConfigFile = Path("config/config.yaml"),
+    text: Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")] = None,
+) -> None:
+    """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint in DIR/model."""
+    from prunescope.config import load_config
+    from prunescope.export.outputs import write_gguf_export
+
+    _quiet_transformers()
+    if type not in GGUF_TYPES:
+        raise typer.BadParameter(f"'{type}' is no GGUF type here; allowed: {', '.join(GGUF_TYPES)}")
+    told = _read(specs.GgufSpec, spec) if spec else specs.GgufSpec.of(load_config(config).export.gguf, type)
+    write_gguf_export(told, directory, text)
+
+
+@export.command()
+def uniform(
+    directory: Directory,
+    text: Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")] = None,
+) -> None:
+    """Write DIR/export/uniform: DIR/model padded with zeros to a stock checkpoint."""
+    from prunescope.export.outputs import write_uniform_export
+
+    _quiet_transformers()
+    write_uniform_export(directory, text)
+
+
 # --- for people -----------------------------------------------------------------------------------------
 
 
@@ -351,10 +398,11 @@ def compare(
     directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
     markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
 ) -> None:
-    """Print experiments side by side."""
-    from prunescope.compare import comparison, print_comparison
+    """Print experiments side by side, and the setting that their numbers recommend."""
+    from prunescope.comparison.frame import read_comparison
+    from prunescope.comparison.show import print_comparison
 
-    print_comparison(comparison(directories), markdown)
+    print_comparison(read_comparison(directories), markdown)
 
 
 @app.command(rich_help_panel="For people")

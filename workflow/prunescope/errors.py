@@ -24,6 +24,10 @@ class BudgetError(PrunescopeError):
     """The requested pruning ratio cannot be reached under the limits."""
 
 
+class ExportError(PrunescopeError):
+    """A format cannot hold a model, or the exported model is not the checkpoint's."""
+
+
 def nearest(word: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` of `candidates` that resemble `word`, best first."""
     return get_close_matches(word, list(candidates), n=count, cutoff=0.4)

@@ -18,17 +18,22 @@ def check_reachable(experiments: Iterable[Planned]) -> None:
         PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
     """
     for planned in experiments:
-        if planned.experiment.settings.evaluation.zeroshot:
-            require_lm_eval()
-        file = Path(planned.shared["model"].file("model.json"))
-        if not file.is_file():
-            continue
-        try:
-            facts = ModelFacts.read(file)
-        except DataError:
-            continue  # the checkpoint is gone; the step that needs it says so
-        try:
-            check_feasible(facts, planned.experiment.settings.method, planned.experiment.settings.limits)
-        except PrunescopeError as error:
-            name = f"{planned.experiment.model}/{planned.experiment.name}"
-            raise type(error)(f"{name}: {error}") from None
+        check_one(planned)
+
+
+def check_one(planned: Planned) -> None:
+    """Check one experiment, as `check_reachable`."""
+    if planned.experiment.settings.evaluation.zeroshot:
+        require_lm_eval()
+    file = Path(planned.shared["model"].file("model.json"))
+    if not file.is_file():
+        return
+    try:
+        facts = ModelFacts.read(file)
+    except DataError:
+        return  # the checkpoint is gone; the step that needs it says so
+    try:
+        check_feasible(facts, planned.experiment.settings.method, planned.experiment.settings.limits)
+    except PrunescopeError as error:
+        name = f"{planned.experiment.model}/{planned.experiment.name}"
+        raise type(error)(f"{name}: {error}") from None

@@ -3,21 +3,27 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from prunescope.banner import banner
+from prunescope.banner import banner, sweep_table
 from prunescope.config import parse_config
 from prunescope.config.registry import (
     BEFORE_AFTER,
+    COMPARISON_FILES,
     PLOTS,
     Registry,
     corpus_files,
     wheel_file,
 )
+from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
-from prunescope.preflight import check_reachable
+from prunescope.failures import report_failures
+from prunescope.preflight import check_one, check_reachable
+
+started = time.time()
 
 # `.venv/bin/snakemake` works without activating the environment: the rules find its `prunescope` first.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -34,17 +40,23 @@ envvars:
 
 wildcard_constraints:
     model="[^/]+",
-    experiment="[^/_][^/]*",
+    experiment="(?!comparison/)[^/_][^/]*",
+    sweep="[^/]+",
+    member="[^/]+",
     key="[^/]+",
 
 
 try:
-    registry = Registry(parse_config(config))
-    typed = registry.targets(json.loads(os.environ[WANTED]))
+    registry = Registry(parse_config(config), check=check_one)
+    arguments = json.loads(os.environ[WANTED])
+    typed = registry.targets(arguments)
+    typed_sweeps = registry.sweep_targets(arguments)
+    asked = [sweep for target in typed_sweeps for sweep in target.sweeps]
+    sweeps = list({sweep.directory: sweep for sweep in asked}.values())
     listed = [
         registry.experiment(*target.split("/")) for target in registry.config.targets
     ]
-    wanted = [target.planned for target in typed] or listed
+    wanted = [target.planned for target in typed] or ([] if sweeps else listed)
     if workflow.is_main_process:
         check_reachable(wanted + registry.references(wanted))
 except PrunescopeError as error:
@@ -89,7 +101,8 @@ def before(step, field, file):
 
 
 def print_banner():
-    print(banner(wanted), file=sys.stderr)
+    lines = [banner(wanted), *map(sweep_table, sweeps)]
+    print("\n".join(line for line in lines if line), file=sys.stderr)
 
 
 onstart:

@@ -1,7 +1,7 @@
 """What the Snakefile asks: which experiments are wanted, and which step a key on disk stands for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,11 @@ from prunescope.config.keys import (
     shared_steps,
 )
 from prunescope.config.references import before_after_spec
-from prunescope.config.resolve import Experiment, resolve
-from prunescope.config.sections import Config, DatasetSource, WheelMember
-from prunescope.config.specs import ExperimentSpec
-from prunescope.errors import ConfigError, did_you_mean
+from prunescope.config.resolve import COMPARISON, Experiment, resolve
+from prunescope.config.sections import GGUF_TYPES, Config, DatasetSource, WheelMember
+from prunescope.config.specs import ComparisonSpec, ExperimentSpec
+from prunescope.config.sweeps import APART, expand
+from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
 
 PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
 BEFORE_AFTER = "before_after"
@@ -34,6 +35,21 @@ ANALYSIS = (
     "stability.json",
     "gradient_diagnosis.json",
 )
+EXPORTS = ("export/uniform", "export/gguf", *(f"export/gguf/{name}.gguf" for name in GGUF_TYPES))
+"""What can be asked for below an experiment without being part of it; ``export/gguf``: the configured types."""
+
+COMPARED = (
+    "experiment.json",
+    "analysis/importance_table.parquet",
+    "analysis/pruning_summary.json",
+    "analysis/gradient_statistics.json",
+    "analysis/gradient_diagnosis.json",
+    "evaluation/perplexity.json",
+    "evaluation/windows.parquet",
+)
+"""What a comparison reads of each experiment."""
+COMPARISON_FIGURES = ("perplexity", "pruning_rates", "kept_groups", "gradient_profiles")
+COMPARISON_FILES = ("comparison.csv", "comparison.md", *(f"{name}.png" for name in COMPARISON_FIGURES), "record.json")
 
 
 @dataclass(frozen=True)
@@ -83,21 +99,77 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class PlannedSweep:
+    """A sweep on one model.
+
+    Attributes:
+        members: all experiments, in their order. planned: those that can be run.
+        impossible: why the others cannot.
+    """
+
+    model: str
+    name: str
+    members: tuple[str, ...]
+    planned: dict[str, Planned]
+    impossible: dict[str, str]
+
+    @property
+    def directory(self) -> str:
+        return f"{RESULTS}/{self.model}/{COMPARISON}/{self.name}"
+
+    def spec(self, missing: dict[str, str] | None = None) -> ComparisonSpec:
+        """Return what the comparison is told; `missing`: experiments that failed, and why."""
+        return ComparisonSpec(
+            model=self.model, sweep=self.name, experiments=self.members, missing=self.impossible | (missing or {})
+        )
+
+    def inputs(self) -> list[str]:
+        """Return what the comparison reads."""
+        files = [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
+        return files + [file for planned in self.planned.values() for file in planned.optional]
+
+    def files(self) -> list[str]:
+        """Return every file that makes the sweep complete; of the impossible experiments one that cannot be made."""
+        files = [file for planned in self.planned.values() for file in planned.files()]
+        files += [f"{self.directory}/{name}" for name in COMPARISON_FILES] if self.planned else []
+        return files + [f"{self.directory}/{member}.impossible" for member in self.impossible]
+
+
+@dataclass(frozen=True)
+class SweepTarget:
+    """What was typed, and the sweep that it means, per model; `whole` as in `Target`."""
+
+    typed: str
+    sweeps: tuple[PlannedSweep, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
 class Target:
-    """What was typed, the experiment that it means, and whether it means all of it or a file of it."""
+    """What was typed, the experiment that it means, and the file of it (empty: all of it)."""
 
     typed: str
     planned: Planned
-    whole: bool
+    file: str
+
+    @property
+    def whole(self) -> bool:
+        return not self.file
 
 
 @dataclass
 class Registry:
-    """Resolves experiments by name and remembers their steps by key."""
+    """Resolves experiments by name and remembers their steps by key.
+
+    Attributes:
+        check: raises a `PrunescopeError` for an experiment of a sweep that is known to fail.
+    """
 
     config: Config
+    check: Callable[[Planned], None] = lambda planned: None
     experiments: dict[tuple[str, str], Planned] = field(default_factory=dict)
     steps: dict[tuple[str, str, str], Step] = field(default_factory=dict)
+    sweeps: dict[tuple[str, str], PlannedSweep] = field(default_factory=dict)
 
     def experiment(self, model: str, name: str) -> Planned:
         """Resolve an experiment, once; its reference too, so that the keys of its steps are known.
@@ -105,6 +177,9 @@ class Registry:
         Raises:
             ConfigError: with the nearest valid names.
         """
+        if APART in name and name not in self.config.experiments and model in self.config.models:
+            for sweep in self.config.sweeps:
+                self._members(model, sweep)
         if (model, name) not in self.experiments:
             experiment = resolve(self.config, model, name)
             reference = experiment.settings.report.reference
@@ -120,6 +195,33 @@ class Registry:
         """Return the experiments that some experiments are compared with."""
         compared = [planned.reference for planned in experiments if planned.reference is not None]
         return [self.experiment(reference.model, reference.name) for reference in compared]
+
+    def sweep(self, model: str, name: str) -> PlannedSweep:
+        """Resolve the experiments of a sweep, once; one that is impossible does not stop the others.
+
+        Raises:
+            ConfigError: unknown model or sweep, or a value that is not valid.
+        """
+        for kind, word, known in (("model", model, self.config.models), ("sweep", name, self.config.sweeps)):
+            if word not in known:
+                raise ConfigError(f"unknown {kind} '{word}'; {did_you_mean(word, known)}")
+        if (model, name) not in self.sweeps:
+            members, planned, impossible = self._members(model, name), {}, {}
+            for member in members:
+                try:
+                    self.check(self.experiment(model, member))
+                    planned[member] = self.experiment(model, member)
+                except PrunescopeError as error:
+                    impossible[member] = str(error).removeprefix(f"{model}/{member}: ")
+            self.sweeps[model, name] = PlannedSweep(model, name, members, planned, impossible)
+        return self.sweeps[model, name]
+
+    def _members(self, model: str, sweep: str) -> tuple[str, ...]:
+        """Return the experiments of a sweep; those that no name declares are added to the configuration."""
+        members = expand(self.config, sweep, model)
+        declared = {name: experiment for name, experiment in members.items() if experiment is not None}
+        self.config = self.config.model_copy(update={"experiments": self.config.experiments | declared})
+        return tuple(members)
 
     def step(self, model: str, name: str, key: str) -> Step:
         """Return the shared step that a key stands for, among the experiments resolved so far.
@@ -145,20 +247,46 @@ class Registry:
         """
         found = []
         for argument in arguments:
-            relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
-            match = re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)
-            if match is None or (match[2] or "").startswith("_"):
+            match = _below_results(argument)
+            if match is None or match[2] == COMPARISON or (match[2] or "").startswith("_"):
                 continue
             if not match[2]:
                 raise ConfigError(f"'{argument}' names no experiment; expected {RESULTS}/{{model}}/{{experiment}}")
             planned = self.experiment(match[1], match[2])
             if match[3]:
                 self._check_file(planned, match[3])
-            found.append(Target(argument, planned, whole=not match[3]))
+            found.append(Target(argument, planned, (match[3] or "").rstrip("/")))
+        return found
+
+    def sweep_targets(self, arguments: Iterable[str]) -> list[SweepTarget]:
+        """Find the sweeps among command-line arguments.
+
+        ``sweep_{name}`` means the models that the configuration names; ``results/M/comparison/{name}``, with the
+        variations that experiments have, means the model M.
+
+        Raises:
+            ConfigError: unknown model, sweep or file, or a value that is not valid.
+        """
+        found = []
+        for argument in arguments:
+            named, below = re.fullmatch(r"sweep_([A-Za-z0-9_-]+)", argument), _below_results(argument)
+            if named:
+                # An unknown sweep has no models; looking it up says so.
+                declared = self.config.sweeps.get(named[1])
+                models = declared.models if declared else tuple(self.config.models)
+                found.append(SweepTarget(argument, tuple(self.sweep(model, named[1]) for model in models), True))
+            elif below and below[2] == COMPARISON:
+                name, _, file = (below[3] or "").partition("/")
+                sweep = self.sweep(below[1], name)
+                if file and file not in COMPARISON_FILES:
+                    raise ConfigError(
+                        f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, COMPARISON_FILES)}"
+                    )
+                found.append(SweepTarget(argument, (sweep,), not file))
         return found
 
     def _check_file(self, planned: Planned, name: str) -> None:
-        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()]
+        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()] + list(EXPORTS)
         if name.rstrip("/") not in known and not name.startswith("records/") and name != "experiment.json":
             raise ConfigError(f"{planned.directory} will hold no '{name}'; {did_you_mean(name, known)}")
 
@@ -168,6 +296,12 @@ class Registry:
         sources = [*self.config.models.values(), *self.config.datasets.values()]
         embedded = [source.embedded for source in sources if source.embedded is not None]
         return {wheel_name(source): source for source in embedded}
+
+
+def _below_results(argument: str) -> re.Match[str] | None:
+    """Split ``results/{model}/{folder}/{rest}``, however it is spelled; None for anything else."""
+    relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
+    return re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)
 
 
 def wheel_name(source: WheelMember) -> str:

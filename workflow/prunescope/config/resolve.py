@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
+from prunescope.config.overrides import check_word
 from prunescope.config.sections import (
     CRITERIA,
     NOT_SCORED,
@@ -17,11 +18,14 @@ from prunescope.config.sections import (
     ModelSource,
     Section,
     Settings,
+    Sweep,
     Tracking,
 )
 from prunescope.errors import ConfigError, did_you_mean
 
 CONFIG_FILE = Path("config/config.yaml")
+COMPARISON = "comparison"
+"""Folder of a model's sweeps, beside those of its experiments."""
 
 
 class Experiment(Section):
@@ -68,6 +72,15 @@ def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Con
         _check_reference_name(config, settings, where)
         if name == (experiment.settings.get("report") or {}).get("reference"):
             raise ConfigError(f"{where}: report.reference = '{name}': an experiment is not compared with itself")
+        if name == COMPARISON:
+            raise ConfigError(
+                f"{origin}: experiments.{name}: results/{{model}}/{name} holds sweeps; choose another name"
+            )
+    for name, sweep in config.sweeps.items():
+        try:
+            _check_sweep(config, sweep)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: sweeps.{name}: {error}") from None
     for target in config.targets:
         if target.count("/") != 1:
             raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
@@ -93,6 +106,16 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
         except ConfigError as error:
             raise ConfigError(f"{model}/{name}: report.reference = '{reference}': {error}") from None
     return experiment
+
+
+def settings_of(config: Config, model: str, name: str, patch: dict[str, Any] | None = None) -> Settings:
+    """Return the settings of an experiment, changed by `patch`: each one valid, not yet checked against the others.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
+    _, declared, own = _declared(config, name)
+    return _settings(config, config.models[model].settings, declared, own, patch or {}, where=f"{model}/{name}")
 
 
 def _resolved(config: Config, model: str, name: str) -> Experiment:
@@ -163,6 +186,17 @@ def _check_reference_name(config: Config, settings: Settings, where: str) -> Non
         _declared(config, reference)
     except ConfigError as error:
         raise ConfigError(f"{where}: report.reference = '{reference}': {error}") from None
+
+
+def _check_sweep(config: Config, sweep: Sweep) -> None:
+    """Check names and words, not yet the values: those only when the sweep is asked for."""
+    for model in sweep.models:
+        if model not in config.models:
+            raise ConfigError(f"unknown model '{model}'; {did_you_mean(model, config.models)}")
+    for name in (*sweep.experiments, *([sweep.base] if sweep.base else [])):
+        _declared(config, name)
+    for word in (*sweep.product, *(word for variant in sweep.variants for word in variant)):
+        check_word(word)
 
 
 def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict[str, DatasetSource]:

@@ -29,8 +29,11 @@ NOT_SCORED: dict[str, tuple[str, ...]] = {
 }
 """By mode of the gradient pass: the criteria that it cannot score."""
 Dtype = Literal["auto", "float32", "bfloat16"]
+GGUF_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m")
+GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+SweepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 TextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 Weight = Annotated[float, Field(gt=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
@@ -418,6 +421,36 @@ class Tracking(Section):
     )
 
 
+class Closeness(Section):
+    """How close the next-token distributions of an exported file must be to the checkpoint's, on a fixed text."""
+
+    min_agreement: Rate = Field(0.98, description="Share of positions where the most likely token must be the same.")
+    max_kl: float = Field(0.01, ge=0, description="Largest mean KL divergence from the checkpoint, in nats.")
+
+
+class GgufExport(Section):
+    """GGUF files for llama.cpp. Each is compared with the checkpoint and refused when it differs.
+
+    What is quantised is compared twice, before (`exact`) and after, so that a wrong file is told from a rounded one.
+    """
+
+    types: tuple[GgufType, ...] = Field(
+        ("f16", "q8_0"), min_length=1, description="What the target `{experiment}/export/gguf` makes."
+    )
+    exact: Closeness = Field(Closeness(), description="For f32, f16 and bf16.")
+    eight_bit: Closeness = Field(Closeness(min_agreement=0.9, max_kl=0.02), description="For q8_0.")
+    four_bit: Closeness = Field(Closeness(min_agreement=0.5, max_kl=0.5), description="For q4_0 and q4_k_m.")
+    pre_tokenizer: str | None = Field(
+        None, description="llama.cpp's name of the pre-tokenizer; null: told from the tokenizer.", examples=["qwen2"]
+    )
+
+
+class Export(Section):
+    """Formats of other programs; nothing is exported unless it is asked for."""
+
+    gguf: GgufExport = Field(GgufExport(), description="GGUF files for llama.cpp.")
+
+
 class Settings(Section):
     """Everything that an experiment can change."""
 
@@ -439,13 +472,62 @@ class NamedExperiment(Section):
     settings: dict[str, Any] = Field({}, description="Sections merged over those of the base.")
 
 
+class Sweep(Section):
+    """Experiments that are run and compared together: those listed, and what variants and product make of the base.
+
+    A change is a word of experiment names with its value (`ratio: 20`, `max: 50`, `share: true`), a setting of
+    `calibration`, `method` or `corrections` (`seq_len: 256`), or any setting by its path (`limits.protect: [0]`).
+    """
+
+    model: str | tuple[str, ...] = Field(
+        description="Model or models of `snakemake sweep_{name}`; results/{model}/comparison/{name} takes any other.",
+        examples=["SmolLM2-135M"],
+    )
+    experiments: tuple[str, ...] = Field((), description="Names of experiments.")
+    base: str | None = Field(
+        None, description="Experiment that variants and product start from.", examples=["taylor_T0_20_wiki"]
+    )
+    product: dict[str, tuple[Any, ...]] = Field(
+        {},
+        description="Values by change: every combination of them is an experiment.",
+        examples=[{"T": [0, 1], "ratio": [10, 20, 30]}],
+    )
+    variants: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="Changes made together, each set one experiment (`{}`: the base itself); the product, if there "
+        "is one, is taken of each.",
+        examples=[[{}, {"T": 1, "tau": 0}, {"limits": {"protect": [0]}}]],
+    )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> "Sweep":
+        if self.base is None and (self.product or self.variants):
+            raise ValueError("product and variants need a base, the name of the experiment that they change")
+        if self.base is None and not self.experiments:
+            raise ValueError("needs experiments, or a base with product or variants")
+        if any(not values for values in self.product.values()):
+            raise ValueError("every list of the product needs a value")
+        twice = sorted({word for variant in self.variants for word in variant} & set(self.product))
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is in the variants and in the product; keep one of them")
+        return self
+
+
 class Config(Settings):
     """The whole of ``config/config.yaml``."""
 
     models: dict[PathName, ModelSource] = Field(description="Models by the name used in paths.")
     datasets: dict[TextName, DatasetSource] = Field(description="Texts by the name used in experiment names.")
     tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
+    export: Export = Field(Export(), description="Formats of other programs, on request.")
     experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
+    sweeps: dict[SweepName, Sweep] = Field(
+        {}, description="Experiments to run and compare together: `snakemake sweep_{name}`."
+    )
     targets: tuple[str, ...] = Field(
         (), description="What `snakemake` builds when no target is given: {model}/{experiment}."
     )

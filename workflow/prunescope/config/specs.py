@@ -13,11 +13,14 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import (
     Calibration,
+    Closeness,
     Corrections,
     DatasetSource,
     Diagnosis,
     Dtype,
     Efficiency,
+    GgufExport,
+    GgufType,
     Gradients,
     Limits,
     Method,
@@ -248,6 +251,34 @@ class PageSpec(ExperimentSpec):
     shared: dict[str, str]
     parent_license: str | None = None
     data_license: str | None = None
+
+
+class ComparisonSpec(Spec):
+    """Compare the experiments of a sweep; `missing` says of those that are not there, why."""
+
+    step: ClassVar[str] = "comparison"
+    version: int = 1
+    model: str
+    sweep: str
+    experiments: tuple[str, ...]
+    missing: dict[str, str] = {}
+
+
+class GgufSpec(Spec):
+    """Write a GGUF file that agrees with the checkpoint, as closely as rounding lets it."""
+
+    step: ClassVar[str] = "export_gguf"
+    version: int = 1
+    type: GgufType
+    exact: Closeness
+    rounded: Closeness | None = Field(None, description="For a quantised type.")
+    pre_tokenizer: str | None = None
+
+    @classmethod
+    def of(cls, export: GgufExport, file_type: str) -> "GgufSpec":
+        """Return what the configuration says about files of a type."""
+        rounded = {"q8": export.eight_bit, "q4": export.four_bit}.get(file_type[:2])
+        return cls(type=file_type, exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
 
 
 def canonical(value: Any) -> str:

@@ -8,8 +8,8 @@ limits are changed that its rates show not to be in force.
 
 from collections.abc import Callable
 
+from prunescope.config.renaming import Patch
 from prunescope.config.sections import Corrections, EarlyLayers, Evaluation
-from prunescope.diagnosis.naming import Patch
 from prunescope.diagnosis.situation import Situation
 
 SHORTEST_WINDOW = 128

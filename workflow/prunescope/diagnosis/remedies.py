@@ -6,9 +6,9 @@ Only what is not in force yet, can be reached, and can be configured today is su
 from dataclasses import dataclass
 
 from prunescope.config.keys import RESULTS
+from prunescope.config.renaming import Patch, rename
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.changes import Change
-from prunescope.diagnosis.naming import Patch, rename
 from prunescope.diagnosis.situation import Context, Situation
 
 __all__ = ["CHANGES", "Context", "Remedy", "Situation", "suggest"]

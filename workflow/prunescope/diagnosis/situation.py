@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prunescope.config.renaming import Name, Patch, declared, known_name
 from prunescope.config.resolve import merge
 from prunescope.config.sections import Diagnosis, Limits, Settings
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
-from prunescope.diagnosis.naming import Name, Patch, declared, known_name
 
 # Selection rounds widths, so a budget that only just fits the limits can still fail.
 HEADROOM = 0.95

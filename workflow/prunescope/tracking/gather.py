@@ -15,6 +15,8 @@ from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
 ALWAYS = ("importance", "diagnosis", "pruning", "evaluation")
+ON_REQUEST = "export_*.json"
+"""Records of steps that an experiment is complete without."""
 SHOWN = (
     "README.md",
     "config.yaml",
@@ -127,7 +129,8 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         wanted = f"{EXPERIMENT_FILE} and a record of each of its steps ({', '.join(ALWAYS)}, ...)"
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
     about = read_json(directory / EXPERIMENT_FILE)
-    records = [_read_record(directory / "records" / f"{step}.json") for step in _steps(about)]
+    files = [directory / "records" / f"{step}.json" for step in _steps(about)]
+    records = [_read_record(file) for file in (*files, *sorted((directory / "records").glob(ON_REQUEST)))]
     params = {name: str(value) for name, value in about["params"].items()}
     shared: dict[str, str] = about["shared"]
     readme = directory / "README.md"

@@ -1,4 +1,4 @@
-"""A change of settings as an experiment name: what a remedy asks for, as a target to type."""
+"""A change of settings as an experiment name: what a remedy or a sweep asks for, as a target to type."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 from prunescope.config.names import OPTIONS, Name, parse_name, split_name, write_number
 from prunescope.errors import ConfigError
 
-__all__ = ["Name", "Patch", "declared", "known_name", "leaves", "rename"]
+__all__ = ["Name", "Patch", "declared", "known_name", "leaves", "rename", "without"]
 
 Patch = dict[str, Any]
 
@@ -44,6 +44,11 @@ def rename(name: Name, patch: Patch) -> Name | None:
     return name
 
 
+def without(name: Name, path: str) -> Name:
+    """Return `name` without the option that sets `path`, if it has one."""
+    return replace(name, options=_others(name, path))
+
+
 def leaves(patch: Patch, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the settings of a patch: ``{"limits": {"max_rate": 0.5}}`` -> ``("limits.max_rate", 0.5)``."""
     for key, value in patch.items():
@@ -65,6 +70,12 @@ def _with(name: Name, path: str, value: Any) -> Name | None:
     text = next((text for text in written if text is not None), None)
     if text is None:
         return None
-    kept = [other for other in name.options if all(option.parse(other) is None for option in same)]
+    kept = _others(name, path)
     position = next((i for i, other in enumerate(name.options) if other not in kept), len(kept))
     return replace(name, options=(*kept[:position], text, *kept[position:]))
+
+
+def _others(name: Name, path: str) -> tuple[str, ...]:
+    """Return the options of `name` that set something else than `path`."""
+    same = [option for option in OPTIONS if option.path == path]
+    return tuple(text for text in name.options if all(option.parse(text) is None for option in same))

@@ -1,0 +1,113 @@
+"""Steps that are done, about how long the others take, and the last words of those that failed."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from prunescope.banner import sweep_table
+from prunescope.config import load_config
+from prunescope.config.registry import Registry
+from prunescope.config.sections import Sweep
+from prunescope.failures import last_words, report_failures, why_missing
+from prunescope.files import write_text
+from prunescope.stages import stages
+
+CONFIG = load_config(Path(__file__).parents[1] / "config/config.yaml")
+MODEL = "SmolLM2-135M"
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = Sweep(model=MODEL, base="taylor_T0_20_wiki", product={"seq_len": [128, 256], "max": [None, 10]})
+    return Registry(CONFIG.model_copy(update={"sweeps": {"x": sweep}}))
+
+
+def by_step(planned):
+    return {stage.step: stage for stage in stages(planned)}
+
+
+def timed(file, *seconds):
+    write_text(Path(file), "s\th:m:s\n" + "".join(f"{value}\t0\n" for value in seconds))
+
+
+def test_steps_come_in_the_order_of_the_pipeline(registry):
+    names = [stage.step for stage in stages(registry.experiment(MODEL, "taylor_T1_20_wiki"))]
+    assert names == [
+        "model", "calibration", "gradients", "removal", "evaluation_text", "baseline", "importance", "statistics",
+        "diagnosis", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "pruning",
+        "evaluation", "page", "track",
+    ]  # fmt: skip
+
+
+def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry):
+    steps = by_step(registry.experiment(MODEL, "taylor_T0_20_wiki_s256"))
+    assert steps["gradients"].seconds() is None
+    shared = f"results/{MODEL}/_shared/gradients"
+    timed(f"{shared}/wiki_n32_s128-00000000/benchmark.tsv", 40)
+    timed(f"{shared}/wiki_n16_s128-00000000/benchmark.tsv", 30)
+    timed("results/other/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 1)
+    # 32 x 256 tokens: twice as many as in 40 s, four times as many as in 30 s
+    assert steps["gradients"].seconds() == pytest.approx((80 + 120) / 2)
+    timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
+    timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
+    assert steps["evaluation"].seconds() == pytest.approx(65)
+
+
+def test_the_table_counts_a_shared_step_once(registry):
+    timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 40)
+    timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 10)
+    head, first, second, *impossible = sweep_table(registry.sweep(MODEL, "x")).splitlines()
+    # 10 s once; 40 s, and 80 s for twice the tokens
+    assert head == f"sweep x on {MODEL}: 4 experiments, about 2 min; never timed yet: evaluation, pruning"
+    assert "to run: model, calibration, gradients, evaluation text, baseline, importance" in first
+    assert first.endswith("about 50 s")
+    assert "to run: calibration, gradients, importance" in second
+    assert second.endswith("about 80 s")
+    assert all("impossible: method.ratio = 0.2 cannot be reached" in line for line in impossible)
+    assert len(impossible) == 2
+
+
+def test_what_is_done_is_not_to_run(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    for stage in stages(planned):
+        write_text(stage.proof, "")
+    _, first, *_ = sweep_table(registry.sweep(MODEL, "x")).splitlines()
+    assert "15 of 15 steps cached; to run: nothing" in first
+    assert why_missing(planned, 0) is None
+
+
+def test_the_first_step_that_failed_says_why(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    steps = by_step(planned)
+    write_text(steps["model"].proof, "")
+    assert why_missing(planned, 0) == "calibration: did not run; a step before it failed, or the run was stopped"
+    write_text(steps["gradients"].log, "loading\nprunescope: no memory\nsome noise\n")
+    assert why_missing(planned, 0) == f"gradients: no memory ({steps['gradients'].log})"
+    os.utime(steps["gradients"].log, (1, 1))
+    assert "did not run" in why_missing(planned, time.time() - 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\nprunescope: one\nb\nprunescope: two\nc\n", "two"),
+        ("Traceback\n  line\nMemoryError: all of it\n\n", "MemoryError: all of it"),
+        ("\n", ""),
+    ],
+)
+def test_last_words(tmp_path, text, said):
+    write_text(tmp_path / "log", text)
+    assert last_words(tmp_path / "log") == said
+
+
+def test_the_report_lists_experiments_and_sweeps(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_30_wiki")
+    said = report_failures([planned], [registry.sweep(MODEL, "x")], 0).splitlines()
+    assert said[1] == "What failed:"
+    assert said[2].startswith(f"{MODEL} / taylor_T0_30_wiki: model: did not run")
+    assert said[3] == f"sweep x on {MODEL}: 0 of 4 experiments finished"
+    assert sum("cannot be reached" in line for line in said[4:]) == 2
+    assert report_failures([], [], 0) == ""

@@ -1,0 +1,1 @@
+"""Experiments side by side: their numbers, figures, and the setting that the numbers recommend."""

@@ -1,0 +1,147 @@
+"""The numbers of experiments as one frame, read from their folders."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prunescope.config.registry import OPTIONAL
+from prunescope.errors import DataError
+from prunescope.files import read_json
+from prunescope.tracking.record import flatten
+
+SEVERITIES = ("critical", "high", "info")
+UNPRUNED = "(unpruned)"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One perplexity: of a text, by a protocol such as ``w512``."""
+
+    text: str
+    protocol: str
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.protocol}"
+
+    @property
+    def column(self) -> str:
+        return f"perplexity {self}"
+
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """The columns of the interval; both are empty where none was measured."""
+        return f"{self.column} low", f"{self.column} high"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+        directories: folders of the experiments, by name.
+        numbers: a row per experiment (index: name): parameters and rates in [0, 1], counts of findings, bytes,
+            perplexities with their intervals, and all that the optional steps measured.
+        unpruned: perplexities of the unpruned model or models, the same columns.
+        settings: a column per setting that differs, as text (index: name).
+        measurements: of all experiments, in the order of the files.
+    """
+
+    directories: dict[str, Path]
+    numbers: pd.DataFrame
+    unpruned: pd.DataFrame
+    settings: pd.DataFrame
+    measurements: tuple[Measurement, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Return all of it, the unpruned model first: what ``comparison.csv`` holds."""
+        rows = self.numbers.join(self.settings) if len(self.settings.columns) else self.numbers
+        columns = [*self.settings.columns, *self.numbers.columns]
+        return pd.concat([self.unpruned, rows])[columns].convert_dtypes().rename_axis("experiment")
+
+
+def read_comparison(directories: Iterable[Path]) -> Comparison:
+    """Read experiments; shared folders (``_...``) and sweeps are passed over.
+
+    An experiment is called by its name or, where there are several models, ``model/name``.
+
+    Raises:
+        DataError: there is none, or a file of one is missing.
+    """
+    found = [path for path in directories if not path.name.startswith("_") and (path / "analysis").is_dir()]
+    models = {path.parent.resolve() for path in found}
+    named = {f"{path.resolve().parent.name}/{path.name}" if len(models) > 1 else path.name: path for path in found}
+    if not named:
+        raise DataError("no experiment to compare; give folders such as results/{model}/{experiment}")
+    unpruned: dict[str, dict[str, Any]] = {}
+    for name, path in named.items():
+        title = "/".join([*name.split("/")[:-1], UNPRUNED])
+        unpruned[title] = unpruned.get(title) or _measured_values(path, "baseline")
+    measured = [found for path in named.values() for found in _measured(_results(path)["pruned"])]
+    return Comparison(
+        directories=named,
+        numbers=_frame({name: _numbers(path) | _measured_values(path, "pruned") for name, path in named.items()}),
+        unpruned=_frame(unpruned),
+        settings=differing(_frame({name: _settings(path) for name, path in named.items()})),
+        measurements=tuple(dict.fromkeys(measured)),
+    )
+
+
+def differing(settings: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that have more than one value; what an experiment does not have counts as one."""
+    texts = settings.astype(object).where(settings.notna(), "none").astype(str)
+    return texts.loc[:, texts.nunique() > 1]
+
+
+def _frame(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _numbers(directory: Path) -> dict[str, Any]:
+    summary = read_json(directory / "analysis/pruning_summary.json")
+    report = read_json(directory / "analysis/gradient_diagnosis.json")
+    rates = [layer["rate"] for layer in summary["layers"]]
+    found = [finding["severity"] for finding in report["diagnosis"]]
+    return {
+        "removed of all": summary["ratio_of_total"],
+        "removed of decoder": summary["ratio_of_decoder"],
+        "remaining parameters": summary["remaining_parameters"],
+        "attention rate": summary["attention_rate"],
+        "MLP rate": summary["mlp_rate"],
+        "highest layer rate": max(rates),
+        "rate spread": max(rates) - min(rates),
+        "extreme layers": report["num_extreme_layers"],
+        "extreme layer indices": " ".join(str(layer["layer_idx"]) for layer in report["extreme_pruning_layers"]),
+        **{f"{severity} findings": found.count(severity) for severity in SEVERITIES},
+        "checkpoint bytes": sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
+    }
+
+
+def _measured_values(directory: Path, which: str) -> dict[str, Any]:
+    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned."""
+    results, row = _results(directory)[which], {}
+    for measured in _measured(results):
+        result = results[measured.text][measured.protocol]
+        low, high = result.get("interval") or (math.nan, math.nan)
+        row |= {measured.column: result["perplexity"], measured.bounds[0]: low, measured.bounds[1]: high}
+    for step in OPTIONAL:
+        file = directory / f"evaluation/{step}.json"
+        values = flatten(read_json(file)[which]) if file.is_file() else {}
+        row |= {f"{step} {name}": value for name, value in values.items()}
+    return row
+
+
+def _results(directory: Path) -> dict[str, Any]:
+    return read_json(directory / "evaluation/perplexity.json")
+
+
+def _measured(results: dict[str, dict[str, Any]]) -> list[Measurement]:
+    return [Measurement(text, protocol) for text, protocols in results.items() for protocol in protocols]
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    file = directory / "experiment.json"
+    return read_json(file)["params"] if file.is_file() else {}

@@ -1,0 +1,53 @@
+"""The comparison step: from the folders of a sweep's experiments to one table, page and figures."""
+
+import logging
+from pathlib import Path
+
+from prunescope.comparison.figures import FIGURES
+from prunescope.comparison.frame import Comparison, read_comparison
+from prunescope.comparison.recommend import recommend
+from prunescope.comparison.show import write_markdown
+from prunescope.config.specs import ComparisonSpec
+from prunescope.errors import DataError
+from prunescope.files import replacing, write_text
+from prunescope.tracking.record import recording
+
+log = logging.getLogger(__name__)
+
+DPI = 130
+RECORD = "record.json"
+
+
+def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = False) -> None:
+    """Write ``comparison.csv``, ``comparison.md`` and the figures of a sweep.
+
+    Args:
+        directory: ``results/{model}/comparison/{sweep}``; the experiments are found from there.
+        partial: a failed run compares what there is. No record is left, so that the next run compares again.
+
+    Raises:
+        DataError: no experiment is there, or a file of one is missing.
+    """
+    there = [directory.parents[1] / name for name in spec.experiments if name not in spec.missing]
+    if not there:
+        raise DataError(f"sweep {spec.sweep} on {spec.model}: no experiment finished, so there is nothing to compare")
+    record = directory / RECORD
+    record.unlink(missing_ok=True)
+    with recording(spec.step, f"{spec.model}/{spec.sweep}", record):
+        _write(read_comparison(there), spec, directory)
+    if partial:
+        record.unlink()
+
+
+def _write(compared: Comparison, spec: ComparisonSpec, directory: Path) -> None:
+    with replacing(directory / "comparison.csv") as temporary:
+        compared.table().to_csv(temporary)
+    files = []
+    for name, draw in FIGURES.items():
+        files.append(directory / f"{name}.png")
+        with replacing(files[-1]) as temporary:
+            draw(compared, f"{spec.model} / {spec.sweep}").savefig(temporary, dpi=DPI)
+    page = write_markdown(compared, f"{spec.model} / {spec.sweep}", spec.missing, files)
+    write_text(directory / "comparison.md", page)
+    for sentence in recommend(compared):
+        log.info("%s", sentence)

@@ -1,0 +1,86 @@
+"""The checkpoint to export: the shapes of its layers and its parameters, pruned or not."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoConfig, PretrainedConfig
+
+from prunescope.errors import DataError
+from prunescope.files import read_json
+from prunescope.models.loading import skeleton
+from prunescope.models.pruned import register_pruned_architectures
+from prunescope.models.weights import WeightReader
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """Widths of one decoder layer; heads and kv_heads are 0 without attention, width is 0 without an MLP."""
+
+    heads: int
+    kv_heads: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder, opened by `open_checkpoint`.
+
+    Attributes:
+        config: its configuration; of a pruned model, widths are to be asked per layer.
+        content: config.json as it is, with the parent's widths.
+        family: the stock architecture, for example ``"llama"``.
+        layers: by index. parameters: name -> shape, tied ones once, in the order of the model.
+        read: returns a parameter by name, in its stored dtype.
+    """
+
+    folder: Path
+    config: PretrainedConfig
+    content: dict[str, Any]
+    family: str
+    layers: tuple[LayerShape, ...]
+    parameters: dict[str, tuple[int, ...]]
+    read: Callable[[str], Tensor]
+
+    @property
+    def head_dim(self) -> int:
+        """The configuration's, which need not be hidden / heads."""
+        return self.content.get("head_dim") or self.content["hidden_size"] // self.content["num_attention_heads"]
+
+    @property
+    def even(self) -> bool:
+        """Whether all layers have the same shape, as in a stock model."""
+        return len(set(self.layers)) == 1
+
+
+@contextmanager
+def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
+    """Open a checkpoint folder; weights are read one by one, when asked for.
+
+    Raises:
+        DataError: the folder holds no checkpoint.
+    """
+    register_pruned_architectures()
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} holds no checkpoint (no config.json): run the experiment first")
+    config = AutoConfig.from_pretrained(folder)
+    with WeightReader(folder) as weights:
+        yield Checkpoint(
+            folder=folder,
+            config=config,
+            content=read_json(folder / "config.json"),
+            family=config.model_type.removeprefix("pruned_"),
+            layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
+            parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},
+            read=weights.read,
+        )
+
+
+def _shape(config: PretrainedConfig, index: int) -> LayerShape:
+    own = config.per_layer_config[index] if config.model_type.startswith("pruned_") else config
+    skip = getattr(own, "skip", ())
+    heads, kv_heads = (0, 0) if "attention" in skip else (own.num_attention_heads, own.num_key_value_heads)
+    return LayerShape(heads, kv_heads, 0 if "mlp" in skip else own.intermediate_size)

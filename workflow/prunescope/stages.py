@@ -1,0 +1,96 @@
+"""The steps of an experiment in their order: whether each is done, where its log is, how long it took before."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from prunescope.config.keys import RESULTS
+from prunescope.config.registry import Planned
+
+LOGS = "logs"
+PROOF = {"page": "README.md", "track": "mlflow.json", "statistics": "analysis/gradient_statistics.json"}
+"""The file that says that one of the experiment's own steps is done; of the others it is their record."""
+
+TIMED = (
+    "gradients", "removal", "baseline", "zeroshot_baseline", "pruning", "evaluation", "zeroshot", "efficiency",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of one experiment.
+
+    Attributes:
+        step: its name. label: the same for people, figures under one name.
+        proof: a file that exists when the step is done. log: where it writes.
+        earlier: pattern of the `benchmark.tsv` files of the same step and model.
+        tokens: calibration tokens of a step that reads them, else 1; time grows with them.
+        timed: whether the step leaves a `benchmark.tsv`: it works with the model.
+    """
+
+    step: str
+    label: str
+    proof: Path
+    log: Path
+    earlier: str
+    tokens: int = 1
+    timed: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.proof.exists()
+
+    def seconds(self) -> float | None:
+        """Return about how long the step will take, or None when it was never timed: the median of earlier runs."""
+        times = [
+            _seconds(file) * self.tokens / _tokens(file.parent.name)
+            for file in Path().glob(self.earlier)
+            if (self.tokens > 1) == (_tokens(file.parent.name) > 1)
+        ]
+        return median(times) if times else None
+
+
+def stages(planned: Planned) -> list[Stage]:
+    """Return the steps of an experiment, the shared ones first."""
+    model, name = planned.experiment.model, planned.experiment.name
+    made = [
+        Stage(
+            step=step.name,
+            label=step.name.replace("_", " "),
+            proof=Path(step.file("record.json")),
+            log=Path(LOGS, model, step.name, f"{step.key}.log"),
+            earlier=f"{RESULTS}/{model}/_shared/{step.name}/*/benchmark.tsv",
+            tokens=_tokens(step.key),
+            timed=step.name in TIMED,
+        )
+        for step in planned.shared.values()
+    ]
+    plots = [f"plot_{plot}" for plot in planned.plots]
+    own = ["importance", "statistics", "diagnosis", *plots]
+    own += [step for step in planned.own if step not in (*own, *planned.plots)]
+    own += ["track"] if planned.experiment.tracking.enabled else []
+    return made + [
+        Stage(
+            step=step,
+            label="figures" if step in plots else step,
+            proof=Path(planned.directory, PROOF.get(step, f"records/{step}.json")),
+            log=Path(LOGS, model, name, f"{step}.log"),
+            earlier=f"{LOGS}/{model}/*/{step}.benchmark.tsv",
+            timed=step in TIMED,
+        )
+        for step in own
+    ]
+
+
+def _tokens(key: str) -> int:
+    """Return the calibration tokens that a key such as ``wiki_n32_s128-3f017b8b`` names, 1 where it names none."""
+    match = re.search(r"_n(\d+)_s(\d+)-[0-9a-f]{8}$", key)
+    return int(match[1]) * int(match[2]) if match else 1
+
+
+def _seconds(benchmark: Path) -> float:
+    with benchmark.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return float(rows[-1]["s"]) if rows else 0.0

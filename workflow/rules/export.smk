@@ -1,0 +1,55 @@
+# Other programs' formats, made when they are asked for.
+
+# results/{model}/{experiment}/export/gguf as a target: the types of the configuration.
+for target in typed:
+    if target.file == "export/gguf":
+
+        rule:
+            name:
+                target.typed
+            input:
+                [
+                    f"{target.planned.directory}/export/gguf/{type}.gguf"
+                    for type in registry.config.export.gguf.types
+                ],
+
+
+rule gguf:
+    input:
+        "results/{model}/{experiment}/model",
+    output:
+        file="results/{model}/{experiment}/export/gguf/{type}.gguf",
+        record="results/{model}/{experiment}/records/export_gguf_{type}.json",
+    log:
+        "logs/{model}/{experiment}/export_gguf_{type}.log",
+    resources:
+        mem_mb=48000,
+        runtime=120,
+    params:
+        spec=lambda wildcards: GgufSpec.of(
+            registry.config.export.gguf, wildcards.type
+        ).text(),
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Write {wildcards.type}.gguf of {wildcards.model}/{wildcards.experiment} and compare it with the checkpoint"
+    shell:
+        "prunescope export gguf {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule uniform:
+    input:
+        "results/{model}/{experiment}/model",
+    output:
+        checkpoint=directory("results/{model}/{experiment}/export/uniform"),
+        record="results/{model}/{experiment}/records/export_uniform.json",
+    log:
+        "logs/{model}/{experiment}/export_uniform.log",
+    resources:
+        mem_mb=48000,
+        runtime=60,
+    params:
+        directory=subpath(output.record, ancestor=2),
+    message:
+        "Pad {wildcards.model}/{wildcards.experiment} to a stock checkpoint and compare them"
+    shell:
+        "prunescope export uniform {params.directory:q} 2>&1 | tee {log:q}"
