@@ -1,6 +1,6 @@
 """Time gradients and removal of 7B and 8B models on one GPU against the naive way: random weights, bfloat16.
 
-    python benchmarks/gpu.py            # about eight minutes on an H100; the tables come last, in one piece
+    python benchmarks/gpu.py            # within nine minutes; the tables come last, in one piece
     python benchmarks/gpu.py --tiny     # a dry run on any machine, in seconds
 
 Needs torch, transformers and numpy alone; `PYTHONPATH=workflow` where the package is not installed.

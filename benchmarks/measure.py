@@ -4,6 +4,7 @@ Needs torch, transformers and numpy alone, as does all that `engines.py` and `gp
 they run on a bare GPU machine.
 """
 
+import ctypes
 import gc
 import platform
 import statistics
@@ -214,6 +215,7 @@ def _reset_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     elif platform.system() == "Linux":
+        ctypes.CDLL(None).malloc_trim(0)  # gives back what the run before has freed
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the resident set
 
 

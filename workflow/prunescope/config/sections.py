@@ -205,7 +205,7 @@ class Removal(Section):
     estimate: Literal["exact", "first_order"] = Field(
         "exact",
         description="`exact`: each removal is run; `first_order`: the size of the first-order change per token, from "
-        "one gradient, about a fifteenth of the work for 30 layers; ranks blocks much alike, in another scale.",
+        "one gradient: the work of 2 forward passes instead of some 50 (30 layers); ranks alike, in another scale.",
     )
     samples: int | None = Field(None, ge=1, description="Calibration windows used; null: all of them.")
     dtype: Dtype = Field(

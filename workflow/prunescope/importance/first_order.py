@@ -13,7 +13,7 @@ from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
 
 TOKENS = 2048
-"""Tokens that go forward and backward at a time; a 7B model keeps about 5 MB for each."""
+"""Tokens that go forward and backward at a time; a 7B model keeps about 7 MB for each."""
 
 
 def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
