@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from prunescope.config.specs import PageSpec
-from prunescope.model_card import card_header, render_card, widths_table
+from prunescope.page.model_card import card_header, render_card, widths_table
 from tiny import tiny_facts, tiny_model, uneven_plan
 
 

@@ -1,0 +1,77 @@
+"""The experiment's own page (README.md), its resolved configuration and what tracking needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunescope.config.specs import PageSpec
+from prunescope.evaluation.card import protocol_card
+from prunescope.files import read_json, write_json, write_text
+from prunescope.models.facts import ModelFacts
+from prunescope.page.evaluation import efficiency_table, perplexity_table, zeroshot_table
+from prunescope.page.model_card import how_to_load, render_card
+from prunescope.page.sections import findings_list, protocol_table, settings_table
+from prunescope.pruning.plan import PruningPlan
+from prunescope.tracking.record import flatten
+
+OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
+"""Sections of the page for the optional steps, drawn from ``evaluation/{step}.json``."""
+
+
+def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
+    """Write ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json`` of an experiment.
+
+    And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
+    """
+    settings = spec.settings.model_dump(mode="json")
+    identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
+    write_text(
+        directory / "config.yaml",
+        yaml.safe_dump(identity | {"dataset": spec.dataset} | settings, sort_keys=False, allow_unicode=True),
+    )
+    write_json(
+        directory / "experiment.json",
+        identity
+        | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
+    )
+    write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
+    write_text(directory / "README.md", render_page(spec, facts, directory))
+    write_text(directory / "model/README.md", _card(spec, facts, directory))
+
+
+def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
+    """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
+    summary = read_json(directory / "analysis/pruning_summary.json")
+    diagnosis = read_json(directory / "analysis/gradient_diagnosis.json")
+    perplexity = read_json(directory / "evaluation/perplexity.json")
+    sections = [
+        f"# {spec.model} / {spec.experiment}",
+        settings_table(spec, facts, summary),
+        "## Perplexity\n\n" + perplexity_table(perplexity),
+        *(_optional(directory, step, draw) for step, draw in OPTIONAL.items() if step in spec.steps),
+        "## Diagnosis\n\n" + findings_list(diagnosis),
+        "![Gradient analysis](visualization/gradient_analysis.png)",
+        "![Pruning rates](visualization/pruning_rates.png)",
+        "![Importance](visualization/importance_heatmap.png)",
+        *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
+        "## Protocol\n\n" + protocol_table(read_json(directory / "evaluation/card.json")),
+        "## Load it\n\n" + how_to_load(f"{directory}/model"),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _optional(directory: Path, step: str, draw: Callable[[dict[str, Any]], str]) -> str:
+    return draw(read_json(directory / f"evaluation/{step}.json"))
+
+
+def _card(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
+    return render_card(
+        spec,
+        facts,
+        PruningPlan.read(directory / "analysis/plan.json", facts),
+        sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
+        what=settings_table(spec, facts, read_json(directory / "analysis/pruning_summary.json")),
+        scores=perplexity_table(read_json(directory / "evaluation/perplexity.json")),
+    )
