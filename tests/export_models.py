@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from prunescope.export.check_text import CHECK_TEXT
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.plan import BlockPlan, PruningPlan
-from test_surgery import uneven_plan
-from tiny import tiny_facts, tiny_model
+from tiny import tiny_facts, tiny_model, uneven_plan
 
 VOCABULARY = 400
 SPECIAL = ["<unk>", "<s>", "</s>"]

@@ -12,12 +12,24 @@ from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'prunescope[gguf]'")
 
+
+def narrow_mlp(facts):
+    """Layer 1 keeps eight channels, everything else stays."""
+    return PruningPlan(
+        facts.name,
+        tuple(
+            BlockPlan(block, np.arange(12 if (block.layer, block.block) == (1, "mlp") else 0)) for block in facts.blocks
+        ),
+    )
+
+
 F32 = GgufSpec.of(GgufExport(exact={"min_agreement": 0.98, "max_kl": 1e-3}), "f32")
 SHAPES = [
     pytest.param({}, id="no-attention-in-layer-0-no-mlp-in-the-last"),
     pytest.param({"kv_heads": 3, "ratio": 1, "mlp_bias": True}, id="one-head-per-group"),
     pytest.param({"tie_word_embeddings": True, "tokenizer": sentencepiece_like()}, id="sentencepiece"),
     pytest.param({"family": "mistral"}, id="mistral"),
+    pytest.param({"family": "qwen2", "plan": narrow_mlp, "hidden_size": 64}, id="qwen2-with-its-attention-whole"),
     pytest.param({"plan": whole_layer_plan, "attention_bias": True, "hidden_size": 64}, id="plain-llama-with-biases"),
     pytest.param(
         {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,

@@ -45,7 +45,8 @@ def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None)
     name, output = f"gguf_{spec.type}", directory / f"export/gguf/{spec.type}.gguf"
     record_path = directory / f"records/export_{name}.json"
     with recording(f"export_{name}", directory.name, record_path, spec.model_dump(mode="json")) as record:
-        with open_checkpoint(directory / "model") as checkpoint, replacing(output) as temporary:
+        checkpoint = open_checkpoint(directory / "model")
+        with replacing(output) as temporary:
             agreement = make_gguf(spec, checkpoint, temporary, Reference.of(checkpoint, text))
             kept = fallbacks(temporary, spec.type)
         _note(record, name, agreement, output.stat().st_size)
@@ -73,7 +74,8 @@ def write_uniform_export(directory: Path, text: Path | None = None) -> None:
     """
     output = directory / "export/uniform"
     with recording("export_uniform", directory.name, directory / "records/export_uniform.json") as record:
-        with open_checkpoint(directory / "model") as checkpoint, replacing_directory(output) as temporary:
+        checkpoint = open_checkpoint(directory / "model")
+        with replacing_directory(output) as temporary:
             stored = write_uniform(checkpoint, temporary)
             needed = sum(math.prod(shape) for shape in checkpoint.parameters.values())
             reference = Reference.of(checkpoint, text)

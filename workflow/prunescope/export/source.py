@@ -1,7 +1,6 @@
 """The checkpoint to export: the shapes of its layers and its parameters, pruned or not."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +55,8 @@ class Checkpoint:
         return len(set(self.layers)) == 1
 
 
-@contextmanager
-def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
-    """Open a checkpoint folder; weights are read one by one, when asked for.
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read what a checkpoint folder says of itself; weights are read one by one, when asked for.
 
     Raises:
         DataError: the folder holds no checkpoint.
@@ -67,16 +65,15 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} holds no checkpoint (no config.json): run the experiment first")
     config = AutoConfig.from_pretrained(folder)
-    with WeightReader(folder) as weights:
-        yield Checkpoint(
-            folder=folder,
-            config=config,
-            content=read_json(folder / "config.json"),
-            family=config.model_type.removeprefix("pruned_"),
-            layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
-            parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},
-            read=weights.read,
-        )
+    return Checkpoint(
+        folder=folder,
+        config=config,
+        content=read_json(folder / "config.json"),
+        family=config.model_type.removeprefix("pruned_"),
+        layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
+        parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},
+        read=WeightReader(folder).read,
+    )
 
 
 def _shape(config: PretrainedConfig, index: int) -> LayerShape:

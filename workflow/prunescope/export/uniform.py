@@ -1,20 +1,20 @@
 """A pruned checkpoint with zeros put back until every layer has the same shape: loads in stock transformers."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 from transformers import AutoConfig
 
 from prunescope.export.source import Checkpoint, LayerShape
 from prunescope.files import write_json
-from prunescope.models.loading import load_tokenizer, skeleton
-from prunescope.pruning.checkpoint import SHARD_SIZE
+from prunescope.models.loading import skeleton
+from prunescope.models.weights import write_shards
+from prunescope.pruning.checkpoint import COMPANIONS
 
 OURS = ("per_layer_config", "auto_map")
-CARRIED = ("generation_config.json", "pruning_map.json")
 
 
 def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
@@ -30,13 +30,10 @@ def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
     content = uniform_config(checkpoint)
     write_json(folder / "config.json", content)
     shapes = {name: tuple(p.shape) for name, p in skeleton(AutoConfig.from_pretrained(folder)).named_parameters()}
-    state = {name: _padded(checkpoint, name, shape) for name, shape in shapes.items()}
-    save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE, metadata={"format": "pt"})
-    load_tokenizer(checkpoint.folder).save_pretrained(folder)
-    for name in CARRIED:
+    for name in (*COMPANIONS, "pruning_map.json"):
         if (checkpoint.folder / name).is_file():
-            (folder / name).write_bytes((checkpoint.folder / name).read_bytes())
-    return sum(tensor.numel() for tensor in state.values())
+            shutil.copy(checkpoint.folder / name, folder)
+    return write_shards(((name, _padded(checkpoint, name, shape)) for name, shape in shapes.items()), folder)
 
 
 def uniform_shape(checkpoint: Checkpoint) -> LayerShape:
