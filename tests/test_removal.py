@@ -14,6 +14,7 @@ from prunescope.importance.removal import measure_removal
 from prunescope.importance.similarity import measure_similarity
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint, load_offloaded
+from prunescope.models.memory import in_smaller_batches
 from tiny import tiny_model, tiny_tokens
 
 
@@ -272,3 +273,33 @@ def test_similarity_names_the_layer_that_is_not_finite():
     model.model.layers[2].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match=r"at the attention of layer 3|at the mlp of layer 2"):
         measure_similarity(adapter_for(model), tiny_tokens(), 2)
+
+
+def test_calls_are_halved_while_memory_runs_out(caplog):
+    tried = []
+
+    def work(batch_size):
+        tried.append(batch_size)
+        if batch_size > 3:
+            raise torch.OutOfMemoryError("no memory left")
+        return "done"
+
+    assert in_smaller_batches(work, 16) == "done"
+    assert tried == [16, 8, 4, 2]
+    assert "out of memory with 4 windows at a time: trying 2" in caplog.text
+
+
+def test_what_does_not_fit_at_all_is_an_error():
+    def work(batch_size):
+        raise torch.OutOfMemoryError("no memory left")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        in_smaller_batches(work, 4)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def work(batch_size):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_smaller_batches(work, 4)

@@ -1,6 +1,5 @@
 """The engine: one pass over the calibration windows, every criterion and statistic from it."""
 
-import gc
 import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, next_token_losses, predicted_tokens
-from prunescope.models.memory import out_of_memory
+from prunescope.models.memory import out_of_memory, release
 from prunescope.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -104,9 +103,7 @@ def collect_gradients(
             smaller = effort.smaller()
             if smaller is None or not out_of_memory(error):
                 raise
-        # The error has gone with its frames, and with them all that they held.
-        gc.collect()
-        torch.cuda.empty_cache()
+        release()
         log.warning(
             "out of memory with %s windows per batch: trying %s%s",
             effort.batch_size,

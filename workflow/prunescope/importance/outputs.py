@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,17 +57,15 @@ def write_gradients(
         mode = choose_mode(spec.mode, adapter, spec.criteria)
         log.info("mode %s: %s", mode.name, mode.reason)
         tags = compute_tags(model)
-        partial = PartialSums(output / "partial.safetensors", f"{spec.text()} {mode.name} {tags}", save_every)
+        saved = PartialSums(output / "partial.safetensors", f"{spec.text()} {mode.name} {tags}", save_every)
         loaded = time.perf_counter()
-        result = collect_gradients(
-            adapter, read_windows(samples), spec.criteria, spec.batch_size, mode, partial=partial
-        )
+        result = collect_gradients(adapter, read_windows(samples), spec.criteria, spec.batch_size, mode, partial=saved)
         timing = _timing(result, loaded - begin, time.perf_counter() - loaded)
         _write_saliency(output / "saliency.safetensors", result.saliency)
         write_json(output / "gradient_statistics.json", result.statistics.as_json())
         write_json(output / "stability.json", result.stability.as_json())
         write_json(output / "timing.json", timing | {"mode": mode.name, "reason": mode.reason})
-        partial.discard()
+        saved.discard()
         record.metrics |= {"grad/loss": result.loss, "grad/tokens_per_second": timing["tokens_per_second"]}
         record.metrics["grad/compute_seconds"] = timing["compute_seconds"]
         record.curves["grad/stability"] = list(result.stability.layers.values())
@@ -132,13 +131,13 @@ def _measure_prior(spec: RemovalSpec, model: "nn.Module", windows: "torch.Tensor
     from prunescope.importance.similarity import measure_similarity
     from prunescope.models.adapter import adapter_for
     from prunescope.models.loading import forward_batch
+    from prunescope.models.memory import in_smaller_batches
 
-    adapter = adapter_for(model)
-    if spec.prior == "similarity":
-        return measure_similarity(adapter, windows, forward_batch(windows, model))
-    if spec.estimate == "first_order":
-        return measure_first_order(adapter, windows, max(1, TOKENS // windows.shape[1]))
-    return measure_removal(adapter, windows, forward_batch(windows, model))
+    adapter, batch_size = adapter_for(model), forward_batch(windows, model)
+    measure = {"removal": measure_removal, "similarity": measure_similarity}[spec.prior]
+    if spec.prior == "removal" and spec.estimate == "first_order":
+        measure, batch_size = measure_first_order, max(1, TOKENS // windows.shape[1])
+    return in_smaller_batches(partial(measure, adapter, windows), batch_size)
 
 
 def write_importance(

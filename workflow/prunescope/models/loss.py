@@ -24,7 +24,8 @@ def next_token_losses(model: nn.Module, input_ids: Tensor) -> Tensor:
         nats, ``[batch, tokens - 1]``, at least float32.
     """
     hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
-    return token_losses(model.get_output_embeddings(), hidden[:, :-1], input_ids[:, 1:])
+    # Over several devices the hidden states come from the last one.
+    return token_losses(model.get_output_embeddings(), hidden[:, :-1], input_ids[:, 1:].to(hidden.device))
 
 
 def token_losses(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:

@@ -1,6 +1,15 @@
 """How much memory a device has, and whether an error says that there was not enough."""
 
+import gc
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 def free_memory(device: torch.device) -> int:
@@ -15,6 +24,25 @@ def free_memory(device: torch.device) -> int:
 def out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device, or the host, had no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def release() -> None:
+    """Give back what failed work held; its error must be gone, for it holds the frames."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def in_smaller_batches(work: Callable[[int], Result], batch_size: int) -> Result:
+    """Return ``work(batch_size)``, with batches halved while memory runs out; for work that they do not change."""
+    while True:
+        try:
+            return work(batch_size)
+        except RuntimeError as error:
+            if batch_size == 1 or not out_of_memory(error):
+                raise
+        release()
+        log.warning("out of memory with %s windows at a time: trying %s", batch_size, batch_size // 2)
+        batch_size //= 2
 
 
 def gib(size: float) -> str:
