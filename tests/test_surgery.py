@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from checkpoints.cases import MIXED
 from prunescope.errors import DataError, PrunescopeError
@@ -65,6 +66,7 @@ def test_loads_in_a_process_without_the_package(tmp_path):
     torch.save(tiny_tokens(), tmp_path / "tokens.pt")
     script = f"""
 import sys, torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers import AutoModelForCausalLM
 assert "prunescope" not in sys.modules
 model = AutoModelForCausalLM.from_pretrained({str(tmp_path / "model")!r}, trust_remote_code=True, dtype="auto")
@@ -78,6 +80,19 @@ print("loaded", type(model).__name__, "prunescope" in sys.modules)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "loaded PrunedLlamaForCausalLM False" in done.stdout
+
+
+def test_attention_keeps_its_true_index_in_vllm(tmp_path, monkeypatch):
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "vllm", None)  # as vLLM registers its own
+    facts = save_source(tiny_model(), tmp_path / "source")
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    model = load_checkpoint(tmp_path / "model", torch.float64, torch.device("cpu"))
+    attended = [index for index, layer in enumerate(model.model.layers) if layer.self_attn is not None]
+    assert attended[0] == 1
+    assert [model.model.layers[index].self_attn.layer_idx for index in attended] == list(range(len(attended)))
+    model.config._attn_implementation_internal = "vllm"
+    there = type(model.model)(model.config)
+    assert [there.layers[index].self_attn.layer_idx for index in attended] == attended
 
 
 def test_shards_are_written_and_read(tmp_path):

@@ -96,10 +96,12 @@ class PrunedQwen3Model(PrunedQwen3PreTrainedModel, Qwen3Model):
         """Give the n-th attention of each type (full or sliding) the n-th slot of that type in the key-value cache.
 
         The cache has one slot per layer, of the layer's type, and transformers reads the sequence length from the
-        first slot of a type: a layer without attention must not own it.
+        first slot of a type: a layer without attention must not own it. vLLM keeps a cache of its own, by layer.
         """
         types = getattr(self.config, "layer_types", None) or ["full_attention"] * len(self.layers)
         self.has_sliding_layers = "sliding_attention" in types
+        if self.config._attn_implementation == "vllm":
+            return
         slots = {kind: [slot for slot, other in enumerate(types) if other == kind] for kind in types}
         for layer, kind in zip(self.layers, types, strict=True):
             if layer.self_attn is not None:
