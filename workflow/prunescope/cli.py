@@ -131,13 +131,19 @@ def gradients(
         int | None,
         typer.Option(min=1, envvar="PRUNESCOPE_SAVE_EVERY", help="Save the sums every N batches (else every 10 min)."),
     ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            envvar="PRUNESCOPE_CHECKPOINTING", help="Compute activations twice instead of keeping them from the start."
+        ),
+    ] = False,
 ) -> None:
     """Score every criterion in one gradient pass."""
     from prunescope.importance.outputs import write_gradients
 
     _quiet_transformers()
     with _shared_step(specs.GradientsSpec, spec, output) as told:
-        write_gradients(told, key, _facts(model), samples, output, save_every)
+        write_gradients(told, key, _facts(model), samples, output, save_every, checkpointing)
 
 
 @app.command(rich_help_panel="Steps")

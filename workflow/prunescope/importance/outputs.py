@@ -33,7 +33,13 @@ log = logging.getLogger(__name__)
 
 
 def write_gradients(
-    spec: GradientsSpec, key: str, facts: ModelFacts, samples: Path, output: Path, save_every: int | None = None
+    spec: GradientsSpec,
+    key: str,
+    facts: ModelFacts,
+    samples: Path,
+    output: Path,
+    save_every: int | None = None,
+    checkpointing: bool = False,
 ) -> None:
     """Score the groups; write ``saliency.safetensors``, statistics, ``stability.json`` and ``timing.json``.
 
@@ -43,6 +49,7 @@ def write_gradients(
 
     Args:
         save_every: batches between two savings; None: about ten minutes.
+        checkpointing: compute activations twice from the start, not only when memory has run out.
     """
     from prunescope.importance.engine import collect_gradients
     from prunescope.importance.modes import choose_mode
@@ -59,7 +66,9 @@ def write_gradients(
         tags = compute_tags(model)
         saved = PartialSums(output / "partial.safetensors", f"{spec.text()} {mode.name} {tags}", save_every)
         loaded = time.perf_counter()
-        result = collect_gradients(adapter, read_windows(samples), spec.criteria, spec.batch_size, mode, partial=saved)
+        result = collect_gradients(
+            adapter, read_windows(samples), spec.criteria, spec.batch_size, mode, checkpointing, saved
+        )
         timing = _timing(result, loaded - begin, time.perf_counter() - loaded)
         _write_saliency(output / "saliency.safetensors", result.saliency)
         write_json(output / "gradient_statistics.json", result.statistics.as_json())
