@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from folders import write
 
-from prunescope.comparison.frame import Measurement, read_comparison
+from prunescope.comparison.frame import Measurement, _settings, differing, read_comparison
 from prunescope.comparison.groups import kept_similarity, removed_similarity
 from prunescope.comparison.recommend import recommend
 from prunescope.comparison.report import write_comparison
@@ -222,3 +222,14 @@ def test_nothing_to_compare_is_said(tmp_path):
         write_comparison(
             ComparisonSpec(model="M", sweep="s", experiments=("x",), missing={"x": "why"}), tmp_path / "M/c/s"
         )
+
+
+def test_settings_that_others_lack_stay_as_they_are(tmp_path):
+    params = {"a": {}, "b": {"limits.early_layers.count": 5, "corrections.normalize": None}}
+    for name, content in params.items():
+        write_json(tmp_path / name / "experiment.json", {"params": content | {"method.ratio": 0.2}})
+    found = differing(pd.DataFrame.from_dict({name: _settings(tmp_path / name) for name in params}, orient="index"))
+    assert found.to_dict(orient="index") == {
+        "a": {"limits.early_layers.count": "none"},
+        "b": {"limits.early_layers.count": "5"},
+    }

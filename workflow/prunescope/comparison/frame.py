@@ -92,7 +92,7 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
 
 def differing(settings: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that have more than one value; what an experiment does not have counts as one."""
-    texts = settings.astype(object).where(settings.notna(), "none").astype(str)
+    texts = settings.fillna("none")
     return texts.loc[:, texts.nunique() > 1]
 
 
@@ -142,6 +142,8 @@ def _measured(results: dict[str, dict[str, Any]]) -> list[Measurement]:
     return [Measurement(text, protocol) for text, protocols in results.items() for protocol in protocols]
 
 
-def _settings(directory: Path) -> dict[str, Any]:
+def _settings(directory: Path) -> dict[str, str]:
     file = directory / "experiment.json"
-    return read_json(file)["params"] if file.is_file() else {}
+    settings = read_json(file)["params"] if file.is_file() else {}
+    # As text: beside a setting that others lack, a whole number would become a float.
+    return {path: "none" if value is None else str(value) for path, value in settings.items()}
