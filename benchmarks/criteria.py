@@ -2,7 +2,7 @@
 
     snakemake --cores all --configfile config/study.yaml -- \\
         results/Study-135M/{taylor_T1_tau0_20_wiki,seed1,seed2}/analysis/plan.json
-    python benchmarks/criteria.py           # two hours on two cores; goes on where it was stopped
+    python benchmarks/criteria.py           # about two and a half hours on two cores; goes on where it was stopped
     python benchmarks/criteria.py --table   # what there is so far, as Markdown
 
 Each cut is written as a checkpoint, loaded and evaluated on the windows of `config/study.yaml`. Cuts that turn out

@@ -1,6 +1,7 @@
 """The engine: one pass over the calibration windows, every criterion and statistic from it."""
 
 import logging
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -213,7 +214,7 @@ def _saliency(name: str, collectors: list[Collector]) -> Scores:
 
 
 def _check_loss(adapter: ModelAdapter, batch: Tensor, loss: float, number: int) -> None:
-    if torch.isfinite(torch.tensor(loss)):
+    if math.isfinite(loss):
         return
     dtype = str(next(adapter.model.parameters()).dtype).removeprefix("torch.")
     raise NonFiniteError(
