@@ -1,10 +1,12 @@
 """Steps that are done, about how long the others take, and the last words of those that failed."""
 
+import logging
 import os
 import time
 from pathlib import Path
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.banner import sweep_table
 from prunescope.config import load_config
@@ -12,6 +14,7 @@ from prunescope.config.registry import Registry
 from prunescope.config.sections import Sweep
 from prunescope.failures import last_words, report_failures, why_missing
 from prunescope.files import write_text
+from prunescope.remaining import TimeLeft, time_left
 from prunescope.stages import stages
 
 CONFIG = load_config(Path(__file__).parents[1] / "config/config.yaml")
@@ -77,6 +80,46 @@ def test_what_is_done_is_not_to_run(registry):
     _, first, *_ = sweep_table(registry.sweep(MODEL, "x")).splitlines()
     assert "15 of 15 steps cached; to run: nothing" in first
     assert why_missing(planned, 0) is None
+
+
+def test_what_rests_on_a_missing_step_is_to_run_again(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    for stage in stages(planned):
+        write_text(stage.proof, "")
+    by_step(planned)["baseline"].proof.unlink()
+    assert [stage.step for stage in stages(planned) if not stage.done] == ["baseline", "evaluation", "page", "track"]
+    by_step(planned)["gradients"].proof.unlink()
+    missing = {stage.step for stage in stages(planned) if not stage.done}
+    assert {"importance", "diagnosis", "plot_pruning_rates", "pruning"} < missing
+    assert not {"model", "calibration", "evaluation_text"} & missing
+
+
+def test_the_time_left_shrinks_with_every_step(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    assert time_left([planned]) == "never timed yet: baseline, evaluation, gradients, pruning"
+    timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 240)
+    timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 60)
+    assert time_left([planned, planned]) == "about 5 min left; never timed yet: evaluation, pruning"
+    for step in ("model", "calibration", "gradients"):
+        write_text(by_step(planned)[step].proof, "")
+    assert time_left([planned]) == "about 60 s left; never timed yet: evaluation, pruning"
+    for stage in stages(planned):
+        write_text(stage.proof, "")
+    assert time_left([planned]) == ""
+
+
+def test_the_time_left_is_logged_once_as_long_as_it_stays(registry, caplog):
+    timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 40)
+    logger = logging.getLogger("run")
+    logger.addHandler(handler := TimeLeft([registry.experiment(MODEL, "taylor_T0_20_wiki")], logger))
+    try:
+        with caplog.at_level(logging.INFO):
+            for done in (1, 2, 3):
+                logger.info(None, extra={"event": LogEvent.PROGRESS, "done": done, "total": 3})
+    finally:
+        logger.removeHandler(handler)
+    said = [record.getMessage() for record in caplog.records if record.msg]
+    assert said == ["about 40 s left; never timed yet: baseline, evaluation, pruning"]
 
 
 def test_the_first_step_that_failed_says_why(registry):
