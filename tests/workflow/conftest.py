@@ -70,7 +70,7 @@ def configuration() -> dict:
 
 
 def make_project(folder: Path) -> Project:
-    for name in ("Snakefile", "workflow/rules", "profiles"):
+    for name in ("Snakefile", "workflow/rules", "workflow/report", "profiles"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from prunescope.banner import banner, sweep_table
 from prunescope.config import parse_config
@@ -16,7 +17,9 @@ from prunescope.config.registry import Registry
 from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
+from prunescope.headline import headline
 from prunescope.preflight import check_one, check_reachable
+from prunescope.remaining import TimeLeft
 
 started = time.time()
 
@@ -68,6 +71,11 @@ def planned(wildcards):
     return registry.experiment(wildcards.model, wildcards.experiment)
 
 
+def facts(wildcards):
+    """Params function: what the job's experiment does, for the captions of the report."""
+    return planned(wildcards).facts
+
+
 def shared(step, file):
     """Input function: a file of a shared step of the job's experiment."""
     return lambda wildcards: planned(wildcards).shared[step].file(file)
@@ -102,6 +110,8 @@ def print_banner():
 
 onstart:
     print_banner()
+    swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
+    logger.addHandler(TimeLeft([*wanted, *swept], logger))
 
 
 if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
