@@ -13,7 +13,7 @@ from prunescope.config import load_config
 from prunescope.config.registry import Registry
 from prunescope.config.sections import Sweep
 from prunescope.failures import last_words, report_failures, why_missing
-from prunescope.files import write_text
+from prunescope.files import write_json, write_text
 from prunescope.remaining import TimeLeft, time_left
 from prunescope.stages import stages
 
@@ -54,6 +54,9 @@ def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry)
     timed("results/other/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 1)
     # 32 x 256 tokens: twice as many as in 40 s, four times as many as in 30 s
     assert steps["gradients"].seconds() == pytest.approx((80 + 120) / 2)
+    # of the 40 s, 10 s were start-up
+    write_json(Path(f"{shared}/wiki_n32_s128-00000000/record.json"), {"seconds": 30.0})
+    assert steps["gradients"].seconds() == pytest.approx((70 + 120) / 2)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
     assert steps["evaluation"].seconds() == pytest.approx(65)

@@ -24,10 +24,10 @@ class Project:
     """A folder with the workflow; `run` calls Snakemake in it."""
 
     folder: Path
+    snakemake = (sys.executable, "-m", "snakemake")
 
     def run(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        return self.call(command, check, environment)
+        return self.call([*self.snakemake, "--cores", "2", *arguments], check, environment)
 
     def prunescope(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
         return self.call([str(BIN / "prunescope"), *arguments], check, environment)

@@ -49,9 +49,13 @@ def sweep_table(sweep: PlannedSweep) -> str:
         lines.append(f"{names[name]}{cached}; to run: {_listed(todo)}{_about(estimate(todo)[0])}")
     lines += [f"{names[name]}impossible: {why}" for name, why in sweep.impossible.items()]
     seconds, unknown = estimate(missing)
-    head = f"sweep {sweep.name} on {sweep.model}: {len(sweep.members)} experiments{_about(seconds)}"
+    head = f"sweep {sweep.name} on {sweep.model}: {_counted(sweep.members)}{_about(seconds)}"
     head += f"; never timed yet: {', '.join(unknown)}" if unknown else ""
     return "\n".join([head, *lines])
+
+
+def _counted(members: tuple[str, ...]) -> str:
+    return f"{len(members)} experiment{'' if len(members) == 1 else 's'}"
 
 
 def _listed(todo: list[Stage]) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 STYLE = """
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 15px/1.55 system-ui, sans-serif; color: #222; }
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; font: 15px/1.55 system-ui, sans-serif; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 td, th { border: 1px solid #ddd; padding: 0.3rem 0.6rem; }
+td[style*="right"] { white-space: nowrap; }
+thead:not(:has(th:not(:empty))) { display: none; }
 img { max-width: 100%; }
 code, pre { background: #f5f5f5; }
 pre { padding: 0.7rem; overflow-x: auto; }

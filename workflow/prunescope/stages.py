@@ -9,6 +9,7 @@ from statistics import median
 
 from prunescope.config.keys import RESULTS
 from prunescope.config.planned import BEFORE_AFTER, PLOTS, Planned
+from prunescope.files import read_json
 
 LOGS = "logs"
 PROOF = {"page": "README.md", "track": "mlflow.json", "statistics": "analysis/gradient_statistics.json"}
@@ -64,7 +65,7 @@ class Stage:
     def seconds(self) -> float | None:
         """Return about how long the step will take, or None when it was never timed: the median of earlier runs."""
         times = [
-            _seconds(file) * self.tokens / _tokens(file.parent.name)
+            _scaled(file, self.tokens / _tokens(file.parent.name))
             for file in Path().glob(self.earlier)
             if (self.tokens > 1) == (_tokens(file.parent.name) > 1)
         ]
@@ -118,6 +119,13 @@ def _tokens(key: str) -> int:
     """Return the calibration tokens that a key such as ``wiki_n32_s128-3f017b8b`` names, 1 where it names none."""
     match = re.search(r"_n(\d+)_s(\d+)-[0-9a-f]{8}$", key)
     return int(match[1]) * int(match[2]) if match else 1
+
+
+def _scaled(benchmark: Path, factor: float) -> float:
+    """Return the seconds of a run with `factor` times its work: start-up, which the record leaves out, stays."""
+    total, record = _seconds(benchmark), benchmark.with_name("record.json")
+    work = min(read_json(record)["seconds"], total) if record.is_file() else total
+    return total - work + work * factor
 
 
 def _seconds(benchmark: Path) -> float:

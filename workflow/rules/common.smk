@@ -36,6 +36,11 @@ envvars:
     WANTED,
 
 
+# Bars are drawn over and over: what jobs print would tear them, and is in their logs.
+if workflow.output_settings and "rich" in workflow.output_settings.log_handler_settings:
+    shell.prefix("set -euo pipefail; exec > /dev/null; ")
+
+
 wildcard_constraints:
     model="[^/]+",
     experiment="(?!comparison/)[^/_][^/]*",

@@ -6,14 +6,14 @@ localrules:
     impossible,
 
 
-# What `--report` shows of it: title and caption, by file.
+# What `--report` shows of it: title, which it sorts by, and caption, by file.
 SHOWN = {
-    "comparison.html": ("summary", "comparison"),
-    "comparison.csv": ("table", "comparison_table"),
-    "perplexity.png": ("perplexity", "comparison_perplexity"),
-    "pruning_rates.png": ("rates", "comparison_rates"),
-    "kept_groups.png": ("groups", "comparison_groups"),
-    "gradient_profiles.png": ("gradients", "comparison_gradients"),
+    "comparison.html": ("1 summary", "comparison"),
+    "perplexity.png": ("2 perplexity", "comparison_perplexity"),
+    "pruning_rates.png": ("3 pruning rates", "comparison_rates"),
+    "kept_groups.png": ("4 choice of groups", "comparison_groups"),
+    "gradient_profiles.png": ("5 gradients", "comparison_gradients"),
+    "comparison.csv": ("6 table", "comparison_table"),
 }
 
 
