@@ -77,9 +77,9 @@ def test_several_models_are_told_apart(tmp_path):
 def test_printed(three, capsys):
     print_comparison(three, markdown=True)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| experiment | removed % | attention % | MLP % |")
-    assert lines[2].endswith("| 10.0 | 10.0 |")
-    assert lines[3] == "| one | 20.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 | 20.0 [18.0, 22.0] | 30.0 |"
+    assert lines[0].startswith("| experiment | removed % | a w8 | b w8 | attention % | MLP % |")
+    assert lines[2].startswith("| (unpruned) |  | 10.0 | 10.0 |")
+    assert lines[3] == "| one | 20.0 | 20.0 [18.0, 22.0] | 30.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 |"
     assert "1,500 [1,400, 1,600]" in lines[5]
     print_comparison(three, markdown=False)
     out = capsys.readouterr().out

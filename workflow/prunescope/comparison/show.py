@@ -8,8 +8,7 @@ from rich.table import Table
 from prunescope.comparison.frame import Comparison
 from prunescope.comparison.recommend import recommend
 
-PERCENTAGES = {
-    "removed of all": "removed %",
+RATES = {
     "attention rate": "attention %",
     "MLP rate": "MLP %",
     "highest layer rate": "max layer %",
@@ -33,20 +32,20 @@ CAPTIONS = {
 
 
 def main_table(compared: Comparison) -> pd.DataFrame:
-    """Return the numbers as text, the unpruned model first."""
+    """Return the numbers as text, the unpruned model first and what decides before what explains."""
     rows = compared.table()
-    shown = pd.DataFrame(
-        {title: _column(100 * rows[name], ".1f") for name, title in PERCENTAGES.items()}, index=rows.index
-    )
+    shown = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
+    for measured in compared.measurements:
+        columns = rows[[measured.column, *measured.bounds]].astype(float)
+        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+    for name, title in RATES.items():
+        shown[title] = _column(100 * rows[name], ".1f")
     shown["extreme layers"] = _column(rows["extreme layers"], ".0f")
     critical, high = (_column(rows[f"{severity} findings"], ".0f") for severity in ("critical", "high"))
     shown["critical + high findings"] = [
         f"{one} + {other}" if one else "" for one, other in zip(critical, high, strict=True)
     ]
     shown["checkpoint MB"] = _column(rows["checkpoint bytes"] / 1e6, ".0f")
-    for measured in compared.measurements:
-        columns = rows[[measured.column, *measured.bounds]].astype(float)
-        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
     return shown.reset_index()
 
 
