@@ -18,7 +18,7 @@ from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
 from prunescope.headline import headline
-from prunescope.preflight import check_one, check_reachable
+from prunescope.preflight import check_finished, check_one, check_reachable
 from prunescope.remaining import TimeLeft
 
 started = time.time()
@@ -50,8 +50,11 @@ wildcard_constraints:
 
 
 try:
-    registry = Registry(parse_config(config), check=check_one)
     arguments = json.loads(os.environ[WANTED])
+    reporting = any(argument.startswith("--report") for argument in arguments)
+    registry = Registry(
+        parse_config(config), check=check_finished if reporting else check_one
+    )
     typed = registry.targets(arguments)
     typed_sweeps = registry.sweep_targets(arguments)
     asked = [sweep for target in typed_sweeps for sweep in target.sweeps]

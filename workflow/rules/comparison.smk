@@ -43,7 +43,7 @@ rule comparison:
         "logs/{model}/comparison/{sweep}.log",
     params:
         spec=lambda wildcards: sweep_of(wildcards).spec().text(),
-        members=lambda wildcards: sweep_of(wildcards).members,
+        members=lambda wildcards: list(sweep_of(wildcards).planned),
         directory=subpath(output[0], parent=True),
     message:
         "Compare the experiments of {wildcards.model}/comparison/{wildcards.sweep}"
