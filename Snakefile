@@ -17,6 +17,9 @@ min_version("9.20")
 configfile: "config/config.yaml"
 
 
+report: "workflow/report/start.rst"
+
+
 include: "workflow/rules/common.smk"
 
 

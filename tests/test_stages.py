@@ -1,17 +1,20 @@
 """Steps that are done, about how long the others take, and the last words of those that failed."""
 
+import logging
 import os
 import time
 from pathlib import Path
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.banner import sweep_table
 from prunescope.config import load_config
 from prunescope.config.registry import Registry
 from prunescope.config.sections import Sweep
 from prunescope.failures import last_words, report_failures, why_missing
-from prunescope.files import write_text
+from prunescope.files import write_json, write_text
+from prunescope.remaining import TimeLeft, time_left
 from prunescope.stages import stages
 
 CONFIG = load_config(Path(__file__).parents[1] / "config/config.yaml")
@@ -51,6 +54,9 @@ def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry)
     timed("results/other/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 1)
     # 32 x 256 tokens: twice as many as in 40 s, four times as many as in 30 s
     assert steps["gradients"].seconds() == pytest.approx((80 + 120) / 2)
+    # of the 40 s, 10 s were start-up
+    write_json(Path(f"{shared}/wiki_n32_s128-00000000/record.json"), {"seconds": 30.0})
+    assert steps["gradients"].seconds() == pytest.approx((70 + 120) / 2)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
     assert steps["evaluation"].seconds() == pytest.approx(65)
@@ -77,6 +83,46 @@ def test_what_is_done_is_not_to_run(registry):
     _, first, *_ = sweep_table(registry.sweep(MODEL, "x")).splitlines()
     assert "15 of 15 steps cached; to run: nothing" in first
     assert why_missing(planned, 0) is None
+
+
+def test_what_rests_on_a_missing_step_is_to_run_again(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    for stage in stages(planned):
+        write_text(stage.proof, "")
+    by_step(planned)["baseline"].proof.unlink()
+    assert [stage.step for stage in stages(planned) if not stage.done] == ["baseline", "evaluation", "page", "track"]
+    by_step(planned)["gradients"].proof.unlink()
+    missing = {stage.step for stage in stages(planned) if not stage.done}
+    assert {"importance", "diagnosis", "plot_pruning_rates", "pruning"} < missing
+    assert not {"model", "calibration", "evaluation_text"} & missing
+
+
+def test_the_time_left_shrinks_with_every_step(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    assert time_left([planned]) == "never timed yet: baseline, evaluation, gradients, pruning"
+    timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 240)
+    timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 60)
+    assert time_left([planned, planned]) == "about 5 min left; never timed yet: evaluation, pruning"
+    for step in ("model", "calibration", "gradients"):
+        write_text(by_step(planned)[step].proof, "")
+    assert time_left([planned]) == "about 60 s left; never timed yet: evaluation, pruning"
+    for stage in stages(planned):
+        write_text(stage.proof, "")
+    assert time_left([planned]) == ""
+
+
+def test_the_time_left_is_logged_once_as_long_as_it_stays(registry, caplog):
+    timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 40)
+    logger = logging.getLogger("run")
+    logger.addHandler(handler := TimeLeft([registry.experiment(MODEL, "taylor_T0_20_wiki")], logger))
+    try:
+        with caplog.at_level(logging.INFO):
+            for done in (1, 2, 3):
+                logger.info(None, extra={"event": LogEvent.PROGRESS, "done": done, "total": 3})
+    finally:
+        logger.removeHandler(handler)
+    said = [record.getMessage() for record in caplog.records if record.msg]
+    assert said == ["about 40 s left; never timed yet: baseline, evaluation, pruning"]
 
 
 def test_the_first_step_that_failed_says_why(registry):

@@ -13,14 +13,14 @@ GROUPS = {"attention": 2, "mlp": 4}
 
 def write(
     root: Path, name: str, perplexity: dict, ratio=0.2, removed=((0, "mlp", 0),), mean=(4.0, 2.0, 1.0), losses=None,
-    model="M", **settings,
+    model="M", scores=None, **settings,
 ) -> Path:  # fmt: skip
     """Write one experiment.
 
     Args:
         perplexity: ``{"a w8": 20.0}`` or, with an interval, ``{"a w8": (20.0, 18.0, 22.0)}``.
         removed: groups as (layer, block, group). mean: of the gradients of each layer.
-        losses: summed losses per window of the one text and protocol.
+        losses: summed losses per window of the one text and protocol. scores: of all groups, ascending by default.
     """
     folder = root / model / name
     gone = pd.MultiIndex.from_tuples(removed)
@@ -28,6 +28,7 @@ def write(
     table = pd.DataFrame(rows, columns=["layer", "block", "group"])
     table["cost"] = table["block"].map(COST)
     table["removed"] = pd.MultiIndex.from_frame(table[["layer", "block", "group"]]).isin(gone)
+    table["score"] = np.arange(len(table), dtype=float) if scores is None else scores
     (folder / "analysis").mkdir(parents=True)
     table.to_parquet(folder / "analysis/importance_table.parquet")
     write_json(folder / "analysis/pruning_summary.json", summary(table, ratio))

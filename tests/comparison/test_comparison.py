@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from folders import write
+from scipy.stats import spearmanr
 
 from prunescope.comparison.frame import Measurement, _settings, differing, read_comparison
-from prunescope.comparison.groups import kept_similarity, removed_similarity
+from prunescope.comparison.groups import kept_similarity, removed_similarity, score_correlation
 from prunescope.comparison.recommend import recommend
 from prunescope.comparison.report import write_comparison
 from prunescope.comparison.show import main_table, print_comparison, settings_table
@@ -76,9 +77,9 @@ def test_several_models_are_told_apart(tmp_path):
 def test_printed(three, capsys):
     print_comparison(three, markdown=True)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| experiment | removed % | attention % | MLP % |")
-    assert lines[2].endswith("| 10.0 | 10.0 |")
-    assert lines[3] == "| one | 20.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 | 20.0 [18.0, 22.0] | 30.0 |"
+    assert lines[0].startswith("| experiment | removed % | a w8 | b w8 | attention % | MLP % |")
+    assert lines[2].startswith("| (unpruned) |  | 10.0 | 10.0 |")
+    assert lines[3] == "| one | 20.0 | 20.0 [18.0, 22.0] | 30.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 |"
     assert "1,500 [1,400, 1,600]" in lines[5]
     print_comparison(three, markdown=False)
     out = capsys.readouterr().out
@@ -177,6 +178,15 @@ def test_similarity_against_sets(tmp_path):
     assert list(kept_similarity(folders).columns) == ["p", "q", "r"]
 
 
+def test_scores_are_compared_by_rank(tmp_path):
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=18), rng.normal(size=18)
+    scores = {"p": one, "q": np.exp(one), "r": -one, "s": other}
+    folders = {name: write(tmp_path, name, A, scores=values) for name, values in scores.items()}
+    found = score_correlation(folders).loc["p"]
+    assert found.tolist() == pytest.approx([1, 1, -1, spearmanr(one, other).statistic])
+
+
 def test_groups_of_different_models_are_not_compared(tmp_path):
     folders = {"x": write(tmp_path, "x", A), "y": write(tmp_path, "y", A, mean=(1.0, 1.0))}
     with pytest.raises(DataError, match="only experiments of one model"):
@@ -205,6 +215,10 @@ def test_the_step_writes_table_page_and_figures(tmp_path):
     assert "- `gone`: ratio cannot be reached" in page
     assert "95 % intervals over the choice" in page
     assert all(f"]({name}.png)" in page for name in ("perplexity", "kept_groups"))
+    html = (folder / "comparison.html").read_text()
+    assert "<code>one</code> has the lowest perplexity on a w8" in html
+    assert html.count('src="data:image/png;base64,') == html.count("<img") == 4
+    assert "<td>20.2</td>" in html.replace(' style="text-align:right"', "")
 
 
 def test_a_partial_comparison_leaves_no_record(tmp_path):

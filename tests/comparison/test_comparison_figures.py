@@ -79,9 +79,10 @@ def test_every_experiment_has_a_panel_of_rates(same):
 
 
 def test_the_matrices_are_those_of_the_groups(same):
-    kept, removed = kept_groups(same).axes
+    kept, removed, scores = kept_groups(same).axes
     assert np.array(kept.images[0].get_array()) == pytest.approx(kept_similarity(same.directories).to_numpy())
     assert np.array(removed.images[0].get_array()) == pytest.approx(removed_similarity(same.directories).to_numpy())
+    assert np.array(scores.images[0].get_array()) == pytest.approx(np.ones((3, 3)))
     assert removed.images[0].get_array()[0].tolist() == [1, 0, 1]
     assert [tick.get_text() for tick in kept.get_yticklabels()] == ["one", "two", "three"]
 

@@ -107,7 +107,7 @@ def test_the_sweeps_of_the_configuration_can_be_run(sweep):
     assert BASE in planned.members
     shared = {step.key for member in planned.planned.values() for step in member.shared.values()}
     gradients = {key for key in shared if key in {m.shared["gradients"].key for m in planned.planned.values()}}
-    assert len(gradients) == {"sequence_length": 3, "datasets": 3}.get(sweep, 1)
+    assert len(gradients) == {"sequence_length": 3, "datasets": 3, "remedies": 2}.get(sweep, 1)
 
 
 def test_another_model_takes_the_sweep_as_a_path():
@@ -202,14 +202,15 @@ def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
 
 def test_neither_torch_nor_pandas_is_imported_to_expand_a_sweep():
     code = (
-        "import sys; import prunescope.banner, prunescope.failures; from prunescope.config import load_config; "
+        "import sys; import prunescope.failures, prunescope.headline, prunescope.remaining; "
+        "from prunescope.config import load_config; "
         "from prunescope.config.registry import Registry; "
         f"r = Registry(load_config()); print(len(r.sweep('{MODEL}', 'remedies').members)); "
         "sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 8
+    assert int(done.stdout) == 9
 
 
 def test_words_say_what_names_say():

@@ -24,10 +24,10 @@ class Project:
     """A folder with the workflow; `run` calls Snakemake in it."""
 
     folder: Path
+    snakemake = (sys.executable, "-m", "snakemake")
 
     def run(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        return self.call(command, check, environment)
+        return self.call([*self.snakemake, "--cores", "2", *arguments], check, environment)
 
     def prunescope(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
         return self.call([str(BIN / "prunescope"), *arguments], check, environment)
@@ -70,7 +70,7 @@ def configuration() -> dict:
 
 
 def make_project(folder: Path) -> Project:
-    for name in ("Snakefile", "workflow/rules", "profiles"):
+    for name in ("Snakefile", "workflow/rules", "workflow/report", "profiles"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

@@ -44,7 +44,7 @@ def test_the_experiment_is_complete(finished):
     folder = finished.folder / EXPERIMENT
     for name, files in FILES.items():
         assert {file.name for file in (folder / name).iterdir()} == files
-    assert {"README.md", "config.yaml", "experiment.json", "mlflow.json", "model", "records"} <= {
+    assert {"README.md", "README.html", "config.yaml", "experiment.json", "mlflow.json", "model", "records"} <= {
         file.name for file in folder.iterdir()
     }
     for file in folder.rglob("*.json"):
@@ -163,6 +163,7 @@ def test_the_banner_says_what_is_cached_and_what_will_run(copy):
     done = copy.run("results/tiny/taylor_T1_20_words_n5/analysis/plan.json", "results/tiny/taylor_T0_30_words")
     banner = done.stderr[done.stderr.index("tiny / taylor_T0_30_words") :]
     assert re.search(r"cached +model, calibration, gradients, evaluation text, baseline", banner)
+    assert re.search(r"\d+ of \d+ steps \(\d+%\) done\nabout \d+ (s|min) left\n", done.stderr)
 
 
 def test_an_unreachable_ratio_stops_with_the_largest_one(copy):

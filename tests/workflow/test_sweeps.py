@@ -72,6 +72,14 @@ def test_a_failed_sweep_is_compared_as_far_as_it_came(swept):
     assert not (folder / "record.json").exists()
 
 
+def test_the_report_shows_what_finished(own):
+    own.call([*own.snakemake, "--report", "report.html", "sweep_broken"], True, {})
+    report = (own.folder / "report.html").read_text()
+    assert "tiny / comparison / broken" in report
+    assert f"tiny / {NEW}" in report
+    assert f"tiny / {FAILING}" not in report
+
+
 def test_a_finished_experiment_is_not_run_again(swept):
     project, _ = swept
     jobs = project.jobs("sweep_broken")

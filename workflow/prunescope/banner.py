@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prunescope.config.planned import Planned, PlannedSweep
-from prunescope.stages import Stage, stages
+from prunescope.stages import Stage, estimate, stages
 
 
 def banner(experiments: Iterable[Planned]) -> str:
@@ -40,20 +40,22 @@ def sweep_table(sweep: PlannedSweep) -> str:
     A step that several experiments share is listed with the first of them.
     """
     names = {name: f"  {name}".ljust(max(len(member) for member in sweep.members) + 4) for name in sweep.members}
-    lines, total, unknown, seen = [], 0.0, set(), set()
+    lines, missing = [], []
     for name, planned in sweep.planned.items():
         steps = stages(planned)
-        todo = [stage for stage in steps if not stage.done and stage.proof not in seen]
-        seen |= {stage.proof for stage in todo}
-        known = [seconds for stage in todo if (seconds := stage.seconds()) is not None]
-        total += sum(known)
-        unknown |= {stage.label for stage in todo if stage.timed and stage.seconds() is None}
+        todo = [stage for stage in steps if not stage.done and stage not in missing]
+        missing += todo
         cached = f"{sum(stage.done for stage in steps)} of {len(steps)} steps cached"
-        lines.append(f"{names[name]}{cached}; to run: {_listed(todo)}{_about(sum(known))}")
+        lines.append(f"{names[name]}{cached}; to run: {_listed(todo)}{_about(estimate(todo)[0])}")
     lines += [f"{names[name]}impossible: {why}" for name, why in sweep.impossible.items()]
-    head = f"sweep {sweep.name} on {sweep.model}: {len(sweep.members)} experiments{_about(total)}"
-    head += f"; never timed yet: {', '.join(sorted(unknown))}" if unknown else ""
+    seconds, unknown = estimate(missing)
+    head = f"sweep {sweep.name} on {sweep.model}: {_counted(sweep.members)}{_about(seconds)}"
+    head += f"; never timed yet: {', '.join(unknown)}" if unknown else ""
     return "\n".join([head, *lines])
+
+
+def _counted(members: tuple[str, ...]) -> str:
+    return f"{len(members)} experiment{'' if len(members) == 1 else 's'}"
 
 
 def _listed(todo: list[Stage]) -> str:
@@ -61,6 +63,11 @@ def _listed(todo: list[Stage]) -> str:
 
 
 def _about(seconds: float) -> str:
-    if not seconds:
-        return ""
-    return f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
+    return f", about {duration(seconds)}" if seconds else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a rough time for people: ``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -55,6 +55,8 @@ def main() -> None:
     logging.getLogger("prunescope").setLevel(logging.INFO)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Bars of other libraries (zero-shot tasks) also go to logs: a line now and then, as ours.
+    os.environ.setdefault("TQDM_MININTERVAL", "10")
     # A job that is cancelled should still remove its temporary files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -37,3 +37,14 @@ def check_one(planned: Planned) -> None:
     except PrunescopeError as error:
         name = f"{planned.experiment.model}/{planned.experiment.name}"
         raise type(error)(f"{name}: {error}") from None
+
+
+def check_finished(planned: Planned) -> None:
+    """Check that an experiment is complete, for a report of a sweep that shows what there is.
+
+    Raises:
+        DataError: names a file that is missing.
+    """
+    missing = [file for file in planned.files() if not Path(file).exists()]
+    if missing:
+        raise DataError(f"not finished: {missing[0]} is not there")

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from prunescope.banner import banner, sweep_table
 from prunescope.config import parse_config
@@ -16,7 +17,9 @@ from prunescope.config.registry import Registry
 from prunescope.config.specs import GgufSpec
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
-from prunescope.preflight import check_one, check_reachable
+from prunescope.headline import headline
+from prunescope.preflight import check_finished, check_one, check_reachable
+from prunescope.remaining import TimeLeft
 
 started = time.time()
 
@@ -33,6 +36,11 @@ envvars:
     WANTED,
 
 
+# Bars are drawn over and over: what jobs print would tear them, and is in their logs.
+if workflow.output_settings and "rich" in workflow.output_settings.log_handler_settings:
+    shell.prefix("set -euo pipefail; exec > /dev/null; ")
+
+
 wildcard_constraints:
     model="[^/]+",
     experiment="(?!comparison/)[^/_][^/]*",
@@ -42,8 +50,11 @@ wildcard_constraints:
 
 
 try:
-    registry = Registry(parse_config(config), check=check_one)
     arguments = json.loads(os.environ[WANTED])
+    reporting = any(argument.startswith("--report") for argument in arguments)
+    registry = Registry(
+        parse_config(config), check=check_finished if reporting else check_one
+    )
     typed = registry.targets(arguments)
     typed_sweeps = registry.sweep_targets(arguments)
     asked = [sweep for target in typed_sweeps for sweep in target.sweeps]
@@ -66,6 +77,11 @@ def default_experiments():
 def planned(wildcards):
     """The experiment of a job."""
     return registry.experiment(wildcards.model, wildcards.experiment)
+
+
+def facts(wildcards):
+    """Params function: what the job's experiment does, for the captions of the report."""
+    return planned(wildcards).facts
 
 
 def shared(step, file):
@@ -102,6 +118,8 @@ def print_banner():
 
 onstart:
     print_banner()
+    swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
+    logger.addHandler(TimeLeft([*wanted, *swept], logger))
 
 
 if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):

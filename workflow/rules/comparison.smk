@@ -6,6 +6,17 @@ localrules:
     impossible,
 
 
+# What `--report` shows of it: title, which it sorts by, and caption, by file.
+SHOWN = {
+    "comparison.html": ("1 summary", "comparison"),
+    "perplexity.png": ("2 perplexity", "comparison_perplexity"),
+    "pruning_rates.png": ("3 pruning rates", "comparison_rates"),
+    "kept_groups.png": ("4 choice of groups", "comparison_groups"),
+    "gradient_profiles.png": ("5 gradients", "comparison_gradients"),
+    "comparison.csv": ("6 table", "comparison_table"),
+}
+
+
 def sweep_of(wildcards):
     """The sweep of a job."""
     return registry.sweep(wildcards.model, wildcards.sweep)
@@ -15,11 +26,24 @@ rule comparison:
     input:
         lambda wildcards: sweep_of(wildcards).inputs(),
     output:
-        expand("results/{{model}}/comparison/{{sweep}}/{file}", file=COMPARISON_FILES),
+        files=expand(
+            "results/{{model}}/comparison/{{sweep}}/{file}",
+            file=[file for file in COMPARISON_FILES if file not in SHOWN],
+        ),
+        shown=[
+            report(
+                f"results/{{model}}/comparison/{{sweep}}/{file}",
+                caption=f"../report/{caption}.rst",
+                category="{model} / comparison / {sweep}",
+                labels={"result": title},
+            )
+            for file, (title, caption) in SHOWN.items()
+        ],
     log:
         "logs/{model}/comparison/{sweep}.log",
     params:
         spec=lambda wildcards: sweep_of(wildcards).spec().text(),
+        members=lambda wildcards: list(sweep_of(wildcards).planned),
         directory=subpath(output[0], parent=True),
     message:
         "Compare the experiments of {wildcards.model}/comparison/{wildcards.sweep}"

@@ -29,7 +29,13 @@ rule diagnosis:
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
         stability="results/{model}/{experiment}/analysis/stability.json",
     output:
-        report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        report=report(
+            "results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+            caption="../report/diagnosis.rst",
+            category="{model} / {experiment}",
+            subcategory="3 Data",
+            labels={"result": "findings"},
+        ),
         record="results/{model}/{experiment}/records/diagnosis.json",
     log:
         "logs/{model}/{experiment}/diagnosis.log",
@@ -52,7 +58,13 @@ rule plot:
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
     output:
-        figure="results/{model}/{experiment}/visualization/{plot}.png",
+        figure=report(
+            "results/{model}/{experiment}/visualization/{plot}.png",
+            caption="../report/plot.rst",
+            category="{model} / {experiment}",
+            subcategory="2 Diagnosis",
+            labels=lambda wildcards: {"result": wildcards.plot.replace("_", " ")},
+        ),
         vector="results/{model}/{experiment}/visualization/{plot}.svg",
         record="results/{model}/{experiment}/records/plot_{plot}.json",
     log:
@@ -63,6 +75,7 @@ rule plot:
         mem_mb=4000,
         runtime=20,
     params:
+        facts=facts,
         directory=subpath(output.figure, ancestor=2),
     message:
         "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
@@ -85,7 +98,13 @@ rule before_after:
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         reference=reference_summary,
     output:
-        figure=f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.png",
+        figure=report(
+            f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.png",
+            caption="../report/before_after.rst",
+            category="{model} / {experiment}",
+            subcategory="2 Diagnosis",
+            labels={"result": "beside its reference"},
+        ),
         vector=f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.svg",
         record=f"results/{{model}}/{{experiment}}/records/plot_{BEFORE_AFTER}.json",
     log:
@@ -95,6 +114,8 @@ rule before_after:
         runtime=20,
     params:
         spec=own_spec(BEFORE_AFTER),
+        facts=facts,
+        reference=lambda wildcards: planned(wildcards).reference.name,
         directory=subpath(output.record, ancestor=2),
     message:
         "Draw {wildcards.model}/{wildcards.experiment} beside its reference"

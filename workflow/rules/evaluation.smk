@@ -66,7 +66,13 @@ rule evaluation:
         baseline=shared("baseline", "perplexity.json"),
         losses=shared("baseline", "losses.parquet"),
     output:
-        perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        perplexity=report(
+            "results/{model}/{experiment}/evaluation/perplexity.json",
+            caption="../report/perplexity.rst",
+            category="{model} / {experiment}",
+            subcategory="3 Data",
+            labels={"result": "perplexity"},
+        ),
         windows="results/{model}/{experiment}/evaluation/windows.parquet",
         record="results/{model}/{experiment}/records/evaluation.json",
     log:
@@ -150,7 +156,7 @@ rule efficiency:
     log:
         "logs/{model}/{experiment}/efficiency.log",
     # All cores of this machine: what runs beside it would be measured too.
-    threads: workflow.cores or 16
+    threads: workflow.resource_settings.cores or 16
     resources:
         gpu=1,
         mem_mb=64000,

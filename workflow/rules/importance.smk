@@ -15,7 +15,13 @@ rule importance:
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         plan="results/{model}/{experiment}/analysis/plan.json",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
-        rates="results/{model}/{experiment}/analysis/pruning_summary.csv",
+        rates=report(
+            "results/{model}/{experiment}/analysis/pruning_summary.csv",
+            caption="../report/rates.rst",
+            category="{model} / {experiment}",
+            subcategory="3 Data",
+            labels={"result": "rate of every layer"},
+        ),
         record="results/{model}/{experiment}/records/importance.json",
     log:
         "logs/{model}/{experiment}/importance.log",

@@ -16,8 +16,17 @@ rule page:
         evaluation_text=shared("evaluation_text", "manifest.json"),
         records=lambda wildcards: planned(wildcards).records,
         optional=lambda wildcards: planned(wildcards).optional,
+        # Drawn again they are the same figures.
+        figures=ancient(lambda wildcards: planned(wildcards).figures("png")),
     output:
         page="results/{model}/{experiment}/README.md",
+        html=report(
+            "results/{model}/{experiment}/README.html",
+            caption="../report/page.rst",
+            category="{model} / {experiment}",
+            subcategory="1 Summary",
+            labels=lambda wildcards, output: headline(output.page),
+        ),
         card="results/{model}/{experiment}/evaluation/card.json",
         config="results/{model}/{experiment}/config.yaml",
         identity="results/{model}/{experiment}/experiment.json",
@@ -25,6 +34,7 @@ rule page:
         "logs/{model}/{experiment}/page.log",
     params:
         spec=own_spec("page"),
+        facts=facts,
         directory=subpath(output.page, parent=True),
     message:
         "Write the page of {wildcards.model}/{wildcards.experiment}"

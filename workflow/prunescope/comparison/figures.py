@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MultipleLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
 from prunescope.comparison.frame import UNPRUNED, Comparison, Measurement
-from prunescope.comparison.groups import kept_similarity, removed_similarity
+from prunescope.comparison.groups import kept_similarity, removed_similarity, score_correlation
 from prunescope.comparison.recommend import SAME_RATIO, by_ratio
 from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.measures import RATE_OF
@@ -21,6 +21,12 @@ COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 ACROSS = 3
 RATIO = "method.ratio"
+ALIKE = {
+    "kept (Jaccard)": kept_similarity,
+    "removed (Jaccard)": removed_similarity,
+    "scores (rank correlation)": score_correlation,
+}
+"""Panels of `kept_groups`."""
 
 
 def perplexity(compared: Comparison, subtitle: str = "") -> Figure:
@@ -136,6 +142,8 @@ def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in panels.flat[len(compared.directories) :]:
         axes.set_visible(False)
+    for axes in panels.flat[max(len(compared.directories) - across, 0) :]:
+        axes.tick_params(labelbottom=True)
     for axes, (name, directory) in zip(panels.flat, compared.directories.items(), strict=False):
         layers = read_rates(directory / "analysis/pruning_summary.json").layers
         for block, offset in (("attention", -0.2), ("mlp", 0.2)):
@@ -153,21 +161,19 @@ def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
 
 
 def kept_groups(compared: Comparison, subtitle: str = "") -> Figure:
-    """Draw how alike the choices are: Jaccard similarity of the groups kept, and of those removed."""
+    """Draw how alike the choices are: Jaccard similarity of the groups kept and removed, rank correlation of scores."""
     names = list(compared.directories)
-    size = max(4.2, 1.4 + 0.36 * len(names))
-    figure = style.figure(size + 0.9, "Which groups: Jaccard similarity, weighted by parameters", subtitle)
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, (title, similarity) in zip(
-        panels, {"kept": kept_similarity, "removed": removed_similarity}.items(), strict=True
-    ):
-        values = similarity(compared.directories)
+    figure = style.figure(min(2.6 + 0.36 * max(len(names), 5), 5.6), "How alike the choices of groups are", subtitle)
+    panels = figure.subplots(1, len(ALIKE), sharey=True)
+    for axes, (title, alike) in zip(panels, ALIKE.items(), strict=True):
+        values = alike(compared.directories)
         axes.imshow(values, cmap="viridis", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(values.to_numpy()):
             colour = "white" if value < 0.6 else "black"
-            font = 8 if len(names) <= 8 else 6.5
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=font)
-        axes.set_title(title, loc="left")
+            axes.text(
+                column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=min(8, 60 / len(names))
+            )
+        axes.set_title(title, loc="left", fontsize=10)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
     return figure
@@ -175,7 +181,7 @@ def kept_groups(compared: Comparison, subtitle: str = "") -> Figure:
 
 def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
     """Draw the mean of |g| over the layers, a curve per gradient run; experiments that share one share a curve."""
-    figure = style.figure(5.4, "Mean of |g| in every layer", subtitle)
+    figure = style.figure(5.4, "Mean of |g| in every layer, a curve per gradient run", subtitle)
     axes = figure.subplots()
     layers = pd.Index([])
     for number, (names, profile) in enumerate(_profiles(compared)):
@@ -184,6 +190,8 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
         style.curve(axes, profile, label, *look)
         layers = layers.union(profile.index)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("mean of |g|")
     style.over_layers(axes, layers, ENGLISH)
     style.legend_beside(axes)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from prunescope.errors import DataError
 
-COLUMNS = ["layer", "block", "group", "cost", "removed"]
+GROUP = ["layer", "block", "group"]
 
 
 def kept_similarity(directories: dict[str, Path]) -> pd.DataFrame:
@@ -26,6 +26,18 @@ def removed_similarity(directories: dict[str, Path]) -> pd.DataFrame:
     return _similarity(_removed(directories), _cost(directories))
 
 
+def score_correlation(directories: dict[str, Path]) -> pd.DataFrame:
+    """Return Spearman's rank correlation of the scores of all groups between all pairs of experiments.
+
+    In [-1, 1], ``[experiments, experiments]``; limits act on the choice, not on the scores.
+
+    Raises:
+        DataError: the experiments are not of one model.
+    """
+    scores = _columns(directories, "score")
+    return pd.DataFrame(scores).rank().corr()
+
+
 def _similarity(chosen: dict[str, np.ndarray], cost: np.ndarray) -> pd.DataFrame:
     members = np.array(list(chosen.values()), dtype=float)
     both = (members * cost) @ members.T
@@ -35,19 +47,23 @@ def _similarity(chosen: dict[str, np.ndarray], cost: np.ndarray) -> pd.DataFrame
     return pd.DataFrame(values, index=list(chosen), columns=list(chosen))
 
 
-def _table(directory: Path) -> pd.DataFrame:
-    file = directory / "analysis/importance_table.parquet"
-    if not file.is_file():
-        raise DataError(f"no importance table at {file}; run the importance step first")
-    return pd.read_parquet(file, columns=COLUMNS).sort_values(COLUMNS[:3])
-
-
 def _cost(directories: dict[str, Path]) -> np.ndarray:
-    return _table(next(iter(directories.values())))["cost"].to_numpy(dtype=float)
+    first = dict([next(iter(directories.items()))])
+    return next(iter(_columns(first, "cost").values())).astype(float)
 
 
 def _removed(directories: dict[str, Path]) -> dict[str, np.ndarray]:
-    removed = {name: _table(directory)["removed"].to_numpy(dtype=bool) for name, directory in directories.items()}
-    if len({len(groups) for groups in removed.values()}) > 1:
+    return {name: removed.astype(bool) for name, removed in _columns(directories, "removed").items()}
+
+
+def _columns(directories: dict[str, Path], column: str) -> dict[str, np.ndarray]:
+    """Return a column of every importance table, in the same order of groups."""
+    found = {}
+    for name, directory in directories.items():
+        file = directory / "analysis/importance_table.parquet"
+        if not file.is_file():
+            raise DataError(f"no importance table at {file}; run the importance step first")
+        found[name] = pd.read_parquet(file, columns=[*GROUP, column]).sort_values(GROUP)[column].to_numpy()
+    if len({len(groups) for groups in found.values()}) > 1:
         raise DataError("only experiments of one model can be compared group by group")
-    return removed
+    return found

@@ -8,18 +8,21 @@ from prunescope.comparison.frame import Comparison, read_comparison
 from prunescope.comparison.recommend import recommend
 from prunescope.comparison.show import write_markdown
 from prunescope.config.specs import ComparisonSpec
+from prunescope.diagnosis.plots.fonts import drawn_in
+from prunescope.diagnosis.plots.saving import save_figure
+from prunescope.diagnosis.texts import ENGLISH
 from prunescope.errors import DataError
 from prunescope.files import replacing, write_text
+from prunescope.html import as_html
 from prunescope.tracking.record import recording
 
 log = logging.getLogger(__name__)
 
-DPI = 130
 RECORD = "record.json"
 
 
 def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = False) -> None:
-    """Write ``comparison.csv``, ``comparison.md`` and the figures of a sweep.
+    """Write ``comparison.csv``, ``comparison.md`` and ``.html``, and the figures (PNG and SVG) of a sweep.
 
     Args:
         directory: ``results/{model}/comparison/{sweep}``; the experiments are found from there.
@@ -42,12 +45,12 @@ def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = Fals
 def _write(compared: Comparison, spec: ComparisonSpec, directory: Path) -> None:
     with replacing(directory / "comparison.csv") as temporary:
         compared.table().to_csv(temporary)
-    files = []
-    for name, draw in FIGURES.items():
-        files.append(directory / f"{name}.png")
-        with replacing(files[-1]) as temporary:
-            draw(compared, f"{spec.model} / {spec.sweep}").savefig(temporary, dpi=DPI)
-    page = write_markdown(compared, f"{spec.model} / {spec.sweep}", spec.missing, files)
+    title = f"{spec.model} / {spec.sweep}"
+    with drawn_in(ENGLISH):
+        for name, draw in FIGURES.items():
+            save_figure(draw(compared, title), directory / f"{name}.png")
+    page = write_markdown(compared, title, spec.missing)
     write_text(directory / "comparison.md", page)
+    write_text(directory / "comparison.html", as_html(page, title, directory))
     for sentence in recommend(compared):
         log.info("%s", sentence)

@@ -1,7 +1,5 @@
 """A comparison for people: in the terminal and as Markdown."""
 
-from pathlib import Path
-
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement as Width
@@ -10,8 +8,7 @@ from rich.table import Table
 from prunescope.comparison.frame import Comparison
 from prunescope.comparison.recommend import recommend
 
-PERCENTAGES = {
-    "removed of all": "removed %",
+RATES = {
     "attention rate": "attention %",
     "MLP rate": "MLP %",
     "highest layer rate": "max layer %",
@@ -21,22 +18,34 @@ PERCENTAGES = {
 
 SETTINGS = "settings unlike the first"
 
+CAPTIONS = {
+    "perplexity": "Perplexity against the share of the parameters that went, where it differs, else in order; lower is "
+    "better. Bars: 95 % intervals, where they were measured. Grey: the Pareto front.",
+    "pruning_rates": "How much every layer lost of its attention and its MLP; a bar that reaches the top is a block "
+    "that is gone.",
+    "kept_groups": "1: the same choice. Kept and removed: Jaccard similarity of the groups, weighted by parameters. "
+    "Scores: rank correlation (Spearman) over all groups, before limits act.",
+    "gradient_profiles": "Experiments that share a gradient run share a curve. Layers whose gradients are large are "
+    "spared by the Taylor criteria.",
+}
+"""What the figures of a comparison show, by file name."""
+
 
 def main_table(compared: Comparison) -> pd.DataFrame:
-    """Return the numbers as text, the unpruned model first."""
+    """Return the numbers as text, the unpruned model first and what decides before what explains."""
     rows = compared.table()
-    shown = pd.DataFrame(
-        {title: _column(100 * rows[name], ".1f") for name, title in PERCENTAGES.items()}, index=rows.index
-    )
+    shown = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
+    for measured in compared.measurements:
+        columns = rows[[measured.column, *measured.bounds]].astype(float)
+        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+    for name, title in RATES.items():
+        shown[title] = _column(100 * rows[name], ".1f")
     shown["extreme layers"] = _column(rows["extreme layers"], ".0f")
     critical, high = (_column(rows[f"{severity} findings"], ".0f") for severity in ("critical", "high"))
     shown["critical + high findings"] = [
         f"{one} + {other}" if one else "" for one, other in zip(critical, high, strict=True)
     ]
     shown["checkpoint MB"] = _column(rows["checkpoint bytes"] / 1e6, ".0f")
-    for measured in compared.measurements:
-        columns = rows[[measured.column, *measured.bounds]].astype(float)
-        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
     return shown.reset_index()
 
 
@@ -65,7 +74,7 @@ def print_comparison(compared: Comparison, markdown: bool) -> None:
         console.print(sentence, soft_wrap=True, markup=False)
 
 
-def write_markdown(compared: Comparison, title: str, missing: dict[str, str], figures: list[Path]) -> str:
+def write_markdown(compared: Comparison, title: str, missing: dict[str, str]) -> str:
     """Return the page of a comparison: recommendation, numbers, figures, and what is missing."""
     settings = settings_table(compared)
     parts = [f"# {title}", *recommend(compared)]
@@ -76,8 +85,10 @@ def write_markdown(compared: Comparison, title: str, missing: dict[str, str], fi
     if compared.numbers[bounds].notna().any(axis=None):
         parts.append("In brackets: 95 % intervals over the choice of evaluation windows, of each model alone.")
     parts += ["## Settings that differ", as_markdown(settings)] if settings is not None else []
-    parts += ["## Figures", *(f"![{figure.stem.replace('_', ' ')}]({figure.name})" for figure in figures)]
-    parts.append("Every number and setting: [comparison.csv](comparison.csv).")
+    parts.append("Every number and setting is in `comparison.csv`.")
+    parts.append("## Figures")
+    for name, caption in CAPTIONS.items():
+        parts += [f"![{name.replace('_', ' ')}]({name}.png)", caption]
     return "\n\n".join(parts) + "\n"
 
 

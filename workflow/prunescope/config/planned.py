@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from prunescope.config.facts import facts
 from prunescope.config.keys import RESULTS, Step, experiment_directory, experiment_specs, shared_steps
 from prunescope.config.references import before_after_spec
 from prunescope.config.resolve import COMPARISON, Experiment
@@ -38,7 +39,13 @@ COMPARED = (
 )
 """What a comparison reads of each experiment."""
 COMPARISON_FIGURES = ("perplexity", "pruning_rates", "kept_groups", "gradient_profiles")
-COMPARISON_FILES = ("comparison.csv", "comparison.md", *(f"{name}.png" for name in COMPARISON_FIGURES), "record.json")
+COMPARISON_FILES = (
+    "comparison.csv",
+    "comparison.md",
+    "comparison.html",
+    *(f"{name}.{suffix}" for name in COMPARISON_FIGURES for suffix in FORMATS),
+    "record.json",
+)
 
 
 @dataclass(frozen=True)
@@ -74,15 +81,24 @@ class Planned:
         return experiment_directory(self.experiment.model, self.experiment.name)
 
     @property
+    def facts(self) -> dict[str, str]:
+        """Return what the experiment does, in words, for captions."""
+        return facts(self.experiment)
+
+    @property
     def plots(self) -> tuple[str, ...]:
         return PLOTS if self.reference is None else (*PLOTS, BEFORE_AFTER)
+
+    def figures(self, suffix: str) -> list[str]:
+        """Return the files of the figures in one format."""
+        return [f"{self.directory}/visualization/{name}.{suffix}" for name in self.plots]
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
         names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
         names += [f"evaluation/{name}" for name in EVALUATION]
-        names += ["model", "config.yaml", "README.md"]
+        names += ["model", "config.yaml", "README.md", "README.html"]
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names] + self.optional
 

@@ -243,7 +243,7 @@ class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
 
     step: ClassVar[str] = "page"
-    version: int = 2
+    version: int = 3
     key: str
     steps: tuple[str, ...] = Field(description="The experiment's own steps that leave a record.")
     dataset: str
@@ -257,7 +257,7 @@ class ComparisonSpec(Spec):
     """Compare the experiments of a sweep; `missing` says of those that are not there, why."""
 
     step: ClassVar[str] = "comparison"
-    version: int = 1
+    version: int = 2
     model: str
     sweep: str
     experiments: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The experiment's own page (README.md), its resolved configuration and what tracking needs."""
+"""The experiment's own page (README.md and .html), its resolved configuration and what tracking needs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import yaml
 from prunescope.config.specs import PageSpec
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
+from prunescope.html import as_html
 from prunescope.models.facts import ModelFacts
 from prunescope.page.evaluation import efficiency_table, perplexity_table, zeroshot_table
 from prunescope.page.model_card import how_to_load, render_card
@@ -21,7 +22,7 @@ OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
 
 
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
-    """Write ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json`` of an experiment.
+    """Write ``README.md`` and ``.html``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``.
 
     And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
     """
@@ -37,7 +38,9 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
         | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
     )
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
-    write_text(directory / "README.md", render_page(spec, facts, directory))
+    page = render_page(spec, facts, directory)
+    write_text(directory / "README.md", page)
+    write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))
     write_text(directory / "model/README.md", _card(spec, facts, directory))
 
 

@@ -2,22 +2,18 @@
 
 from typing import Any
 
+from prunescope.config.facts import method_in_words
 from prunescope.config.specs import PageSpec
 from prunescope.models.facts import ModelFacts
 
 
 def settings_table(spec: PageSpec, facts: ModelFacts, summary: dict[str, Any]) -> str:
     """Return what was done, by which settings, and how much went."""
-    method, calibration = spec.settings.method, spec.settings.calibration
-    prior = (
-        f"T = {method.temperature:g}, tau = {method.tau if method.tau == 'auto' else format(method.tau, 'g')}"
-        if method.temperature
-        else "T = 0 (no prior)"
-    )
+    calibration = spec.settings.calibration
     origin = facts.origin + (f" at {facts.revision}" if facts.revision else "")
     rows = [
         ("parent", f"{origin} ({spec.parent_license or 'licence unknown'})"),
-        ("criterion", f"{method.criterion}, {prior}"),
+        ("criterion", method_in_words(spec.settings.method)),
         (
             "calibration",
             f"{spec.dataset} ({spec.data_license or 'licence unknown'}), {calibration.samples} windows of "

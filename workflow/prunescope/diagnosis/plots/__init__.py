@@ -4,8 +4,7 @@ Each is written as PNG and as SVG. The SVG holds text as text in English; Chines
 reader's machine may lack the characters. The same numbers give the same bytes.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +19,12 @@ from prunescope.diagnosis.plots.fonts import drawn_in
 from prunescope.diagnosis.plots.gradients import gradient_analysis
 from prunescope.diagnosis.plots.headline import headline
 from prunescope.diagnosis.plots.rates import NO_LIMITS, pruning_rates
+from prunescope.diagnosis.plots.saving import save_figure
 from prunescope.diagnosis.plots.scores import importance_heatmap
 from prunescope.diagnosis.texts import LANGUAGES
 from prunescope.diagnosis.wording import Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
-from prunescope.files import read_json, replacing
+from prunescope.files import read_json
 from prunescope.tracking.record import recording
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "save_plot",
 ]
 
-DPI = 130
 TABLE, SUMMARY = "importance_table.parquet", "pruning_summary.json"
 STATISTICS, DIAGNOSIS = "gradient_statistics.json", "gradient_diagnosis.json"
 
@@ -93,20 +92,13 @@ def _save(name: str, directory: Path, draw: Draw) -> Path:
     analysis = directory / "analysis"
     path = directory / "visualization" / f"{name}.png"
     record = directory / "records" / f"plot_{name}.json"
-    with recording(f"plot_{name}", directory.name, record), _both(path) as (png, svg):
+    with recording(f"plot_{name}", directory.name, record):
         report = read_json(analysis / DIAGNOSIS)
         # Ticks get their text while drawing, so that the font must stay until the files are written.
         with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
             figure = draw(analysis, _look(directory, report["thresholds"]["extreme_rate"], words), words)
-            figure.savefig(png, dpi=DPI)
-            figure.savefig(svg, dpi=DPI, metadata={"Date": None})
+            save_figure(figure, path)
     return path
-
-
-@contextmanager
-def _both(path: Path) -> Iterator[tuple[Path, Path]]:
-    with replacing(path) as png, replacing(path.with_suffix(".svg")) as svg:
-        yield png, svg
 
 
 def _look(directory: Path, extreme_rate: float, words: Language) -> Look:
