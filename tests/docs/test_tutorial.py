@@ -19,10 +19,19 @@ import yaml
 pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/tutorial.md"
-COPIED = ("Makefile", "Snakefile", "config", "profiles", "pyproject.toml", "requirements.lock", "workflow/rules")
+COPIED = (
+    "Makefile",
+    "Snakefile",
+    "config",
+    "profiles",
+    "pyproject.toml",
+    "requirements.lock",
+    "tests/checkpoints/requirements.txt",
+    "workflow/rules",
+)
 FEW = {
     "calibration": {"samples": 4, "seq_len": 64},
-    "gradients": {"batch_size": 2},
+    "gradients": {"criteria": ["taylor"], "batch_size": 2},
     "removal": {"samples": 1},
     "evaluation": {"datasets": ["wiki"], "protocols": ["w128"], "max_tokens": 1024},
 }
@@ -97,7 +106,7 @@ def test_every_command_of_the_tutorial_works(project):
     }
     results = project / "results/SmolLM2-135M"
     finished = {path.parent.name for path in results.glob("*/mlflow.json")}
-    named = set(re.findall(r"results/SmolLM2-135M/(\w+)", "".join(printed)))
+    named = set(re.findall(r"results/SmolLM2-135M/(\w+)", "\n".join(printed)))
     assert named == finished
     (compared,) = (output for command, output in printed.items() if "prunescope compare" in command)
     assert all(name in compared for name in finished)
