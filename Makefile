@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # The environment is stale when either file changes.
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml requirements.lock 2>/dev/null | cksum | cut -d' ' -f1)
 DEMO := results/SmolLM2-135M/taylor_T1_tau0_20_wiki
+SECOND := results/SmolLM2-135M/taylor_T0_20_wiki
 WORKERS ?= 2
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-compat bench lint ui reference clean help
+.PHONY: demo test test-compat bench lint ui reference docs docs-serve pictures clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -50,15 +51,31 @@ bench: $(STAMP) ## time the engines against the naive way on this machine (half 
 	python benchmarks/engines.py
 
 lint: $(STAMP) ## style of Python and Snakemake files
-	ruff check workflow tests benchmarks
-	ruff format --check workflow tests benchmarks
+	ruff check workflow tests benchmarks docs
+	ruff format --check workflow tests benchmarks docs
 	snakefmt --check Snakefile workflow/rules
 
 ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table
 	prunescope ui
 
-reference: $(STAMP) ## write config/README.md and the schema anew
+reference: $(STAMP) ## write config/README.md, the schema and docs/cli.md anew
 	prunescope reference
+
+# Silences an advertisement of the theme's makers.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(STAMP) ## the documentation as a site in site/; a link that leads nowhere is an error
+	mkdocs build --strict
+
+docs-serve: $(STAMP) ## the same on http://127.0.0.1:8000, built again when a page changes
+	mkdocs serve --dev-addr 127.0.0.1:8000
+
+# The runs of docs/tutorial.md; minutes where they are not there yet.
+pictures: $(STAMP) ## the pictures of the documentation, from real runs
+	snakemake --cores all $(DEMO) $(SECOND)
+	prunescope plot $(SECOND) before_after --reference $(notdir $(DEMO))
+	cp $(addprefix $(DEMO)/visualization/,gradient_analysis.png pruning_rates.png importance_heatmap.png) docs/images
+	cp $(SECOND)/visualization/before_after.png docs/images
 
 clean: ## remove the environments and logs; results and resources stay
 	rm -rf $(VENV) $(COMPAT) .snakemake logs

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import typer
 import yaml
 
+from prunescope.cli import app
+from prunescope.command_reference import PAGE, PANELS, render_commands
 from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
 from prunescope.config.sections import Config
 from prunescope.models.pruned import modeling_file
@@ -15,6 +18,15 @@ ROOT = Path(__file__).parents[2]
 def test_reference_and_schema_are_current():
     assert (ROOT / README).read_text() == render_readme(), "run `make reference`"
     assert (ROOT / SCHEMA).read_text() == render_schema(), "run `make reference`"
+
+
+def test_command_reference_is_current():
+    assert (ROOT / PAGE).read_text() == render_commands(app), "run `make reference`"
+
+
+def test_every_command_is_in_a_panel_of_the_reference():
+    commands = typer.main.get_command(app).commands.values()
+    assert {command.rich_help_panel for command in commands} == set(PANELS)
 
 
 def test_every_key_has_a_description():

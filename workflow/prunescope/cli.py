@@ -426,10 +426,12 @@ def times(
 
 @app.command(rich_help_panel="For people")
 def reference() -> None:
-    """Write config/README.md and workflow/schemas/config.schema.yaml from the configuration's classes."""
+    """Write config/README.md, workflow/schemas/config.schema.yaml and docs/cli.md anew."""
+    from prunescope.command_reference import write_commands
     from prunescope.config.reference import write_reference
 
     write_reference(Path())
+    write_commands(app, Path())
 
 
 # --- helpers --------------------------------------------------------------------------------------------

@@ -1,0 +1,52 @@
+"""docs/broken.md explains every finding, leads to it from a symptom, and says what the report would offer."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from prunescope.config.sections import Diagnosis
+from prunescope.diagnosis.remedies import CHANGES
+from prunescope.diagnosis.texts import ENGLISH
+
+TEXT = (Path(__file__).parents[2] / "docs/broken.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE))
+# How the page says what a function of `diagnosis/changes.py` offers: a word of names, or plain words.
+SAID = {
+    "block_correction": "`T1_tau0`",
+    "share": "`share`",
+    "cap_rates": "`max50`",
+    "cap_early": "`early30`",
+    "cap_attention": "`attn50`",
+    "cap_mlp": "`mlp50`",
+    "shorter_windows": "`s256`|shorter windows",
+    "more_samples": "`n256`|more windows|twice the windows",
+    "normalize_log": "`log`",
+    "block_mean": "`mean`",
+    "clip": "`clip5`",
+    "other_text": "other (calibration )?text",
+    "depth_weight": "`depth50`",
+    "protect": "`protect`",
+    "collapse": "`collapse20`",
+    "full_precision": "dtype: float32",
+    "lower_ratio": "lower ratio",
+}
+
+
+@pytest.mark.parametrize("code", ENGLISH.findings)
+def test_every_finding_is_explained_and_reached_from_a_symptom(code):
+    assert re.match(r"\*(info|high|critical)", SECTIONS[code])
+    symptoms = TEXT.partition("## Find the symptom")[2].partition("\n## ")[0]
+    assert f"](#{code})" in symptoms
+
+
+@pytest.mark.parametrize("code", CHANGES)
+def test_it_offers_what_the_report_offers(code):
+    section = " ".join(SECTIONS[code].split())
+    missing = [change.__name__ for change in CHANGES[code] if not re.search(SAID[change.__name__], section)]
+    assert not missing
+
+
+def test_every_threshold_is_named():
+    for name in set(Diagnosis.model_fields) - {"on_critical"}:
+        assert f"`diagnosis.{name}`" in TEXT
