@@ -115,6 +115,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             limits=settings.limits,
             calibration_texts=calibration_texts(experiment),
             evaluation_texts=settings.evaluation.datasets,
+            leakage=leakage(experiment),
         ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
         EvaluationSpec(

@@ -192,6 +192,7 @@ class DiagnosisSpec(ExperimentSpec):
     limits: Limits
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
+    leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
 
 
 class BeforeAfterSpec(ExperimentSpec):
