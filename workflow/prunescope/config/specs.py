@@ -239,6 +239,14 @@ class EfficiencySpec(Efficiency, ExperimentSpec):
     source: str = Field(description="Key of the unpruned model.")
     dtype: Dtype
 
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the GGUF types where there are none, so that keys from before there were any hold."""
+        content = dump(self)
+        if not self.gguf:
+            del content["gguf"]
+        return content
+
 
 class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
@@ -280,6 +288,15 @@ class GgufSpec(Spec):
         """Return what the configuration says about files of a type."""
         rounded = {"q8": export.eight_bit, "q4": export.four_bit}.get(file_type[:2])
         return cls(type=file_type, exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
+
+
+class GgufBaselineSpec(Spec):
+    """Write the unpruned model as GGUF, to be measured beside the pruned one."""
+
+    step: ClassVar[str] = "gguf_baseline"
+    version: int = 1
+    model: str
+    files: tuple[GgufSpec, ...]
 
 
 def canonical(value: Any) -> str:
