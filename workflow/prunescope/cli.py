@@ -290,11 +290,22 @@ def efficiency(
 
 
 @app.command(rich_help_panel="Steps")
-def page(directory: Directory, spec: Spec, model: Model) -> None:
+def page(
+    directory: Directory,
+    spec: Annotated[
+        str | None, typer.Option(help=f"{SPEC_HELP} Default: the page again, with what came since.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
+) -> None:
     """Write the experiment's page and its resolved configuration."""
-    from prunescope.page import write_page
+    from prunescope.page import refresh_page, write_page
 
-    write_page(_read(specs.PageSpec, spec), _facts(model), directory)
+    if spec is None:
+        refresh_page(directory)
+    elif model is None:
+        raise typer.BadParameter("--spec needs --model")
+    else:
+        write_page(_read(specs.PageSpec, spec), _facts(model), directory)
 
 
 @app.command(rich_help_panel="Steps")

@@ -243,9 +243,7 @@ class EfficiencySpec(Efficiency, ExperimentSpec):
     def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the GGUF types where there are none, so that keys from before there were any hold."""
         content = dump(self)
-        if not self.gguf:
-            del content["gguf"]
-        return content
+        return content if self.gguf else {name: value for name, value in content.items() if name != "gguf"}
 
 
 class PageSpec(ExperimentSpec):

@@ -41,7 +41,8 @@ def write_efficiency(
         models = {
             name: load_checkpoint(path, compute_dtype(spec.dtype, device), device) for name, path in checkpoints.items()
         }
-        files = gguf_files(spec.gguf, gguf_baseline, directory)
+        exported = list(checkpoints)[-1]
+        files = gguf_files(spec.gguf, {BASELINE: gguf_baseline, exported: directory / "export/gguf"})
         costs = {name: measure_cost(model, checkpoints[name], spec.prompt) for name, model in models.items()}
         costs |= {name: gguf_cost(file) for name, file in files.items()}
         engines = {name: Transformers(model) for name, model in models.items()}
@@ -58,9 +59,8 @@ def write_efficiency(
         record.artifacts.append("../evaluation/efficiency.json")
 
 
-def gguf_files(types: tuple[str, ...], baseline: Path | None, directory: Path) -> dict[str, Path]:
-    """Return the GGUF files to measure, by name."""
-    folders = {BASELINE: baseline, PRUNED: directory / "export/gguf"}
+def gguf_files(types: tuple[str, ...], folders: dict[str, Path | None]) -> dict[str, Path]:
+    """Return the GGUF files to measure, by name; `folders`: where they are, by the checkpoint they were made of."""
     return {f"{name}_{kind}": folder / f"{kind}.gguf" for kind in types for name, folder in folders.items()}
 
 
