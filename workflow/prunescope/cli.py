@@ -415,14 +415,15 @@ def apply(
 
 
 @app.command(rich_help_panel="For people")
-def verify(directory: Directory) -> None:
-    """Prove that the written model equals its parent with the removed groups silenced; fails if it does not."""
+def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
+    """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
+    from prunescope.config import load_config
     from prunescope.pruning.verify import print_checks, verify
 
     _quiet_transformers()
-    checks = verify(directory)
+    checks = verify(directory, load_config(config).export.gguf)
     print_checks(checks)
-    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+    raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 
 
 @app.command(rich_help_panel="For people")

@@ -281,6 +281,11 @@ class GgufSpec(Spec):
     rounded: Closeness | None = Field(None, description="For a quantised type.")
     pre_tokenizer: str | None = None
 
+    @property
+    def limits(self) -> Closeness:
+        """How close a file must be."""
+        return self.rounded or self.exact
+
     @classmethod
     def of(cls, export: GgufExport, file_type: str) -> "GgufSpec":
         """Return what the configuration says about files of a type."""

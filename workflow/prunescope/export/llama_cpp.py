@@ -28,10 +28,14 @@ QUANTISED = {
 GGML_LOG_LEVEL_ERROR = 4
 
 
+class NotInstalledError(ExportError):
+    """llama-cpp-python is not there."""
+
+
 def check_installed() -> None:
-    """Raise `ExportError` with the way out unless llama-cpp-python is there."""
+    """Raise `NotInstalledError` with the way out unless llama-cpp-python is there."""
     if importlib.util.find_spec("llama_cpp") is None:
-        raise ExportError(
+        raise NotInstalledError(
             "GGUF files are compared with the checkpoint in llama.cpp, which is not installed: "
             "pip install 'prunescope[gguf]' (it compiles for some minutes; needs cmake and a C++ compiler)"
         )
