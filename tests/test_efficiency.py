@@ -5,9 +5,14 @@ import json
 import pytest
 import torch
 
-from prunescope.config.sections import Efficiency
-from prunescope.config.specs import EfficiencySpec
-from prunescope.evaluation.efficiency import Runs, _extra_memory, measure_cost, measure_speed, write_efficiency
+from export_models import tiny_checkpoint
+from prunescope.config.sections import Efficiency, GgufExport
+from prunescope.config.specs import EfficiencySpec, GgufBaselineSpec, GgufSpec
+from prunescope.evaluation.cost import measure_cost
+from prunescope.evaluation.efficiency import write_efficiency
+from prunescope.evaluation.peak_memory import extra_memory
+from prunescope.evaluation.speed import Runs, Transformers, measure_speed
+from prunescope.export.outputs import write_gguf_baseline, write_gguf_export
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -79,7 +84,7 @@ def test_models_are_timed_in_turn():
             lambda _, inputs, name=name: calls.append((name, *inputs[0].shape)),
         )
     told = Efficiency(prompt=PROMPT, generate=3, batch_sizes=(4, 1), repeats=2)
-    measured = measure_speed(models, told)
+    measured = measure_speed({name: Transformers(model) for name, model in models.items()}, told)
     assert list(measured) == [1, 4]
     for runs in (measured[batch][name] for batch in (1, 4) for name in "ab"):
         assert (len(runs.prefill), len(runs.decode)) == (2, 6)
@@ -120,10 +125,40 @@ def test_the_file_holds_both_models(tmp_path):
     assert metrics["speed_baseline/latency_p95_seconds_b2"] == expected
 
 
+def test_gguf_files_of_both_models_are_measured_beside_them(tmp_path):
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'prunescope[gguf]'")
+    directory = tmp_path / "e"
+    _, facts, plan = tiny_checkpoint(directory)
+    exact = GgufExport(exact={"min_agreement": 0.98, "max_kl": 1e-3})
+    told = GgufSpec.of(exact, "f32")
+    write_gguf_export(told, directory)
+    write_gguf_baseline(GgufBaselineSpec(model="m", files=(told,)), "k", facts, tmp_path / "shared")
+    spec = EfficiencySpec(
+        model="m", experiment="e", source="k", prompt=PROMPT, generate=2, repeats=2, dtype="float32", gguf=("f32",)
+    )
+    write_efficiency(spec, facts, directory, tmp_path / "shared/gguf")
+    content = json.loads((directory / "evaluation/efficiency.json").read_text())
+    assert list(content) == ["baseline", "pruned", "baseline_f32", "pruned_f32", "settings"]
+    assert content["settings"]["llama_cpp"]["threads"] == content["settings"]["hardware"]["threads"]
+    kept = [len(plan.block(layer, "attention").kept) for layer in range(4)]
+    heads = {"baseline_f32": 4 * 2, "pruned_f32": sum(kept) + 1}  # layer 0 has no attention left, but a stub
+    for name, groups in heads.items():
+        file = content[name]
+        assert file["kv_cache_bytes_per_token"] == groups * 2 * 16 * 2  # keys and values, head_dim, float16
+        assert file["checkpoint_bytes"] > file["weight_bytes"] > 4 * 0.9 * file["parameters"]
+        assert file["decode_flops_per_token"] is None
+        for size in (1, 4):
+            speed = file["batches"][f"b{size}"]
+            assert speed["decode_tokens_per_second"] == pytest.approx(size / speed["latency_p50_seconds"])
+    metrics = json.loads((directory / "records/efficiency.json").read_text())["metrics"]
+    expected = content["pruned_f32"]["batches"]["b4"]["prefill_tokens_per_second"]
+    assert metrics["speed_pruned_f32/prefill_tokens_per_second_b4"] == expected
+
+
 def test_extra_memory_is_what_the_block_adds_every_time():
     runs = Runs()
     for _ in range(2):
-        with _extra_memory(torch.device("cpu"), runs):
+        with extra_memory(torch.device("cpu"), runs.keep_extra):
             parts = [torch.ones(2**18) for _ in range(32)]  # 32 MiB in pieces that the allocator likes to keep
             del parts
         if runs.extra_bytes is None:
@@ -136,5 +171,7 @@ def test_extra_memory_is_what_the_block_adds_every_time():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_peak_memory_on_a_gpu_is_the_allocators():
     model = tiny_model().float().cuda()
-    runs = measure_speed({"a": model}, Efficiency(prompt=PROMPT, generate=2, batch_sizes=(1,), repeats=1))[1]["a"]
+    runs = measure_speed(
+        {"a": Transformers(model)}, Efficiency(prompt=PROMPT, generate=2, batch_sizes=(1,), repeats=1)
+    )[1]["a"]
     assert runs.extra_bytes > 0

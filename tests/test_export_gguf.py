@@ -9,6 +9,7 @@ import pytest
 import torch
 from gguf import GGUFReader
 
+from checkpoints.cases import YARN_ROPE
 from export_models import VOCABULARY, byte_level, sentencepiece_like, tiny_checkpoint, whole_layer_plan, wide_plan
 from prunescope.config.sections import Closeness, GgufExport
 from prunescope.config.specs import GgufSpec
@@ -192,14 +193,13 @@ def test_query_biases_of_whole_attention_are_held(tmp_path):
     ("changes", "said"),
     [
         ({"hidden_act": "gelu"}, "activation 'gelu' has no form"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "type 'yarn' has no GGUF form"),
+        ({"rope_parameters": YARN_ROPE}, "type 'yarn' has no GGUF form"),
         ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "a partial rotary embedding"),
     ],
 )
 def test_what_llama_cpp_computes_otherwise_is_refused(tmp_path, changes, said):
-    tiny_checkpoint(tmp_path)
+    tiny_checkpoint(tmp_path, **changes)
     checkpoint = open_checkpoint(tmp_path / "model")
-    vars(checkpoint.config).update(changes)
     with pytest.raises(ExportError, match=f"{said}.*prunescope export uniform"):
         write_gguf(checkpoint, tmp_path / "f32.gguf", "f32")
     assert not (tmp_path / "f32.gguf").exists()

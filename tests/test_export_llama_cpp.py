@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from checkpoints.cases import LINEAR_ROPE
 from export_models import sentencepiece_like, tiny_checkpoint, whole_layer_plan
 from prunescope.config.sections import GgufExport
 from prunescope.config.specs import GgufSpec
@@ -36,6 +37,7 @@ SHAPES = [
                              "high_freq_factor": 4.0, "original_max_position_embeddings": 64}},
         id="llama3-rope",
     ),
+    pytest.param({"family": "mistral", "rope_parameters": LINEAR_ROPE}, id="linear-rope"),
 ]  # fmt: skip
 
 

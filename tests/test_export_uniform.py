@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from checkpoints.cases import LINEAR_ROPE, YARN_ROPE
 from export_models import tiny_checkpoint, whole_layer_plan
 from prunescope.errors import ExportError
 from prunescope.export import outputs
@@ -27,7 +28,13 @@ def uniform_of(folder):
     return stored, uniform_shape(checkpoint)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+STRETCHED = [
+    pytest.param({"family": "qwen2", "rope_parameters": YARN_ROPE}, id="yarn"),
+    pytest.param({"family": "mistral", "sliding_window": 5, "rope_parameters": LINEAR_ROPE}, id="linear-sliding"),
+]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *STRETCHED])
 def test_it_equals_the_masked_model_without_remote_code(tmp_path, shape):
     masked, _, plan = tiny_checkpoint(tmp_path, **shape)
     stored, widest = uniform_of(tmp_path)

@@ -16,13 +16,16 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8,
 }
+YARN_ROPE = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 16}
+LINEAR_ROPE = {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0}
+DYNAMIC_ROPE = {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 4.0}
 CASES = {
     "llama": {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "rope_parameters": LLAMA3_ROPE},
-    "mistral": {"family": "mistral", "kv_heads": 3, "ratio": 1},
-    "mistral-sliding": {"family": "mistral", "sliding_window": 5},
-    "qwen2": {"family": "qwen2", "kv_heads": 2, "ratio": 3, "tie_word_embeddings": True},
+    "mistral": {"family": "mistral", "kv_heads": 3, "ratio": 1, "rope_parameters": LINEAR_ROPE},
+    "mistral-sliding": {"family": "mistral", "sliding_window": 5, "rope_parameters": YARN_ROPE},
+    "qwen2": {"family": "qwen2", "kv_heads": 2, "ratio": 3, "tie_word_embeddings": True, "rope_parameters": YARN_ROPE},
     "qwen2-mixed": {"family": "qwen2"} | MIXED,
-    "qwen3-mixed": {"family": "qwen3", "kv_heads": 3} | MIXED,
+    "qwen3-mixed": {"family": "qwen3", "kv_heads": 3, "rope_parameters": DYNAMIC_ROPE} | MIXED,
 }
 """Arguments of `tiny.tiny_model`, by the name of the case."""
 

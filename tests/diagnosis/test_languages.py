@@ -63,7 +63,7 @@ def everything():
         importance=[float(layer % 5) for layer in range(30)],
         scores={"0.mlp": 0.0, "1.mlp": 1e-9, "2.mlp": 1.0, "3.attention": 2.0},
         stability=dict.fromkeys(range(30), 0.5),
-        texts=Texts(("wiki",), ("wiki", "hansard")),
+        texts=Texts(("wiki",), ("wiki", "hansard", "ptb"), {"wiki": "source", "hansard": "none", "ptb": "documents"}),
         collapsed=("3.attention",),
         bound=(
             Bound("limits.protect", ("2.mlp",)),

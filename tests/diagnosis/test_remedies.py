@@ -191,6 +191,7 @@ def test_another_text_is_one_that_is_evaluated_on_but_not_calibrated_on():
     assert names("taylor_T1_20_wiki_n8", Texts(("wiki",), ("wiki", "hansard"))) == ["taylor_T1_20_hansard_n8"]
     assert names("taylor_T1_20_mixed", Texts(("wiki", "hansard"), ("wiki", "hansard"))) == []
     assert names("taylor_T1_20_c4", Texts()) == ["taylor_T1_20_wikitext2"]
+    assert names("taylor_T1_20_wiki_n8", Texts(("wiki",), ("copy", "c4"), {"copy": "source"})) == ["taylor_T1_20_c4_n8"]
     assert names("my_best_run", Texts(("wiki",), ("hansard",))) == []
 
 

@@ -204,13 +204,18 @@ def test_too_few_samples(count, severity):
 
 
 def test_a_shared_source_is_told_and_what_else_there_is():
-    found = findings(make_evidence(texts=Texts(("wiki",), ("wiki", "hansard"))))["shared_source"]
-    assert (found.severity, found.evidence) == ("info", {"texts": ["wiki"], "others": ["hansard"]})
+    def with_texts(**leakage):
+        return findings(make_evidence(texts=Texts(("wiki",), tuple(leakage), leakage)))
+
+    found = with_texts(wikipedia="source", hansard="none")["shared_source"]
+    assert (found.severity, found.evidence) == ("info", {"texts": ["wikipedia"], "others": ["hansard"]})
     assert "No document is in both" in found.description
     assert "the perplexity on hansard" in found.recommendation
-    alone = findings(make_evidence(texts=Texts(("wiki",), ("wiki",))))["shared_source"]
+    alone = with_texts(wiki="source")["shared_source"]
     assert "Evaluate on another text" in alone.recommendation
-    assert "shared_source" not in findings(make_evidence(texts=Texts(("c4",), ("wiki",))))
+    assert "shared_source" not in with_texts(hansard="none")
+    same = with_texts(ptb="documents")
+    assert same["shared_documents"].severity == "high" and "shared_source" not in same
 
 
 def test_statistics_and_rates_of_different_layers_are_judged_apart():

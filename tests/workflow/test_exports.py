@@ -20,12 +20,12 @@ def test_an_unknown_export_gets_the_nearest_name(finished):
     assert "will hold no 'export/gguf/q4_1.gguf'; did you mean 'export/gguf/q4_0.gguf'" in done.stderr + done.stdout
 
 
-def test_a_uniform_export_is_recorded_and_shown_in_mlflow(copy):
+def test_a_uniform_export_is_recorded_and_shown_on_the_page_and_in_mlflow(copy):
     copy.run(f"{EXPERIMENT}/export/uniform")
     folder = copy.folder / EXPERIMENT
+    assert "| `export/uniform` |" in (folder / "README.md").read_text()
     assert json.loads((folder / "export/uniform/config.json").read_text())["model_type"] == "llama"
     assert copy.jobs(EXPERIMENT, f"{EXPERIMENT}/export/uniform") == {}
-    copy.prunescope("track", EXPERIMENT)
     with sqlite3.connect(copy.folder / "mlflow.db") as database:
         found = dict(database.execute("SELECT key, value FROM latest_metrics WHERE key LIKE 'export/%'").fetchall())
     recorded = json.loads((folder / "records/export_uniform.json").read_text())["metrics"]

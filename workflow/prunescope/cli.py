@@ -45,7 +45,9 @@ Removal = Annotated[Path | None, typer.Option(help="block_importance.json of the
 Baseline = Annotated[Path, typer.Option(help="Directory of the baseline step.")]
 Corpora = Annotated[list[Path], typer.Option("--corpus", help="{text}-{hash}.jsonl of an embedded text.")]
 Output = Annotated[Path, typer.Option(help="Directory to write to.")]
+CheckpointFolder = Annotated[str, typer.Option("--checkpoint", help="Folder of the checkpoint in DIR.")]
 Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
+ComparedText = Annotated[Path | None, typer.Option("--text", help="Text to compare on; default: one that is built in.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
 
 
@@ -266,20 +268,46 @@ def zeroshot(
 
 
 @app.command(rich_help_panel="Steps")
-def efficiency(directory: Directory, spec: Spec, model: Model) -> None:
-    """Measure speed, memory and size of the pruned and the unpruned model."""
-    from prunescope.evaluation.efficiency import write_efficiency
+def gguf_baseline(spec: Spec, key: Key, model: Model, output: Output) -> None:
+    """Write the unpruned model as GGUF, to be measured beside the pruned one."""
+    from prunescope.export.outputs import write_gguf_baseline
 
     _quiet_transformers()
-    write_efficiency(_read(specs.EfficiencySpec, spec), _facts(model), directory)
+    with _shared_step(specs.GgufBaselineSpec, spec, output) as told:
+        write_gguf_baseline(told, key, _facts(model), output)
 
 
 @app.command(rich_help_panel="Steps")
-def page(directory: Directory, spec: Spec, model: Model) -> None:
-    """Write the experiment's page and its resolved configuration."""
-    from prunescope.page import write_page
+def efficiency(
+    directory: Directory,
+    spec: Spec,
+    model: Model,
+    gguf_baseline: Annotated[Path | None, typer.Option(help="Folder with the unpruned model as GGUF.")] = None,
+) -> None:
+    """Measure speed, memory and size of the pruned and the unpruned model, and of their GGUF files."""
+    from prunescope.evaluation.efficiency import write_efficiency
 
-    write_page(_read(specs.PageSpec, spec), _facts(model), directory)
+    _quiet_transformers()
+    write_efficiency(_read(specs.EfficiencySpec, spec), _facts(model), directory, gguf_baseline)
+
+
+@app.command(rich_help_panel="Steps")
+def page(
+    directory: Directory,
+    spec: Annotated[
+        str | None, typer.Option(help=f"{SPEC_HELP} Default: the page again, with what came since.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
+) -> None:
+    """Write the experiment's page and its resolved configuration."""
+    from prunescope.page import refresh_page, write_page
+
+    if spec is None:
+        refresh_page(directory)
+    elif model is None:
+        raise typer.BadParameter("--spec needs --model")
+    else:
+        write_page(_read(specs.PageSpec, spec), _facts(model), directory)
 
 
 @app.command(rich_help_panel="Steps")
@@ -300,9 +328,10 @@ def gguf(
     type: Annotated[str, typer.Option(help=f"One of {', '.join(GGUF_TYPES)}.")] = "f16",
     spec: Annotated[str | None, typer.Option(help=f"{SPEC_HELP} Default: by --config and --type.")] = None,
     config: ConfigFile = Path("config/config.yaml"),
-    text: Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")] = None,
+    text: ComparedText = None,
+    checkpoint: CheckpointFolder = "model",
 ) -> None:
-    """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint in DIR/model."""
+    """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
     from prunescope.config import load_config
     from prunescope.export.outputs import write_gguf_export
 
@@ -310,19 +339,16 @@ def gguf(
     if type not in GGUF_TYPES:
         raise typer.BadParameter(f"'{type}' is no GGUF type here; allowed: {', '.join(GGUF_TYPES)}")
     told = _read(specs.GgufSpec, spec) if spec else specs.GgufSpec.of(load_config(config).export.gguf, type)
-    write_gguf_export(told, directory, text)
+    write_gguf_export(told, directory, text, checkpoint)
 
 
 @export.command()
-def uniform(
-    directory: Directory,
-    text: Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")] = None,
-) -> None:
-    """Write DIR/export/uniform: DIR/model padded with zeros to a stock checkpoint."""
+def uniform(directory: Directory, text: ComparedText = None, checkpoint: CheckpointFolder = "model") -> None:
+    """Write DIR/export/uniform: the checkpoint padded with zeros to a stock one."""
     from prunescope.export.outputs import write_uniform_export
 
     _quiet_transformers()
-    write_uniform_export(directory, text)
+    write_uniform_export(directory, text, checkpoint)
 
 
 # --- for people -----------------------------------------------------------------------------------------
@@ -391,14 +417,15 @@ def apply(
 
 
 @app.command(rich_help_panel="For people")
-def verify(directory: Directory) -> None:
-    """Prove that the written model equals its parent with the removed groups silenced; fails if it does not."""
+def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
+    """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
+    from prunescope.config import load_config
     from prunescope.pruning.verify import print_checks, verify
 
     _quiet_transformers()
-    checks = verify(directory)
+    checks = verify(directory, load_config(config).export.gguf)
     print_checks(checks)
-    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+    raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 
 
 @app.command(rich_help_panel="For people")

@@ -6,13 +6,14 @@ from pathlib import Path
 from prunescope.config.planned import Planned
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.evaluation.zeroshot import require_lm_eval
+from prunescope.export.llama_cpp import check_installed
 from prunescope.importance.feasibility import check_feasible
 from prunescope.models.facts import ModelFacts
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that lm-eval is there for zero-shot tasks and, for models that have been obtained before, that each
-    ratio can be reached under its limits.
+    """Check that lm-eval is there for zero-shot tasks, llama.cpp for GGUF files to be measured and, for models that
+    have been obtained before, that each ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
@@ -25,6 +26,8 @@ def check_one(planned: Planned) -> None:
     """Check one experiment, as `check_reachable`."""
     if planned.experiment.settings.evaluation.zeroshot:
         require_lm_eval()
+    if planned.measured_gguf:
+        check_installed()
     file = Path(planned.shared["model"].file("model.json"))
     if not file.is_file():
         return

@@ -146,10 +146,42 @@ rule zeroshot:
         " 2>&1 | tee {log:q}"
 
 
+rule gguf_baseline:
+    input:
+        model=ancient(before("gguf_baseline", "model", "model.json")),
+    output:
+        files=directory("results/{model}/_shared/gguf_baseline/{key}/gguf"),
+        record="results/{model}/_shared/gguf_baseline/{key}/record.json",
+    log:
+        "logs/{model}/gguf_baseline/{key}.log",
+    resources:
+        mem_mb=48000,
+        runtime=120,
+    params:
+        spec=shared_spec("gguf_baseline"),
+        directory=subpath(output.record, parent=True),
+    message:
+        "Write the unpruned {wildcards.model} as GGUF"
+    shell:
+        "prunescope gguf-baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
+        " --output {params.directory:q} 2>&1 | tee {log:q}"
+
+
+def gguf_baseline(wildcards):
+    experiment = planned(wildcards)
+    return (
+        experiment.shared["gguf_baseline"].file("gguf")
+        if experiment.measured_gguf
+        else []
+    )
+
+
 rule efficiency:
     input:
         model=ancient(shared("model", "model.json")),
         checkpoint="results/{model}/{experiment}/model",
+        gguf=lambda wildcards: planned(wildcards).measured_gguf,
+        gguf_baseline=gguf_baseline,
     output:
         efficiency="results/{model}/{experiment}/evaluation/efficiency.json",
         record="results/{model}/{experiment}/records/efficiency.json",
@@ -164,7 +196,11 @@ rule efficiency:
     params:
         spec=own_spec("efficiency"),
         directory=subpath(output.record, ancestor=2),
+        gguf_baseline=lambda wildcards, input: (
+            f"--gguf-baseline {input.gguf_baseline}" if input.gguf_baseline else ""
+        ),
     message:
         "Measure speed and memory of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope efficiency {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"
+        "prunescope efficiency {params.directory:q} --spec {params.spec:q} --model {input.model:q}"
+        " {params.gguf_baseline} 2>&1 | tee {log:q}"

@@ -14,6 +14,20 @@ for target in typed:
                 ],
 
 
+# An export comes after the page and the row in MLflow, and they depend on none: they are brought level at the end.
+onsuccess:
+    for directory in {
+        target.planned.directory
+        for target in typed
+        if target.file.startswith("export/")
+    }:
+        if Path(directory, "mlflow.json").is_file():
+            shell("prunescope page {directory:q}")
+            shell(
+                "prunescope track {directory:q} --uri {registry.config.tracking.uri:q}"
+            )
+
+
 rule gguf:
     input:
         "results/{model}/{experiment}/model",

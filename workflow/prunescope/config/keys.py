@@ -20,6 +20,8 @@ from prunescope.config.specs import (
     EvaluationSpec,
     EvaluationTextSpec,
     ExperimentSpec,
+    GgufBaselineSpec,
+    GgufSpec,
     GradientsSpec,
     ImportanceSpec,
     ModelSpec,
@@ -65,7 +67,8 @@ class Step:
 def shared_steps(experiment: Experiment) -> dict[str, Step]:
     """Return the shared steps that an experiment needs, by name, in the order of the pipeline.
 
-    `removal` is there only when the method needs a prior, `zeroshot_baseline` when tasks are asked for.
+    `removal` is there only when the method needs a prior, `zeroshot_baseline` when tasks are asked for,
+    `gguf_baseline` when GGUF files are to be measured.
     """
     settings = experiment.settings
     steps: dict[str, Step] = {}
@@ -86,6 +89,10 @@ def shared_steps(experiment: Experiment) -> dict[str, Step]:
     add(evaluated, BaselineSpec(model=model, evaluation_text=windows, dtype=settings.evaluation.dtype))
     if settings.evaluation.zeroshot:
         add(_zeroshot_slug(settings.evaluation.zeroshot), _zeroshot_baseline_spec(settings.evaluation, model))
+    if settings.evaluation.efficiency and settings.evaluation.efficiency.gguf:
+        types = settings.evaluation.efficiency.gguf
+        files = tuple(GgufSpec.of(experiment.export.gguf, kind) for kind in types)
+        add("_".join(types), GgufBaselineSpec(model=model, files=files))
     return steps
 
 
@@ -115,6 +122,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             limits=settings.limits,
             calibration_texts=calibration_texts(experiment),
             evaluation_texts=settings.evaluation.datasets,
+            leakage=leakage(experiment),
         ),
         PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
         EvaluationSpec(

@@ -77,6 +77,11 @@ class Planned:
         return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
 
     @property
+    def measured_gguf(self) -> list[str]:
+        """Return the exports that the efficiency step measures."""
+        return [f"{self.directory}/export/gguf/{kind}.gguf" for kind in getattr(self.own.get("efficiency"), "gguf", ())]
+
+    @property
     def directory(self) -> str:
         return experiment_directory(self.experiment.model, self.experiment.name)
 

@@ -15,6 +15,7 @@ from prunescope.config.sections import (
     NOT_SCORED,
     Config,
     DatasetSource,
+    Export,
     ModelSource,
     Section,
     Settings,
@@ -38,6 +39,7 @@ class Experiment(Section):
     texts: dict[str, DatasetSource]
     settings: Settings
     tracking: Tracking
+    export: Export
 
 
 def load_config(path: Path = CONFIG_FILE) -> Config:
@@ -139,6 +141,7 @@ def _resolved(config: Config, model: str, name: str) -> Experiment:
         texts=_texts(config, dataset, settings, f"{model}/{name}"),
         settings=settings,
         tracking=config.tracking,
+        export=config.export,
     )
     _check(experiment)
     return experiment

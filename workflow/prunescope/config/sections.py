@@ -361,6 +361,12 @@ class Efficiency(Section):
         (1, 4), min_length=1, description="Sequences at a time."
     )
     repeats: int = Field(5, ge=1, description="Timed runs per model and batch size, after one that is not timed.")
+    gguf: tuple[GgufType, ...] = Field(
+        (),
+        description="GGUF types to measure too, of both models, through llama.cpp on the CPU; they are exported first "
+        "(`pip install 'prunescope[gguf]'`).",
+        examples=[["q8_0"]],
+    )
 
     @field_validator("batch_sizes")
     @classmethod

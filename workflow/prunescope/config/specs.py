@@ -192,6 +192,7 @@ class DiagnosisSpec(ExperimentSpec):
     limits: Limits
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
+    leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
 
 
 class BeforeAfterSpec(ExperimentSpec):
@@ -238,6 +239,12 @@ class EfficiencySpec(Efficiency, ExperimentSpec):
     source: str = Field(description="Key of the unpruned model.")
     dtype: Dtype
 
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the GGUF types where there are none, so that keys from before there were any hold."""
+        content = dump(self)
+        return content if self.gguf else {name: value for name, value in content.items() if name != "gguf"}
+
 
 class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
@@ -274,11 +281,25 @@ class GgufSpec(Spec):
     rounded: Closeness | None = Field(None, description="For a quantised type.")
     pre_tokenizer: str | None = None
 
+    @property
+    def limits(self) -> Closeness:
+        """How close a file must be."""
+        return self.rounded or self.exact
+
     @classmethod
     def of(cls, export: GgufExport, file_type: str) -> "GgufSpec":
         """Return what the configuration says about files of a type."""
         rounded = {"q8": export.eight_bit, "q4": export.four_bit}.get(file_type[:2])
         return cls(type=file_type, exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
+
+
+class GgufBaselineSpec(Spec):
+    """Write the unpruned model as GGUF, to be measured beside the pruned one."""
+
+    step: ClassVar[str] = "gguf_baseline"
+    version: int = 1
+    model: str
+    files: tuple[GgufSpec, ...]
 
 
 def canonical(value: Any) -> str:

@@ -126,11 +126,11 @@ def _correction(now: Situation, change: Patch) -> Patch | None:
 
 
 def other_text(now: Situation) -> Patch | None:
-    """Calibrate on another text that the configuration declares: one that is evaluated on."""
+    """Calibrate on another text that the configuration declares: one that is evaluated on and shares no source."""
     name, texts = now.context.name, now.evidence.texts
     if name is None:
         return None
-    used = {name.dataset, *texts.calibration}
+    used = {name.dataset, *texts.calibration, *texts.with_leakage("source"), *texts.with_leakage("documents")}
     found = next((text for text in texts.evaluation or Evaluation().datasets if text not in used), None)
     return {"dataset": found} if found else None
 

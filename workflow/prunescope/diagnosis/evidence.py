@@ -1,10 +1,12 @@
 """What a diagnosis rests on: gradient statistics, pruning rates and, where there are some, scores and stability."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Limits
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
@@ -85,10 +87,19 @@ class Stability:
 
 @dataclass(frozen=True)
 class Texts:
-    """Names of the texts that calibration draws on and that perplexity is measured on; empty when unknown."""
+    """Names of the texts that calibration draws on and that perplexity is measured on; empty when unknown.
+
+    Attributes:
+        leakage: what each evaluated text has in common with the calibration texts, whatever their names.
+    """
 
     calibration: tuple[str, ...] = ()
     evaluation: tuple[str, ...] = ()
+    leakage: Mapping[str, Leakage] = field(default_factory=dict)
+
+    def with_leakage(self, kind: Leakage) -> list[str]:
+        """Return the evaluated texts that leak this much."""
+        return [text for text in self.evaluation if self.leakage.get(text) == kind]
 
 
 NO_TEXTS = Texts()

@@ -39,7 +39,7 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
             analysis / "pruning_summary.json",
             analysis / "importance_table.parquet",
             stability if stability.is_file() else None,
-            Texts(spec.calibration_texts, spec.evaluation_texts),
+            Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
         context = Context(spec.model, spec.experiment, settings)

@@ -29,13 +29,17 @@ class Agreement:
     kl: float
     positions: int
 
+    def within(self, limits: Closeness) -> bool:
+        """Say whether it is close enough; NaN is not."""
+        return self.top1 >= limits.min_agreement and self.kl <= limits.max_kl
+
     def require(self, what: str, limits: Closeness) -> "Agreement":
         """Return itself, or refuse an export that is not close enough.
 
         Raises:
             ExportError: with the figures.
         """
-        if self.top1 >= limits.min_agreement and self.kl <= limits.max_kl:  # false for NaN
+        if self.within(limits):
             return self
         raise ExportError(
             f"{what} is refused, it does not compute what the checkpoint computes: the most likely token agrees at "

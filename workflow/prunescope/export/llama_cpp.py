@@ -1,6 +1,6 @@
 """llama.cpp, through llama-cpp-python: quantising a file, and what a file computes.
 
-Every call runs in a process of its own, because llama.cpp ends the process when one of its checks fails.
+What works on a file runs in a process of its own, because llama.cpp ends the process when one of its checks fails.
 """
 
 import ctypes
@@ -28,13 +28,31 @@ QUANTISED = {
 GGML_LOG_LEVEL_ERROR = 4
 
 
+class NotInstalledError(ExportError):
+    """llama-cpp-python is not there."""
+
+
 def check_installed() -> None:
-    """Raise `ExportError` with the way out unless llama-cpp-python is there."""
+    """Raise `NotInstalledError` with the way out unless llama-cpp-python is there."""
     if importlib.util.find_spec("llama_cpp") is None:
-        raise ExportError(
-            "an exported GGUF is compared with the checkpoint in llama.cpp, which is not installed: "
+        raise NotInstalledError(
+            "GGUF files are compared with the checkpoint in llama.cpp, which is not installed: "
             "pip install 'prunescope[gguf]' (it compiles for some minutes; needs cmake and a C++ compiler)"
         )
+
+
+def library() -> Any:
+    """Import llama-cpp-python and let only errors through to the log."""
+    import llama_cpp
+
+    @llama_cpp.llama_log_callback
+    def errors_only(level: int, text: bytes, _: Any) -> None:
+        if level == GGML_LOG_LEVEL_ERROR:
+            sys.stderr.write(text.decode(errors="replace"))
+
+    library.kept = errors_only  # the library holds no reference of its own
+    llama_cpp.llama_log_set(errors_only, ctypes.c_void_p(0))
+    return llama_cpp
 
 
 def quantise(source: Path, output: Path, file_type: str) -> None:
@@ -78,35 +96,21 @@ def _isolated(function: Callable, *arguments: Any) -> Any:
 # --- in the other process -------------------------------------------------------------------------------
 
 
-def _library() -> Any:
-    """Import llama-cpp-python and let only errors through to the log."""
-    import llama_cpp
-
-    @llama_cpp.llama_log_callback
-    def errors_only(level: int, text: bytes, _: Any) -> None:
-        if level == GGML_LOG_LEVEL_ERROR:
-            sys.stderr.write(text.decode(errors="replace"))
-
-    _library.kept = errors_only  # the library holds no reference of its own
-    llama_cpp.llama_log_set(errors_only, ctypes.c_void_p(0))
-    return llama_cpp
-
-
 def _quantise(source: str, output: str, constant: str) -> int:
-    llama_cpp = _library()
+    llama_cpp = library()
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = getattr(llama_cpp, constant)
     return llama_cpp.llama_model_quantize(source.encode(), output.encode(), parameters)
 
 
 def _logits(path: str, tokens: list[int]) -> np.ndarray:
-    llama_cpp = _library()
+    llama_cpp = library()
     model = llama_cpp.Llama(path, n_ctx=len(tokens), logits_all=True, n_gpu_layers=0, verbose=False)
     model.eval(tokens)
     return np.array(model.scores[: len(tokens)], dtype=np.float32)
 
 
 def _tokenize(path: str, text: str) -> list[int]:
-    llama_cpp = _library()
+    llama_cpp = library()
     model = llama_cpp.Llama(path, vocab_only=True, verbose=False)
     return model.tokenize(text.encode(), add_bos=False, special=False)

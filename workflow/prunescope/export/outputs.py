@@ -10,7 +10,7 @@ import gguf
 import torch
 
 from prunescope.config.sections import Closeness
-from prunescope.config.specs import GgufSpec
+from prunescope.config.specs import GgufBaselineSpec, GgufSpec
 from prunescope.errors import ExportError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement
@@ -19,9 +19,13 @@ from prunescope.export.reference import Reference
 from prunescope.export.source import Checkpoint, open_checkpoint
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory
+from prunescope.models.facts import ModelFacts
 from prunescope.tracking.record import StepRecord, recording
 
 log = logging.getLogger(__name__)
+
+MODEL = "model"
+"""Folder of the checkpoint that is exported, unless another one is asked for."""
 
 ROWS = {"q8_0": 32, "q4_0": 32, "q4_k_m": 256}
 """By type: what the rows of a matrix are multiples of. llama.cpp keeps others in a larger type (q4_k_m) or stops."""
@@ -30,12 +34,13 @@ EXACT = Closeness(min_agreement=0.99, max_kl=1e-5)
 """Of a padded checkpoint: float32 sums in another order, nothing else."""
 
 
-def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None) -> None:
-    """Write ``export/gguf/{type}.gguf`` of the checkpoint in ``model/``, and ``records/export_gguf_{type}.json``.
+def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None, checkpoint: str = MODEL) -> None:
+    """Write ``export/gguf/{type}.gguf`` of a checkpoint, and ``records/export_gguf_{type}.json``.
 
     Args:
         directory: ``results/{model}/{experiment}``.
         text: file with the text to compare on; None: the one that is built in.
+        checkpoint: its folder in `directory`.
 
     Raises:
         ExportError: llama.cpp is not there, has no form for the model, or computes something else from the file;
@@ -44,10 +49,11 @@ def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None)
     llama_cpp.check_installed()
     name, output = f"gguf_{spec.type}", directory / f"export/gguf/{spec.type}.gguf"
     record_path = directory / f"records/export_{name}.json"
-    with recording(f"export_{name}", directory.name, record_path, spec.model_dump(mode="json")) as record:
-        checkpoint = open_checkpoint(directory / "model")
+    params = spec.model_dump(mode="json") | {"checkpoint": checkpoint}
+    with recording(f"export_{name}", directory.name, record_path, params) as record:
+        source = open_checkpoint(directory / checkpoint)
         with replacing(output) as temporary:
-            agreement = make_gguf(spec, checkpoint, temporary, Reference.of(checkpoint, text))
+            agreement = make_gguf(spec, source, temporary, Reference.of(source, text))
             kept = fallbacks(temporary, spec.type)
         _note(record, name, agreement, output.stat().st_size)
         record.metrics[f"export/{name}_fallback_matrices"] = sum(kept.values())
@@ -66,19 +72,42 @@ def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None)
     _say(output, output.stat().st_size, agreement)
 
 
-def write_uniform_export(directory: Path, text: Path | None = None) -> None:
-    """Write ``export/uniform`` of the checkpoint in ``model/``, and ``records/export_uniform.json``.
+def write_gguf_baseline(spec: GgufBaselineSpec, key: str, facts: ModelFacts, output: Path) -> None:
+    """Write the unpruned model as ``gguf/{type}.gguf``, each compared as an export is, and ``record.json``.
+
+    Raises:
+        ExportError: see `write_gguf_export`; no folder is left then.
+    """
+    llama_cpp.check_installed()
+    types = {"types": [told.type for told in spec.files]}
+    with recording(spec.step, key, output / "record.json", types) as record:
+        checkpoint = open_checkpoint(Path(facts.path))
+        reference = Reference.of(checkpoint)
+        with replacing_directory(output / "gguf") as folder:
+            for told in spec.files:
+                file = folder / f"{told.type}.gguf"
+                agreement = make_gguf(told, checkpoint, file, reference)
+                _note(record, f"gguf_{told.type}", agreement, file.stat().st_size)
+                _say(output / "gguf" / file.name, file.stat().st_size, agreement)
+
+
+def write_uniform_export(directory: Path, text: Path | None = None, checkpoint: str = MODEL) -> None:
+    """Write ``export/uniform``, a checkpoint padded with zeros, and ``records/export_uniform.json``.
+
+    Args:
+        directory, text, checkpoint: see `write_gguf_export`.
 
     Raises:
         ExportError: the padded model computes something else; no folder is left then.
     """
     output = directory / "export/uniform"
-    with recording("export_uniform", directory.name, directory / "records/export_uniform.json") as record:
-        checkpoint = open_checkpoint(directory / "model")
+    record_path, params = directory / "records/export_uniform.json", {"checkpoint": checkpoint}
+    with recording("export_uniform", directory.name, record_path, params) as record:
+        source = open_checkpoint(directory / checkpoint)
         with replacing_directory(output) as temporary:
-            stored = write_uniform(checkpoint, temporary)
-            needed = sum(math.prod(shape) for shape in checkpoint.parameters.values())
-            reference = Reference.of(checkpoint, text)
+            stored = write_uniform(source, temporary)
+            needed = sum(math.prod(shape) for shape in source.parameters.values())
+            reference = Reference.of(source, text)
             agreement = reference.compare_checkpoint(temporary).require("the padded checkpoint", EXACT)
         size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
         _note(record, "uniform", agreement, size)

@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from prunescope.config.specs import PageSpec
+from prunescope.errors import DataError
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
 from prunescope.html import as_html
 from prunescope.models.facts import ModelFacts
 from prunescope.page.evaluation import efficiency_table, perplexity_table, zeroshot_table
+from prunescope.page.exports import exports_section
 from prunescope.page.model_card import how_to_load, render_card
 from prunescope.page.sections import findings_list, protocol_table, settings_table
 from prunescope.pruning.plan import PruningPlan
 from prunescope.tracking.record import flatten
+
+IDENTITY, PARAMS = "experiment.json", "params"
+"""What the page step was told, and in it the settings as tracking shows them."""
 
 OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
 """Sections of the page for the optional steps, drawn from ``evaluation/{step}.json``."""
@@ -26,22 +32,34 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
 
     And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
     """
-    settings = spec.settings.model_dump(mode="json")
+    told = spec.model_dump(mode="json")
+    settings = told["settings"]
     identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
     write_text(
         directory / "config.yaml",
         yaml.safe_dump(identity | {"dataset": spec.dataset} | settings, sort_keys=False, allow_unicode=True),
     )
-    write_json(
-        directory / "experiment.json",
-        identity
-        | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
-    )
+    write_json(directory / IDENTITY, told | {PARAMS: {"dataset": spec.dataset} | flatten(settings)})
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
     page = render_page(spec, facts, directory)
     write_text(directory / "README.md", page)
     write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))
     write_text(directory / "model/README.md", _card(spec, facts, directory))
+
+
+def refresh_page(directory: Path) -> None:
+    """Write ``README.md``, on which nothing depends, again: what was made on request since then is shown.
+
+    Raises:
+        DataError: the page was never written.
+    """
+    told = read_json(directory / IDENTITY)
+    try:
+        spec = PageSpec.model_validate({name: value for name, value in told.items() if name != PARAMS})
+    except ValidationError as error:
+        raise DataError(f"{directory / IDENTITY} is of another version; run snakemake {directory} first") from error
+    facts = ModelFacts.read(Path(spec.shared["model"]) / "model.json")
+    write_text(directory / "README.md", render_page(spec, facts, directory))
 
 
 def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
@@ -61,8 +79,9 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
         "## Protocol\n\n" + protocol_table(read_json(directory / "evaluation/card.json")),
         "## Load it\n\n" + how_to_load(f"{directory}/model"),
+        exports_section(directory),
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _optional(directory: Path, step: str, draw: Callable[[dict[str, Any]], str]) -> str:

@@ -56,16 +56,14 @@ def _with_stderr(score: dict[str, float | None]) -> str:
 
 
 def efficiency_table(measured: dict[str, Any]) -> str:
-    """Return speed, memory and size before and after."""
-    settings, (before, after) = measured["settings"], (measured[name] for name in ("baseline", "pruned"))
+    """Return speed, memory and size, a column for each checkpoint and GGUF file that was measured."""
+    settings, names = measured["settings"], [name for name in measured if name != "settings"]
     rows = [
         ("checkpoint, MB", "checkpoint_bytes", 1e6),
         ("KV cache, kB per token", "kv_cache_bytes_per_token", 1e3),
         ("MFLOP per decoded token", "decode_flops_per_token", 1e6),
         ("MFLOP per token of the prompt", "prefill_flops_per_token", 1e6),
     ]
-    lines = ["## Efficiency\n", "| | before | after | after / before |", "|---|---:|---:|---:|"]
-    lines += [_compared(name, before[key], after[key], unit) for name, key, unit in rows]
     timed = [
         ("prefill, tokens/s", "prefill_tokens_per_second", 1),
         ("decode, tokens/s", "decode_tokens_per_second", 1),
@@ -73,21 +71,45 @@ def efficiency_table(measured: dict[str, Any]) -> str:
         ("latency p95, ms", "latency_p95_seconds", 1e-3),
         ("peak memory, MB", "peak_memory_bytes", 1e6),
     ]
-    for batch in after["batches"]:
-        one, other = (measured["batches"][batch] for measured in (before, after))
+    lines = ["## Efficiency\n", f"| | {' | '.join(map(_form, names))} |", "|---" + "|---:" * len(names) + "|"]
+    lines += [_measured_row(what, {name: measured[name][key] for name in names}, unit) for what, key, unit in rows]
+    for batch in measured["baseline"]["batches"]:
         lines += [
-            _compared(f"{name}, batch {batch.removeprefix('b')}", one[key], other[key], unit)
-            for name, key, unit in timed
-            if one[key] and other[key]
+            _measured_row(
+                f"{what}, batch {batch.removeprefix('b')}",
+                {name: measured[name]["batches"][batch][key] for name in names},
+                unit,
+            )
+            for what, key, unit in timed
         ]
     note = (
-        f"Prompts of {settings['prompt']} tokens, {settings['generate']} tokens decoded, {settings['repeats']} runs in "
-        f"turn; {settings['dtype']} on {settings['hardware']['device_name']}, "
-        f"{settings['hardware']['threads']} CPU thread(s), "
+        f"In brackets: divided by the baseline's in the same form. Prompts of {settings['prompt']} tokens, "
+        f"{settings['generate']} tokens decoded, {settings['repeats']} runs in turn; {settings['dtype']} on "
+        f"{settings['hardware']['device_name']}, {settings['hardware']['threads']} CPU thread(s), "
         f"{settings['attention']} attention, plain transformers."
     )
-    return "\n".join(lines) + f"\n\n{note}"
+    if "llama_cpp" in settings:
+        llama_cpp = settings["llama_cpp"]
+        note += (
+            f" GGUF: llama-cpp-python {llama_cpp['llama_cpp_python']} on the CPU, {llama_cpp['threads']} thread(s), "
+            f"cache in {llama_cpp['kv_cache']}."
+        )
+    return "\n".join(line for line in lines if line) + f"\n\n{note}"
 
 
-def _compared(name: str, before: float, after: float, unit: float) -> str:
-    return f"| {name} | {before / unit:,.1f} | {after / unit:,.1f} | {after / before:.3f} |"
+def _form(name: str) -> str:
+    """Return how a column is headed: ``pruned_q8_0`` is the checkpoint ``pruned`` as q8_0."""
+    checkpoint, _, gguf_type = name.partition("_")
+    return f"{checkpoint}, {gguf_type}" if gguf_type else checkpoint
+
+
+def _measured_row(what: str, values: dict[str, float | None], unit: float) -> str:
+    """Return a row of the table, empty where nothing was measured."""
+    if not any(values.values()):
+        return ""
+    cells = []
+    for name, value in values.items():
+        baseline = values[name.replace(name.partition("_")[0], "baseline", 1)]
+        ratio = f" ({value / baseline:.3f})" if value and baseline and not name.startswith("baseline") else ""
+        cells.append(f"{value / unit:,.1f}{ratio}" if value else "")
+    return f"| {what} | {' | '.join(cells)} |"

@@ -14,7 +14,11 @@ from rich.table import Table
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport
+from prunescope.config.specs import GgufSpec
 from prunescope.errors import DataError, PrunescopeError
+from prunescope.export import llama_cpp
+from prunescope.export.agreement import compare_logits
 from prunescope.files import read_json
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
@@ -28,6 +32,26 @@ Named = dict[str, Tensor]
 
 WINDOWS, TOKENS = 2, 128
 RANDOM = "random tokens"
+TOLERANCE = 1e-3
+"""Of a form that computes the same, in standard deviations of the logits."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How logits compare with those wanted: a figure beside what is allowed, as text for the table.
+
+    Attributes:
+        agreement: share of the positions where both expect the same next token.
+    """
+
+    figure: str
+    allowed: str
+    agreement: float
+    passed: bool
+
+
+Judge = Callable[[Tensor, Tensor], Verdict]
+"""Compares logits found and wanted, float32 ``[n, tokens, vocab]``."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +61,13 @@ class Form:
     Attributes:
         name: for the table. place: its file or folder, relative to the experiment's.
         logits: computes them, given that place and the windows.
-        tolerance: how far a logit may be off, in standard deviations of the logits.
+        judge: compares them with the masked parent's.
     """
 
     name: str
     place: str
     logits: Callable[[Path, Named], Named]
-    tolerance: float
+    judge: Judge
 
 
 @dataclass(frozen=True)
@@ -51,29 +75,33 @@ class Check:
     """How one form did on one text.
 
     Attributes:
-        difference: the largest of any logit, in standard deviations of the logits.
-        agreement: share of the positions where both expect the same next token.
-        failure: why there are no logits at all.
+        failure: why there are no logits at all. unchecked: why they could not be asked for.
     """
 
     form: str
     text: str
     tokens: int = 0
-    difference: float = float("nan")
-    agreement: float = float("nan")
-    tolerance: float = 0.0
+    verdict: Verdict | None = None
     failure: str | None = None
+    unchecked: str | None = None
 
     @property
     def passed(self) -> bool:
-        return self.difference <= self.tolerance
+        return self.verdict is not None and self.verdict.passed
+
+    @property
+    def failed(self) -> bool:
+        return not self.passed and self.unchecked is None
 
 
-def verify(directory: Path) -> list[Check]:
+def verify(directory: Path, gguf: GgufExport) -> list[Check]:
     """Compare every form of an experiment's pruned model with its parent, masked by ``analysis/plan.json``.
 
     In float32, because bfloat16 hides what is to be found: there two correct models differ by half a standard
     deviation. It takes 4 bytes of memory per parameter of the parent.
+
+    Args:
+        gguf: how close GGUF files must be, by type.
 
     Raises:
         DataError: the parent is gone, or nothing is there to verify.
@@ -81,10 +109,9 @@ def verify(directory: Path) -> list[Check]:
     shared = read_json(directory / "experiment.json")["shared"]
     facts = ModelFacts.read(Path(shared["model"]) / "model.json")
     plan = PruningPlan.read(directory / "analysis/plan.json", facts)
-    forms = [form for form in FORMS if (directory / form.place).exists()]
+    forms = [form for form in all_forms(gguf) if (directory / form.place).exists()]
     if not forms:
-        places = ", ".join(form.place for form in FORMS)
-        raise DataError(f"{directory} has nothing to verify ({places}); run its pruning step first")
+        raise DataError(f"{directory} has nothing to verify (no model, no export); run its pruning step first")
     windows = fixed_windows(load_config(facts.path).vocab_size, Path(shared["evaluation_text"], "windows.safetensors"))
     wanted = masked_logits(facts, plan, windows)
     return [check for form in forms for check in check_form(form, directory / form.place, windows, wanted)]
@@ -113,18 +140,36 @@ def check_form(form: Form, place: Path, windows: Named, wanted: Named) -> Iterat
     """Yield how one form did on each text."""
     try:
         found = form.logits(place, windows)
+    except llama_cpp.NotInstalledError as error:
+        yield Check(form.name, "-", unchecked=str(error))
+        return
     except PrunescopeError as error:
         yield Check(form.name, "-", failure=str(error))
         return
-    for text, reference in wanted.items():
-        yield Check(
-            form.name,
-            text,
-            tokens=windows[text].numel(),
-            difference=((found[text] - reference).abs().max() / reference.std()).item(),
-            agreement=(found[text].argmax(-1) == reference.argmax(-1)).float().mean().item(),
-            tolerance=form.tolerance,
-        )
+    for text, logits in found.items():
+        yield Check(form.name, text, windows[text].numel(), form.judge(logits, wanted[text]))
+
+
+def within(tolerance: float) -> Judge:
+    """Return what judges a form that computes the same: by the largest difference, in standard deviations."""
+
+    def judge(found: Tensor, wanted: Tensor) -> Verdict:
+        difference = ((found - wanted).abs().max() / wanted.std()).item()
+        agreement = (found.argmax(-1) == wanted.argmax(-1)).float().mean().item()
+        return Verdict(f"{difference:.1e}", f"{tolerance:g}", agreement, difference <= tolerance)
+
+    return judge
+
+
+def as_close_as(limits: Closeness) -> Judge:
+    """Return what judges a form that rounds: as the export did."""
+
+    def judge(found: Tensor, wanted: Tensor) -> Verdict:
+        result = compare_logits(wanted.flatten(0, 1), found.flatten(0, 1))
+        allowed = f"KL {limits.max_kl:g}, {limits.min_agreement:.0%}"
+        return Verdict(f"KL {result.kl:.1e}", allowed, result.top1, result.within(limits))
+
+    return judge
 
 
 def logits_of_checkpoint(place: Path, windows: Named) -> Named:
@@ -148,21 +193,54 @@ def logits_of_checkpoint(place: Path, windows: Named) -> Named:
         return load_file(files[1])
 
 
-FORMS = (Form("transformers", "model", logits_of_checkpoint, 1e-3),)
+def logits_of_gguf(place: Path, windows: Named) -> Named:
+    """Return the logits of a GGUF file on texts, computed in a fresh process.
+
+    What it may lose by rounding is a limit for text: after random tokens it loses several times as much.
+
+    Raises:
+        NotInstalledError: there is no llama.cpp. ExportError: it does not run the file.
+    """
+    llama_cpp.check_installed()
+    texts = {name: rows for name, rows in windows.items() if name != RANDOM} or windows
+    return {
+        name: torch.stack([torch.from_numpy(llama_cpp.compute_logits(place, row.tolist())) for row in rows])
+        for name, rows in texts.items()
+    }
+
+
+def all_forms(gguf: GgufExport) -> list[Form]:
+    """Return all forms that a pruned model can have."""
+    exact = within(TOLERANCE)
+    return [
+        Form("transformers", "model", logits_of_checkpoint, exact),
+        Form("uniform", "export/uniform", logits_of_checkpoint, exact),
+        *(
+            Form(
+                f"GGUF {kind}", f"export/gguf/{kind}.gguf", logits_of_gguf, as_close_as(GgufSpec.of(gguf, kind).limits)
+            )
+            for kind in GGUF_TYPES
+        ),
+    ]
 
 
 def print_checks(checks: list[Check]) -> None:
     """Print the checks as a table."""
     table = Table("form", "text", "tokens", "difference", "allowed", "next token", "")
     for check in checks:
-        numbers = (str(check.tokens), f"{check.difference:.1e}", f"{check.tolerance:g}", f"{check.agreement:.1%}")
-        verdict = "[green]equal[/]" if check.passed else "[red]DIFFERS[/]"
-        table.add_row(check.form, check.text, *(numbers if not check.failure else [""] * len(numbers)), verdict)
+        verdict = check.verdict
+        numbers = (
+            (str(check.tokens), verdict.figure, verdict.allowed, f"{verdict.agreement:.1%}") if verdict else [""] * 4
+        )
+        said = "[red]DIFFERS[/]" if check.failed else "[green]equal[/]" if check.passed else "[yellow]not checked[/]"
+        table.add_row(check.form, check.text, *numbers, said)
     console = Console()
     console.print(table)
     console.print(
-        "Difference: the largest of any logit from the masked parent's, in standard deviations of the logits."
+        "Difference: the largest of any logit from the masked parent's, in standard deviations of the logits; of "
+        "GGUF files the mean KL divergence in nats, since they round."
     )
     for check in checks:
-        if check.failure:
-            console.print(f"{check.form}: {check.failure}", style="red", markup=False)
+        if check.failure or check.unchecked:
+            reason = f"{check.form}: {check.failure or f'not checked: {check.unchecked}'}"
+            console.print(reason, style="red" if check.failure else "yellow", markup=False)

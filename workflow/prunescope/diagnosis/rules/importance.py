@@ -62,12 +62,12 @@ def few_samples(measures: Measures, evidence: Evidence, thresholds: Diagnosis) -
 
 
 def shared_source(_: Measures, evidence: Evidence, __: Diagnosis) -> Iterator[Observation]:
-    """Calibration and evaluation on text of the same source."""
-    texts = evidence.texts
-    shared = [text for text in texts.evaluation if text in texts.calibration]
-    if shared:
-        others = [text for text in texts.evaluation if text not in shared]
-        yield Observation("shared_source", "info", {"texts": shared, "others": others})
+    """Calibration and evaluation on text of the same source, or on the very documents."""
+    others = evidence.texts.with_leakage("none")
+    for code, severity, kind in (("shared_documents", "high", "documents"), ("shared_source", "info", "source")):
+        shared = evidence.texts.with_leakage(kind)
+        if shared:
+            yield Observation(code, severity, {"texts": shared, "others": others})
 
 
 def negative_deltas(_: Measures, evidence: Evidence, __: Diagnosis) -> Iterator[Observation]:

@@ -178,7 +178,13 @@ CHINESE = Language(
         ),
         "shared_source": Text(
             "校准与评测使用同一来源的文本",
-            "二者都使用 {texts:texts}。两部分没有共同的文档，但领域相同，因此在其上困惑度的恶化看起来比在别处小。",
+            "校准也取自 {texts:texts} 的来源。两部分没有共同的文档，但领域相同，"
+            "因此在其上困惑度的恶化看起来比在别处小。",
+            "{others:others}",
+        ),
+        "shared_documents": Text(
+            "校准与评测使用相同的文档",
+            "校准使用的正是测量困惑度的 {texts:texts} 那一部分，因此这一数值不能算作测试。",
             "{others:others}",
         ),
     },

@@ -198,8 +198,13 @@ ENGLISH = Language(
         ),
         "shared_source": Text(
             "Calibration and evaluation share a source",
-            "Both use {texts:texts}. No document is in both splits, but the domain is the same, and on it "
-            "the loss of perplexity looks smaller than it is elsewhere.",
+            "Calibration draws on the source of {texts:texts} too. No document is in both splits, but the domain is "
+            "the same, and on it the loss of perplexity looks smaller than it is elsewhere.",
+            "{others:others}",
+        ),
+        "shared_documents": Text(
+            "Calibration and evaluation share documents",
+            "Calibration uses the very split of {texts:texts} that perplexity is measured on: the figure is no test.",
             "{others:others}",
         ),
     },

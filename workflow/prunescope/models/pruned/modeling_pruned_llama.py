@@ -86,7 +86,8 @@ class PrunedLlamaModel(PrunedLlamaPreTrainedModel, LlamaModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PrunedLlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.rotary_emb = LlamaRotaryEmbedding(config=config)
+        # Some kinds read the number of heads, which only a layer has, though they turn heads of `head_dim`.
+        self.rotary_emb = LlamaRotaryEmbedding(config=layer_config(config, 0))
         self.gradient_checkpointing = False
         self._assign_cache_slots()
         self.post_init()
