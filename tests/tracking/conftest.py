@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 from fake_results import write_experiment
 
-TABLES = ("experiments", "runs", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs")
+TABLES = (
+    "experiments",
+    "experiment_tags",
+    "runs",
+    "metrics",
+    "latest_metrics",
+    "params",
+    "tags",
+    "datasets",
+    "inputs",
+    "logged_models",
+    "logged_model_metrics",
+)
 
 
 @pytest.fixture(scope="session")

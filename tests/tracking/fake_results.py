@@ -9,7 +9,11 @@ URI = "sqlite:///mlflow.db"
 MODEL, NAME = "Tiny", "taylor_T1_tau0_20_wiki"
 START = 1_700_000_000.0
 RATES = [0.1, None, 0.3, 0.25]
-KEYS = {"calibration": "wiki_n4_s16-aaaa1111", "gradients": "wiki_n4_s16-bbbb2222"}
+KEYS = {
+    "model": "source-cccc3333",
+    "calibration": "wiki_n4_s16-aaaa1111",
+    "gradients": "wiki_n4_s16-bbbb2222",
+}
 
 
 def write_experiment(
@@ -78,6 +82,15 @@ def write_shared(directory: Path, step: str) -> None:
         seconds=50.0,
     )
     record.write(directory / "record.json")
+    if step == "model":
+        facts = {
+            "name": MODEL,
+            "path": "resources/models/Tiny",
+            "origin": "tests",
+            "revision": None,
+            "dtype": "float32",
+        }
+        write_json(directory / "model.json", facts)
     if step == "calibration":
         manifest = {"source": "gensim", "revision": None, "documents": 7, "sha256": "f" * 64, "tokens": 64}
         write_json(directory / "manifest.json", manifest)

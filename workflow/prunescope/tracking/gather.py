@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json
+from prunescope.tracking.checkpoints import Checkpoint, parent_checkpoint, pruned_checkpoint
 from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
@@ -22,6 +23,7 @@ SHOWN = (
     "config.yaml",
     "analysis/*.json",
     "analysis/*.csv",
+    "analysis/*.html",
     "visualization/*.png",
     "evaluation/*.json",
 )
@@ -35,6 +37,8 @@ SHOWN_SHARED = (
     "timing.json",
 )
 LARGEST_ARTIFACT = 5 * 2**20
+LAYOUT = 2
+"""Raised when tracking shows more of the same files, so that experiments that it knows are written again."""
 
 
 class RecordError(PrunescopeError):
@@ -83,7 +87,7 @@ class TrackedRun:
 
     def digest(self) -> str:
         """Return 16 hex digits over everything that tracking shows, the bytes of the artifacts included."""
-        content = asdict(self)
+        content = asdict(self) | {"layout": LAYOUT}
         content["artifacts"] = {
             name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.artifacts.items()
         }
@@ -98,10 +102,17 @@ class SharedRun(TrackedRun):
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentRun(TrackedRun):
-    """An experiment; `shared` maps the name of each shared step to its key, the name of its directory."""
+    """An experiment.
+
+    Attributes:
+        shared: name of each shared step -> its key, the name of its directory.
+        calibration: the text. parent, pruned: the checkpoints, where they are there.
+    """
 
     shared: dict[str, str]
     calibration: CalibrationText | None
+    parent: Checkpoint | None
+    pruned: Checkpoint | None
 
 
 def is_complete(directory: Path) -> bool:
@@ -148,6 +159,10 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         note=readme.read_text(encoding="utf-8") if readme.is_file() else "",
         shared={step: Path(path).name for step, path in shared.items()},
         calibration=_calibration(directory, shared.get("calibration"), params.get("dataset")),
+        parent=parent_checkpoint(project(directory) / shared["model"], project(directory))
+        if "model" in shared
+        else None,
+        pruned=pruned_checkpoint(directory, project(directory), about),
     )
 
 
@@ -231,9 +246,8 @@ def _labels(about: dict, directory: Path) -> dict[str, str]:
         "dataset": params.get("dataset"),
         "criterion": params.get("method.criterion", params.get("criterion")),
     }
-    checkpoint = directory.absolute() / "model"
-    if checkpoint.is_dir():
-        labels["prunescope.checkpoint"] = checkpoint.relative_to(project(directory)).as_posix()
+    if pruned := pruned_checkpoint(directory, project(directory), about):
+        labels["prunescope.checkpoint"] = pruned.path
     return {name: str(value) for name, value in labels.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Records into MLflow; the only module that imports it. MLflow is a view that `results/` can rebuild."""
+"""Records into MLflow, which is a view that `results/` can rebuild at any time."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import Literal
 from filelock import FileLock
 
 from prunescope.errors import PrunescopeError
-from prunescope.tracking import store
+from prunescope.tracking import store, view
 from prunescope.tracking.gather import (
     ExperimentRun,
     TrackedRun,
@@ -27,7 +27,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.validation import (
     MAX_METRICS_PER_BATCH,
@@ -38,7 +38,10 @@ from mlflow.utils.validation import (
 from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
 
-KEY, NAME, DIGEST = "prunescope.key", "prunescope.name", "prunescope.digest"
+from prunescope.tracking.logged_models import KEY, put_parent, put_pruned
+
+NAME, DIGEST = "prunescope.name", "prunescope.digest"
+PERPLEXITIES = "prunescope.perplexities"
 SUPERSEDED = "prunescope.superseded_by"
 Change = Literal["new", "updated", "unchanged"]
 Points = dict[tuple[str, int], float]
@@ -147,7 +150,7 @@ class _Target:
 
     def __init__(self, client: MlflowClient):
         self.client = client
-        self.experiment_id = cache(self._experiment_id)
+        self.experiment = cache(self._experiment)
         self.put_shared = cache(self._put_shared)
 
     def put_experiment(self, directory: Path, tracked: ExperimentRun) -> SyncResult:
@@ -161,24 +164,35 @@ class _Target:
         for used in filter(None, shared.values()):
             self._tag(used, {f"prunescope.used_by.{tracked.name}": run_id})
         self._supersede_others(run, tracked)
+        self._show(tracked)
         return SyncResult(directory, tracked.key, run_id, run.info.experiment_id, change)
 
     def _put_shared(self, directory: Path) -> Run | None:
         tracked = gather_shared(directory)
         return self._upsert(f"{tracked.model}/_shared", tracked)[0] if tracked else None
 
-    def _experiment_id(self, name: str) -> str:
+    def _show(self, tracked: ExperimentRun) -> None:
+        """Keep the view of the model's experiments, which shows every perplexity that one of them was measured by."""
+        experiment = self.experiment(tracked.model)
+        known = experiment.tags.get(PERPLEXITIES, "").split()
+        names = sorted({*known, *(name for name in tracked.metrics if name.startswith(view.PERPLEXITY))})
+        for tag, value in {PERPLEXITIES: " ".join(names), view.TAG: view.content(names)}.items():
+            if experiment.tags.get(tag) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, tag, value)
+                experiment.tags[tag] = value
+
+    def _experiment(self, name: str) -> Experiment:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             # Without the kind, the UI opens on the pages for language-model traces.
             kind = {"mlflow.experimentKind": "custom_model_development"}
-            return self.client.create_experiment(name, tags=kind)
+            return self.client.get_experiment(self.client.create_experiment(name, tags=kind))
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+        return found
 
     def _upsert(self, experiment: str, tracked: TrackedRun) -> tuple[Run, Change]:
-        experiment_id, digest = self.experiment_id(experiment), tracked.digest()
+        experiment_id, digest = self.experiment(experiment).experiment_id, tracked.digest()
         run = self._find(experiment_id, tracked.key)
         if run and run.data.tags.get(DIGEST) == digest and self._has_artifacts(run, tracked):
             return run, "unchanged"
@@ -193,7 +207,7 @@ class _Target:
             tags={KEY: tracked.key, NAME: tracked.name},
             run_name=tracked.name,
         )
-        self._write(run.info.run_id, tracked, logged)
+        self._write(run, tracked, logged)
         # Last, so that an interrupted synchronisation is continued by the next one.
         self.client.set_tag(run.info.run_id, DIGEST, digest)
         return run, change
@@ -211,8 +225,8 @@ class _Target:
         history = [m for name in names for m in self.client.get_metric_history(run.info.run_id, name)]
         return {(m.key, m.step): m.value for m in sorted(history, key=lambda m: m.timestamp)}
 
-    def _write(self, run_id: str, tracked: TrackedRun, logged: Points) -> None:
-        timestamp = _milliseconds(tracked.finished)
+    def _write(self, run: Run, tracked: TrackedRun, logged: Points) -> None:
+        run_id, timestamp = run.info.run_id, _milliseconds(tracked.finished)
         metrics = [
             Metric(name, value, timestamp, step)
             for (name, step), value in _points(tracked).items()
@@ -230,9 +244,20 @@ class _Target:
         for name, path in tracked.artifacts.items():
             folder = Path(name).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if folder == "." else folder)
-        if isinstance(tracked, ExperimentRun) and tracked.calibration:
-            self.client.log_inputs(run_id, [_dataset_input(tracked)])
+        if isinstance(tracked, ExperimentRun):
+            self._link(self.client.get_run(run_id), tracked, timestamp)
         self.client.set_terminated(run_id, end_time=timestamp)
+
+    def _link(self, run: Run, tracked: ExperimentRun, timestamp: int) -> None:
+        """Link the calibration text, the parent and the pruned model."""
+        if tracked.calibration:
+            self.client.log_inputs(run.info.run_id, [_dataset_input(tracked)])
+        if tracked.parent:
+            put_parent(self.client, run, tracked.parent)
+        if tracked.pruned:
+            shown = {n: v for n, v in tracked.metrics.items() if n == view.RATIO or n.startswith(view.PERPLEXITY)}
+            metrics = [Metric(name, value, timestamp, 0) for name, value in shown.items()]
+            put_pruned(self.client, run, tracked.pruned, metrics)
 
     def _supersede_others(self, run: Run, tracked: ExperimentRun) -> None:
         if SUPERSEDED in run.data.tags:
