@@ -24,7 +24,7 @@ TABLES = (
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
-    from prunescope.tracking.mlflow_sync import connected
+    from prunescope.tracking.connection import connected
 
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     with connected(f"sqlite:///{path}"):

@@ -63,7 +63,9 @@ def write_files(directory: Path) -> None:
     """Write the files that people open, and a checkpoint."""
     for name in ("analysis/gradient_diagnosis.json", "evaluation/perplexity.json"):
         write_json(directory / name, {})
-    write_text(directory / "README.md", f"# {directory.name}\n\nPerplexity 54.6.\n")
+    write_text(
+        directory / "README.md", f"# {directory.name}\n\nPerplexity 54.6.\n![Rates](visualization/pruning_rates.png)\n"
+    )
     for name in ("analysis/pruning_summary.csv", "visualization/extra.txt", "model/model.safetensors"):
         write_text(directory / name, "x\n")
     write_text(directory / "visualization/pruning_rates.png", "not really a picture")
@@ -94,3 +96,16 @@ def write_shared(directory: Path, step: str) -> None:
     if step == "calibration":
         manifest = {"source": "gensim", "revision": None, "documents": 7, "sha256": "f" * 64, "tokens": 64}
         write_json(directory / "manifest.json", manifest)
+
+
+def write_comparison(root: Path, best: str = NAME, sweep: str = "remedies") -> Path:
+    """Write the comparison of a sweep that recommends one experiment; return its folder."""
+    directory = root / "results" / MODEL / "comparison" / sweep
+    for name in ("comparison.md", "comparison.csv", "perplexity.png", "perplexity.svg"):
+        write_text(directory / name, "x\n")
+    content = {"recommended": {best: "lowest of 2"}, "experiments": [best, "other"], "sentences": [f"{best} is best."]}
+    write_json(directory / "recommendation.json", content)
+    StepRecord(step="comparison", key=f"{MODEL}/{sweep}", started=START, finished=START + 1).write(
+        directory / "record.json"
+    )
+    return directory

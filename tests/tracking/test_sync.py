@@ -17,7 +17,8 @@ from requests.exceptions import ConnectionError
 from sqlalchemy.exc import OperationalError
 
 from prunescope.files import write_text
-from prunescope.tracking.mlflow_sync import _absence, _Target, connected, sync
+from prunescope.tracking.connection import _absence, connected
+from prunescope.tracking.mlflow_sync import _Target, sync
 
 RESULTS = f"results/{MODEL}"
 
@@ -60,7 +61,7 @@ def test_one_row_with_everything(project, directory):
     assert (run.info.run_id, run.data.tags["prunescope.key"]) == (result.run_id, result.key)
     assert run.data.params["method.criterion"] == "taylor"
     assert run.data.metrics["ppl/wiki/w512"] == 54.6
-    assert run.data.tags["mlflow.note.content"] == (directory / "README.md").read_text()
+    assert run.data.tags["mlflow.note.content"] == "Perplexity 54.6.\n"
     assert run.data.tags["prunescope.checkpoint"] == f"{RESULTS}/{NAME}/model"
     assert (run.info.start_time, run.info.end_time) == (START * 1000, (START + 310) * 1000)
     curve = client.get_metric_history(run.info.run_id, "prune/rate_by_layer")

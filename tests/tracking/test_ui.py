@@ -11,7 +11,7 @@ import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
 from prunescope.tracking.mlflow_sync import sync
-from prunescope.tracking.sync_command import track_experiment
+from prunescope.tracking.sync_command import track_one
 from prunescope.tracking.ui import experiment_link, free_port, serve
 
 
@@ -65,7 +65,10 @@ def test_the_server_shows_the_project(project, server):
 
     assert sync([directory], address)[0] == local
     other = write_experiment(project, "taylor_T0_20_wiki")
-    content = json.loads(track_experiment(other, address).read_text())
-    assert content["url"] == f"{address}/#/experiments/{local.experiment_id}/runs/{content['run_id']}"
+    content = json.loads(track_one(other, address).read_text())
+    assert (
+        content["url"]
+        == f"{address}/#/experiments/{local.experiment_id}/runs/{content['run_id']}?workflowType=machine_learning"
+    )
     assert sync([other], address)[0].change == "unchanged"
     assert serve(address, 0) is None

@@ -11,6 +11,7 @@ rule page:
         model=ancient(shared("model", "model.json")),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        figure=ancient("results/{model}/{experiment}/visualization/gradient_analysis.svg"),
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         calibration=shared("calibration", "manifest.json"),
         evaluation_text=shared("evaluation_text", "manifest.json"),
@@ -18,6 +19,7 @@ rule page:
         optional=lambda wildcards: planned(wildcards).optional,
     output:
         page="results/{model}/{experiment}/README.md",
+        diagnosis="results/{model}/{experiment}/analysis/diagnosis.html",
         card="results/{model}/{experiment}/evaluation/card.json",
         config="results/{model}/{experiment}/config.yaml",
         identity="results/{model}/{experiment}/experiment.json",

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from prunescope.comparison.figures import FIGURES
 from prunescope.comparison.frame import Comparison, read_comparison
-from prunescope.comparison.recommend import recommend
+from prunescope.comparison.recommend import best, recommend
 from prunescope.comparison.show import write_markdown
 from prunescope.config.specs import ComparisonSpec
+from prunescope.diagnosis.plots import both_formats
+from prunescope.diagnosis.plots.fonts import drawn_in
+from prunescope.diagnosis.texts import ENGLISH
 from prunescope.errors import DataError
-from prunescope.files import replacing, write_text
+from prunescope.files import replacing, write_json, write_text
 from prunescope.tracking.record import recording
 
 log = logging.getLogger(__name__)
@@ -19,7 +22,7 @@ RECORD = "record.json"
 
 
 def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = False) -> None:
-    """Write ``comparison.csv``, ``comparison.md`` and the figures of a sweep.
+    """Write ``comparison.csv``, ``comparison.md``, ``recommendation.json`` and the figures of a sweep.
 
     Args:
         directory: ``results/{model}/comparison/{sweep}``; the experiments are found from there.
@@ -45,9 +48,16 @@ def _write(compared: Comparison, spec: ComparisonSpec, directory: Path) -> None:
     files = []
     for name, draw in FIGURES.items():
         files.append(directory / f"{name}.png")
-        with replacing(files[-1]) as temporary:
-            draw(compared, f"{spec.model} / {spec.sweep}").savefig(temporary, dpi=DPI)
+        with both_formats(files[-1]) as (png, svg), drawn_in(ENGLISH):
+            figure = draw(compared, f"{spec.model} / {spec.sweep}")
+            figure.savefig(png, dpi=DPI)
+            figure.savefig(svg, metadata={"Date": None})
     page = write_markdown(compared, f"{spec.model} / {spec.sweep}", spec.missing, files)
     write_text(directory / "comparison.md", page)
-    for sentence in recommend(compared):
+    sentences = recommend(compared)
+    write_json(
+        directory / "recommendation.json",
+        {"recommended": best(compared), "experiments": list(compared.directories), "sentences": sentences},
+    )
+    for sentence in sentences:
         log.info("%s", sentence)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from prunescope.config.specs import PageSpec
+from prunescope.diagnosis.page import write_diagnosis_page
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
 from prunescope.models.facts import ModelFacts
@@ -23,7 +24,8 @@ OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     """Write ``README.md``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json`` of an experiment.
 
-    And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
+    And ``analysis/diagnosis.html``, and ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is
+    known only now.
     """
     settings = spec.settings.model_dump(mode="json")
     identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
@@ -37,6 +39,7 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
         | {"params": {"dataset": spec.dataset} | flatten(settings), "shared": spec.shared, "steps": spec.steps},
     )
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
+    write_diagnosis_page(directory)
     write_text(directory / "README.md", render_page(spec, facts, directory))
     write_text(directory / "model/README.md", _card(spec, facts, directory))
 

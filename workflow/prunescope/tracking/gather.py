@@ -36,6 +36,8 @@ SHOWN_SHARED = (
     "stability.json",
     "timing.json",
 )
+FIRST = ("ppl/", "prune/", "diagnosis/", "grad/")
+"""Metrics that decide come first: MLflow shows them in the order in which they were logged."""
 LARGEST_ARTIFACT = 5 * 2**20
 LAYOUT = 2
 """Raised when tracking shows more of the same files, so that experiments that it knows are written again."""
@@ -156,7 +158,7 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         artifacts=_artifacts(directory, SHOWN, ((directory / "records", record) for record in records)),
         started=min(record.started for record in records),
         finished=max(record.finished for record in records),
-        note=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+        note=_note(readme.read_text(encoding="utf-8")) if readme.is_file() else "",
         shared={step: Path(path).name for step, path in shared.items()},
         calibration=_calibration(directory, shared.get("calibration"), params.get("dataset")),
         parent=parent_checkpoint(project(directory) / shared["model"], project(directory))
@@ -212,7 +214,11 @@ def _metrics(records: list[StepRecord]) -> dict[str, float]:
         metrics[f"cost/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
         if record.peak_device_bytes:
             metrics[f"cost/{record.step}_peak_device_bytes"] = record.peak_device_bytes
-    return metrics
+    return dict(sorted(metrics.items(), key=lambda metric: _place(metric[0])))
+
+
+def _place(name: str) -> int:
+    return next((place for place, prefix in enumerate(FIRST) if name.startswith(prefix)), len(FIRST))
 
 
 def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
@@ -222,6 +228,12 @@ def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
         for record in records
         for name, curve in record.curves.items()
     }
+
+
+def _note(page: str) -> str:
+    """Return the page without what MLflow shows anyway, its title, or cannot show: pictures beside it."""
+    lines = page.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("# ", "!["))).lstrip()
 
 
 def _finite(value: float | None) -> bool:

@@ -1,54 +1,31 @@
 """Records into MLflow, which is a view that `results/` can rebuild at any time."""
 
-import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
-from prunescope.errors import PrunescopeError
-from prunescope.tracking import store, view
-from prunescope.tracking.gather import (
-    ExperimentRun,
-    TrackedRun,
-    gather_experiment,
-    gather_shared,
-    shared_directory,
-)
-
-# Read by MLflow when it is imported. Its own defaults retry a dead server for 247 s and report usage.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.validation import (
     MAX_METRICS_PER_BATCH,
     MAX_PARAM_VAL_LENGTH,
     MAX_PARAMS_TAGS_PER_BATCH,
     MAX_TAG_VAL_LENGTH,
 )
-from requests.exceptions import RequestException
-from sqlalchemy.exc import OperationalError
 
+from prunescope.tracking import view
+from prunescope.tracking.connection import connected
+from prunescope.tracking.gather import ExperimentRun, TrackedRun, gather_shared, shared_directory
+from prunescope.tracking.gather_comparison import ComparisonRun, gather
 from prunescope.tracking.logged_models import KEY, put_parent, put_pruned
 
 NAME, DIGEST = "prunescope.name", "prunescope.digest"
-PERPLEXITIES = "prunescope.perplexities"
+PERPLEXITIES, BEST_OF = "prunescope.perplexities", "prunescope.best_of"
 SUPERSEDED = "prunescope.superseded_by"
 Change = Literal["new", "updated", "unchanged"]
 Points = dict[tuple[str, int], float]
-
-
-class TrackingUnavailable(PrunescopeError):
-    """The tracking store cannot be reached; nothing but the synchronisation is lost."""
 
 
 @dataclass(frozen=True)
@@ -62,87 +39,24 @@ class SyncResult:
     change: Change
 
 
-def sync(experiments: Iterable[Path], uri: str) -> list[SyncResult]:
-    """Upsert the experiments in the given folders and the shared steps they use.
+def sync(directories: Iterable[Path], uri: str) -> list[SyncResult]:
+    """Upsert the experiments in the given folders with the shared steps they use, and comparisons of sweeps.
 
     An unchanged one costs a look-up and adds nothing.
 
     Args:
-        experiments: folders ``results/{model}/{experiment}``.
+        directories: ``results/{model}/{experiment}`` or ``results/{model}/comparison/{sweep}``; comparisons after the
+            experiments that they compare.
         uri: MLflow address, as configured; a sqlite file is relative to the working directory.
 
     Raises:
         TrackingUnavailable: the store cannot be reached.
-        RecordError: an experiment has not finished or has a broken record.
+        RecordError: an experiment or comparison has not finished or has a broken record.
     """
-    gathered = [(directory, gather_experiment(directory)) for directory in experiments]
+    gathered = [(directory, gather(directory)) for directory in directories]
     with connected(uri) as client:
         target = _Target(client)
-        return [target.put_experiment(directory, run) for directory, run in gathered]
-
-
-@contextmanager
-def connected(uri: str) -> Iterator[MlflowClient]:
-    """Yield a client of the store, alone among the project's processes; a fresh database is created.
-
-    Raises:
-        TrackingUnavailable: the store cannot be reached, now or inside the block.
-    """
-    uri = store.tracking_uri(uri)
-    lock = store.lock_file(uri)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), _quiet(), _explaining_absence(uri):
-        client = MlflowClient(tracking_uri=store.absolute(uri))
-        if root := store.artifact_root(uri):
-            # Every public way to give MLflow a relative root makes it absolute.
-            client._tracking_client.store.artifact_root_uri = root
-        yield client
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what is said in one sentence instead: retries, and the migrations of a fresh database."""
-    levels = {"urllib3.connectionpool": logging.ERROR, "mlflow.store.db": logging.ERROR}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def _explaining_absence(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, RequestException, OperationalError) as error:
-        reason = _absence(error, uri)
-        if reason is None:
-            raise
-        raise TrackingUnavailable(
-            f"the tracking store {store.redact(uri)} {reason}; the results are safe, and "
-            "`prunescope track --all` catches up once it is back"
-        ) from error
-
-
-def _absence(error: Exception, uri: str) -> str | None:
-    """Return what keeps us from the store, None when the error is of another kind."""
-    status = _http_status(error)
-    if status in (401, 403):
-        return f"refuses access (HTTP {status}: see MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN)"
-    if status == 404 and store.is_server(uri) and not isinstance(error, RestException):
-        return "does not answer like an MLflow server"
-    # A server that does not answer looks like an internal error to MLflow's client.
-    return "cannot be reached" if status == 503 or (status >= 500 and store.is_server(uri)) else None
-
-
-def _http_status(error: Exception) -> int:
-    if isinstance(error, MlflowException):
-        return error.get_http_status_code()
-    response = getattr(error, "response", None)
-    return 503 if response is None else response.status_code
+        return [target.put(directory, run) for directory, run in gathered]
 
 
 class _Target:
@@ -153,7 +67,13 @@ class _Target:
         self.experiment = cache(self._experiment)
         self.put_shared = cache(self._put_shared)
 
-    def put_experiment(self, directory: Path, tracked: ExperimentRun) -> SyncResult:
+    def put(self, directory: Path, tracked: ExperimentRun | ComparisonRun) -> SyncResult:
+        """Upsert an experiment or a comparison with all that hangs on it."""
+        put = self._put_comparison if isinstance(tracked, ComparisonRun) else self._put_experiment
+        run, change = put(directory, tracked)
+        return SyncResult(directory, tracked.key, run.info.run_id, run.info.experiment_id, change)
+
+    def _put_experiment(self, directory: Path, tracked: ExperimentRun) -> tuple[Run, Change]:
         """Upsert one experiment, the shared steps it uses and the links between them."""
         steps = {step: shared_directory(directory, step, key) for step, key in tracked.shared.items()}
         shared = {step: self.put_shared(path) for step, path in steps.items()}
@@ -165,7 +85,18 @@ class _Target:
             self._tag(used, {f"prunescope.used_by.{tracked.name}": run_id})
         self._supersede_others(run, tracked)
         self._show(tracked)
-        return SyncResult(directory, tracked.key, run_id, run.info.experiment_id, change)
+        return run, change
+
+    def _put_comparison(self, _: Path, tracked: ComparisonRun) -> tuple[Run, Change]:
+        """Upsert the comparison of a sweep and tag the runs it recommends, and no others, as its best."""
+        tag, experiment = f"{BEST_OF}.{tracked.name}", self.experiment(tracked.model)
+        for former in self.client.search_runs([experiment.experiment_id], f"tags.`{tag}` LIKE '%'"):
+            if former.data.tags[KEY] not in tracked.best:
+                self.client.delete_tag(former.info.run_id, tag)
+        for key, why in tracked.best.items():
+            if run := self._find(experiment.experiment_id, key):
+                self._tag(run, {tag: why})
+        return self._upsert(f"{tracked.model}/_comparisons", tracked)
 
     def _put_shared(self, directory: Path) -> Run | None:
         tracked = gather_shared(directory)

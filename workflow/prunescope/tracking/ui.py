@@ -5,7 +5,7 @@ import socket
 import sys
 
 from prunescope.tracking import store, view
-from prunescope.tracking.mlflow_sync import connected
+from prunescope.tracking.connection import connected
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -22,7 +22,7 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
     with connected(uri) as client:
         found = client.search_experiments(order_by=["last_update_time DESC"])
     tracked = [e for e in found if e.name == model or (model is None and _is_of_a_model(e))]
-    return server + (view.page(tracked[0].experiment_id) if tracked else "/#/experiments")
+    return server + (view.runs_page(tracked[0].experiment_id) if tracked else "/#/experiments")
 
 
 def serve(uri: str, port: int = PORT) -> None:

@@ -34,9 +34,18 @@ CURVES = {
 SECTION = "Perplexity and layers"
 
 
-def page(experiment_id: str) -> str:
+KIND = "workflowType=machine_learning"
+"""Without it pages come with the menus for language-model traces."""
+
+
+def runs_page(experiment_id: str) -> str:
     """Return where a server shows the runs table of an experiment in this view."""
-    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={NAME}"
+    return f"/#/experiments/{experiment_id}/runs?{KIND}&viewStateShareKey={NAME}"
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """Return where a server shows one run."""
+    return f"/#/experiments/{experiment_id}/runs/{run_id}?{KIND}"
 
 
 def content(perplexities: Iterable[str]) -> str:

@@ -93,7 +93,7 @@ def _save(name: str, directory: Path, draw: Draw) -> Path:
     analysis = directory / "analysis"
     path = directory / "visualization" / f"{name}.png"
     record = directory / "records" / f"plot_{name}.json"
-    with recording(f"plot_{name}", directory.name, record), _both(path) as (png, svg):
+    with recording(f"plot_{name}", directory.name, record), both_formats(path) as (png, svg):
         report = read_json(analysis / DIAGNOSIS)
         # Ticks get their text while drawing, so that the font must stay until the files are written.
         with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
@@ -104,7 +104,8 @@ def _save(name: str, directory: Path, draw: Draw) -> Path:
 
 
 @contextmanager
-def _both(path: Path) -> Iterator[tuple[Path, Path]]:
+def both_formats(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield temporary names for a figure as PNG and as SVG; both replace their files, or neither."""
     with replacing(path) as png, replacing(path.with_suffix(".svg")) as svg:
         yield png, svg
 
