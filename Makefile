@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-compat bench lint ui reference docs docs-serve pictures clean help
+.PHONY: demo test test-compat bench lint ui reference docs docs-serve pictures screenshots clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 	  echo "The page: $(DEMO)/README.md. Sample counts are the demo's (config/config.yaml). Compare in MLflow: make ui"
 
 test: $(STAMP) ## all tests
-	python -m pytest -n $(WORKERS)
+	python -m pytest -n $(WORKERS) --dist loadgroup
+
+screenshots: $(STAMP) ## pictures of MLflow for the documentation, of what is in results/ (needs chromium)
+	PRUNESCOPE_RESULTS=results PRUNESCOPE_SCREENSHOTS=docs/images python -m pytest tests/browser
 
 # Written with transformers 5, loaded with the oldest version that is supported and without this package.
 COMPAT := .venv-compat

@@ -16,7 +16,7 @@ from prunescope.comparison.show import main_table, print_comparison, settings_ta
 from prunescope.config.planned import COMPARISON_FILES
 from prunescope.config.specs import ComparisonSpec
 from prunescope.errors import DataError
-from prunescope.files import write_json
+from prunescope.files import read_json, write_json
 
 A = {"a w8": 20.25}
 
@@ -210,6 +210,9 @@ def test_the_step_writes_table_page_and_figures(tmp_path):
     table = pd.read_csv(folder / "comparison.csv", index_col=0)
     assert table.loc["two", "method.temperature"] == 1
     assert table.loc["one", "perplexity a w8"] == 20.25
+    said = read_json(folder / "recommendation.json")
+    assert said["recommended"] == {"one": "lowest perplexity of 2 experiments at 20 % of all parameters"}
+    assert said["experiments"] == ["one", "two"]
     page = (folder / "comparison.md").read_text()
     assert "`one` has the lowest perplexity on a w8" in page
     assert "- `gone`: ratio cannot be reached" in page

@@ -7,12 +7,24 @@ from pathlib import Path
 import pytest
 from fake_results import write_experiment
 
-TABLES = ("experiments", "runs", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs")
+TABLES = (
+    "experiments",
+    "experiment_tags",
+    "runs",
+    "metrics",
+    "latest_metrics",
+    "params",
+    "tags",
+    "datasets",
+    "inputs",
+    "logged_models",
+    "logged_model_metrics",
+)
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
-    from prunescope.tracking.mlflow_sync import connected
+    from prunescope.tracking.connection import connected
 
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     with connected(f"sqlite:///{path}"):

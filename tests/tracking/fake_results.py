@@ -9,7 +9,11 @@ URI = "sqlite:///mlflow.db"
 MODEL, NAME = "Tiny", "taylor_T1_tau0_20_wiki"
 START = 1_700_000_000.0
 RATES = [0.1, None, 0.3, 0.25]
-KEYS = {"calibration": "wiki_n4_s16-aaaa1111", "gradients": "wiki_n4_s16-bbbb2222"}
+KEYS = {
+    "model": "source-cccc3333",
+    "calibration": "wiki_n4_s16-aaaa1111",
+    "gradients": "wiki_n4_s16-bbbb2222",
+}
 
 
 def write_experiment(
@@ -59,7 +63,9 @@ def write_files(directory: Path) -> None:
     """Write the files that people open, and a checkpoint."""
     for name in ("analysis/gradient_diagnosis.json", "evaluation/perplexity.json"):
         write_json(directory / name, {})
-    write_text(directory / "README.md", f"# {directory.name}\n\nPerplexity 54.6.\n")
+    write_text(
+        directory / "README.md", f"# {directory.name}\n\nPerplexity 54.6.\n![Rates](visualization/pruning_rates.png)\n"
+    )
     for name in ("analysis/pruning_summary.csv", "visualization/extra.txt", "model/model.safetensors"):
         write_text(directory / name, "x\n")
     write_text(directory / "visualization/pruning_rates.png", "not really a picture")
@@ -78,6 +84,28 @@ def write_shared(directory: Path, step: str) -> None:
         seconds=50.0,
     )
     record.write(directory / "record.json")
+    if step == "model":
+        facts = {
+            "name": MODEL,
+            "path": "resources/models/Tiny",
+            "origin": "tests",
+            "revision": None,
+            "dtype": "float32",
+        }
+        write_json(directory / "model.json", facts)
     if step == "calibration":
         manifest = {"source": "gensim", "revision": None, "documents": 7, "sha256": "f" * 64, "tokens": 64}
         write_json(directory / "manifest.json", manifest)
+
+
+def write_comparison(root: Path, best: str = NAME, sweep: str = "remedies") -> Path:
+    """Write the comparison of a sweep that recommends one experiment; return its folder."""
+    directory = root / "results" / MODEL / "comparison" / sweep
+    for name in ("comparison.md", "comparison.csv", "perplexity.png", "perplexity.svg"):
+        write_text(directory / name, "x\n")
+    content = {"recommended": {best: "lowest of 2"}, "experiments": [best, "other"], "sentences": [f"{best} is best."]}
+    write_json(directory / "recommendation.json", content)
+    StepRecord(step="comparison", key=f"{MODEL}/{sweep}", started=START, finished=START + 1).write(
+        directory / "record.json"
+    )
+    return directory

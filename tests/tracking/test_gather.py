@@ -21,7 +21,8 @@ def test_everything_of_an_experiment(tmp_path):
     assert run.calibration.digest == "f" * 16
     assert run.tags["prunescope.checkpoint"] == f"results/{MODEL}/{NAME}/model"
     assert {"dataset": "wiki", "criterion": "taylor", "model": MODEL}.items() <= run.tags.items()
-    assert run.note.startswith(f"# {NAME}")
+    assert run.note == "Perplexity 54.6.\n"
+    assert next(iter(run.metrics)) == "ppl/wiki/w512"
 
 
 def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path):

@@ -1,8 +1,10 @@
+import base64
 import json
 import shutil
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from requests.exceptions import ConnectionError
 from sqlalchemy.exc import OperationalError
 
 from prunescope.files import write_text
-from prunescope.tracking.mlflow_sync import _absence, _Target, connected, sync
+from prunescope.tracking.connection import _absence, connected
+from prunescope.tracking.mlflow_sync import _Target, sync
 
 RESULTS = f"results/{MODEL}"
 
@@ -58,7 +61,7 @@ def test_one_row_with_everything(project, directory):
     assert (run.info.run_id, run.data.tags["prunescope.key"]) == (result.run_id, result.key)
     assert run.data.params["method.criterion"] == "taylor"
     assert run.data.metrics["ppl/wiki/w512"] == 54.6
-    assert run.data.tags["mlflow.note.content"] == (directory / "README.md").read_text()
+    assert run.data.tags["mlflow.note.content"] == "Perplexity 54.6.\n"
     assert run.data.tags["prunescope.checkpoint"] == f"{RESULTS}/{NAME}/model"
     assert (run.info.start_time, run.info.end_time) == (START * 1000, (START + 310) * 1000)
     curve = client.get_metric_history(run.info.run_id, "prune/rate_by_layer")
@@ -79,6 +82,49 @@ def test_shared_steps_are_linked_both_ways(project, directory):
     assert run.data.tags["prunescope.shared.gradients"] == gradients.info.run_id
     assert gradients.data.tags[f"prunescope.used_by.{NAME}"] == result.run_id
     assert gradients.data.metrics["grad/loss"] == 2.5
+
+
+def models(root):
+    client = client_of(root)
+    experiment_id = client.get_experiment_by_name(MODEL).experiment_id
+    return {model.name: model for model in client.search_logged_models([experiment_id])}
+
+
+def test_parent_and_pruned_checkpoint_are_models_whose_weights_stay_where_they_are(project, directory):
+    (result,) = sync([directory], URI)
+    found = models(project)
+    assert set(found) == {MODEL, NAME}
+    parent, pruned = found[MODEL], found[NAME]
+    assert (parent.tags["path"], pruned.tags["path"]) == ("resources/models/Tiny", f"{RESULTS}/{NAME}/model")
+    assert (parent.params["origin"], pruned.params["parent"]) == ("tests", MODEL)
+    assert pruned.source_run_id == result.run_id
+    assert {metric.key: metric.value for metric in pruned.metrics} == {"ppl/wiki/w512": 54.6}
+    run = client_of(project).get_run(result.run_id)
+    assert [used.model_id for used in run.inputs.model_inputs] == [parent.model_id]
+    assert [made.model_id for made in run.outputs.model_outputs] == [pruned.model_id]
+    assert not list(project.glob("mlartifacts/**/*.safetensors"))
+
+
+def test_experiments_share_their_parent(project, directory):
+    sync([directory, write_experiment(project, "taylor_T0_20_wiki", key="33334444")], URI)
+    assert set(models(project)) == {MODEL, NAME, "taylor_T0_20_wiki"}
+
+
+def test_the_view_has_a_column_and_a_chart_for_every_perplexity(project, directory):
+    sync([directory], URI)
+    other = write_experiment(project, "taylor_T0_20_wiki")
+    path = other / "records/evaluation.json"
+    path.write_text(path.read_text().replace("ppl/wiki/w512", "ppl/hansard/w512"))
+    sync([other], URI)
+    experiment = client_of(project).get_experiment_by_name(MODEL)
+    saved = json.loads(experiment.tags["mlflow.sharedViewState.prunescope"])
+    state = json.loads(zlib.decompress(base64.b64decode(saved["state"].removeprefix("deflate;"))))
+    both = ["ppl/hansard/w512", "ppl/wiki/w512"]
+    assert state["selectedColumns"][:2] == [f"metrics.`{name}`" for name in both]
+    scatters = [card for card in state["compareRunCharts"] if card["type"] == "SCATTER"]
+    assert [(card["xaxis"]["key"], card["yaxis"]["key"]) for card in scatters] == [
+        ("prune/ratio_of_total", name) for name in both
+    ]
 
 
 def test_a_second_sync_adds_nothing(project, directory, store_counts):
@@ -127,7 +173,8 @@ def test_a_repeated_step_updates_its_row(project, directory, store_counts):
     (second,) = sync([directory], URI)
     assert (second.run_id, second.change) == (first.run_id, "updated")
     assert rows(project)[0].data.metrics["ppl/wiki/w512"] == 60.0
-    assert store_counts(project) == before | {"metrics": before["metrics"] + 1}
+    new = {table: before[table] + 1 for table in ("metrics", "logged_model_metrics")}
+    assert store_counts(project) == before | new
 
 
 def test_a_changed_curve_replaces_the_row(project, directory, monkeypatch):
@@ -136,6 +183,7 @@ def test_a_changed_curve_replaces_the_row(project, directory, monkeypatch):
     write_records(directory)
     (second,) = sync([directory], URI)
     assert [run.info.run_id for run in rows(project)] == [second.run_id]
+    assert models(project)[NAME].source_run_id == second.run_id
     assert second.run_id != first.run_id
 
 

@@ -8,8 +8,8 @@ import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
 from prunescope.errors import DataError
-from prunescope.tracking.mlflow_sync import TrackingUnavailable
-from prunescope.tracking.sync_command import track_all, track_experiment
+from prunescope.tracking.connection import TrackingUnavailable
+from prunescope.tracking.sync_command import track_all, track_one
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def closed_port() -> int:
 
 
 def test_mlflow_json_says_where_the_run_is(directory):
-    path = track_experiment(directory, URI)
+    path = track_one(directory, URI)
     content = json.loads(path.read_text())
     assert path == directory / "mlflow.json"
     assert content.keys() == {"run_id", "experiment_id", "key", "uri", "url", "synced_at"}
@@ -37,7 +37,7 @@ def test_a_server_that_is_down_costs_only_the_sync(directory, closed_port, caplo
     uri = f"http://me:secret@127.0.0.1:{closed_port}"
     begin = time.perf_counter()
     with caplog.at_level(logging.WARNING):
-        path = track_experiment(directory, uri)
+        path = track_one(directory, uri)
     assert time.perf_counter() - begin < 20
     (warning,) = [record.getMessage() for record in caplog.records]
     assert f"http://127.0.0.1:{closed_port}" in warning
@@ -50,7 +50,7 @@ def test_a_server_that_is_down_costs_only_the_sync(directory, closed_port, caplo
 
 
 def test_track_all_raises_for_a_server_that_is_down_and_catches_up(directory, closed_port):
-    track_experiment(directory, f"http://127.0.0.1:{closed_port}")
+    track_one(directory, f"http://127.0.0.1:{closed_port}")
     with pytest.raises(TrackingUnavailable, match=r"cannot be reached; the results are safe, and .*--all"):
         track_all(directory.parents[1], f"http://127.0.0.1:{closed_port}")
     track_all(directory.parents[1], URI)
@@ -68,7 +68,7 @@ def test_track_all_counts(project, directory):
 def test_a_broken_record_is_never_swallowed(directory):
     (directory / "records/pruning.json").write_text("{")
     with pytest.raises(DataError, match=r"pruning\.json"):
-        track_experiment(directory, URI)
+        track_one(directory, URI)
 
 
 def test_a_broken_experiment_does_not_stop_the_others(project, directory, caplog):
@@ -87,4 +87,4 @@ def test_a_bug_is_never_swallowed(directory, monkeypatch):
 
     monkeypatch.setattr("prunescope.tracking.mlflow_sync._points", bug)
     with pytest.raises(ValueError, match="bug"):
-        track_experiment(directory, URI)
+        track_one(directory, URI)

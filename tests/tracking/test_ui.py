@@ -11,7 +11,7 @@ import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
 from prunescope.tracking.mlflow_sync import sync
-from prunescope.tracking.sync_command import track_experiment
+from prunescope.tracking.sync_command import track_one
 from prunescope.tracking.ui import experiment_link, free_port, serve
 
 
@@ -48,7 +48,7 @@ def wait_for(address: str) -> None:
 def test_links(project):
     assert experiment_link(URI) == "http://127.0.0.1:5000/#/experiments"
     (result,) = sync([project / "results" / MODEL / NAME], URI)
-    table = f"/#/experiments/{result.experiment_id}/runs?workflowType=machine_learning"
+    table = f"/#/experiments/{result.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey=prunescope"
     assert experiment_link(URI) == experiment_link(URI, MODEL) == f"http://127.0.0.1:5000{table}"
     assert experiment_link(URI, MODEL, port=5001) == f"http://127.0.0.1:5001{table}"
     assert experiment_link(URI, "Other") == "http://127.0.0.1:5000/#/experiments"
@@ -56,7 +56,7 @@ def test_links(project):
 
 def test_the_server_shows_the_project(project, server):
     address, _, page = server.partition("/#/")
-    assert re.fullmatch(r"experiments/\d+/runs\?workflowType=machine_learning", page)
+    assert re.fullmatch(r"experiments/\d+/runs\?workflowType=machine_learning&viewStateShareKey=prunescope", page)
     wait_for(address)
     directory = project / "results" / MODEL / NAME
     (local,) = sync([directory], URI)
@@ -65,7 +65,10 @@ def test_the_server_shows_the_project(project, server):
 
     assert sync([directory], address)[0] == local
     other = write_experiment(project, "taylor_T0_20_wiki")
-    content = json.loads(track_experiment(other, address).read_text())
-    assert content["url"] == f"{address}/#/experiments/{local.experiment_id}/runs/{content['run_id']}"
+    content = json.loads(track_one(other, address).read_text())
+    assert (
+        content["url"]
+        == f"{address}/#/experiments/{local.experiment_id}/runs/{content['run_id']}?workflowType=machine_learning"
+    )
     assert sync([other], address)[0].change == "unchanged"
     assert serve(address, 0) is None

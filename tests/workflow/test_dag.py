@@ -84,6 +84,7 @@ def test_two_experiments_share_one_gradient_run(project):
         ("visualization/gradient_analysis.png", {"plot": 1}),
         ("visualization/importance_heatmap.svg", {"plot": 1}),
         ("mlflow.json", {"track": 1}),
+        ("analysis/diagnosis.html", {"page": 1, "track": 1}),
     ],
 )
 def test_a_deleted_file_is_made_again_alone(copy, file, expected):

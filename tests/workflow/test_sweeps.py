@@ -84,20 +84,21 @@ def test_a_finished_experiment_is_not_run_again(swept):
     project, _ = swept
     jobs = project.jobs("sweep_broken")
     assert jobs.pop("impossible") == 1
-    assert jobs == CHEAP | {"calibration": 1, "gradients": 1, "comparison": 1}
+    assert jobs == CHEAP | {"calibration": 1, "gradients": 1, "comparison": 1, "track_comparison": 1}
 
 
 def test_a_sweep_that_lost_its_broken_experiments_is_compared_again(own):
     change_configuration(own, sweeps={"broken": BROKEN | {"experiments": [THERE, NEW]}})
-    assert own.jobs("sweep_broken") == {"comparison": 1}
+    assert own.jobs("sweep_broken") == {"comparison": 1, "track_comparison": 1}
     own.run("sweep_broken")
     folder = own.folder / "results/tiny/comparison/broken"
     assert "Missing" not in (folder / "comparison.md").read_text()
     assert json.loads((folder / "record.json").read_text())["step"] == "comparison"
+    assert json.loads((folder / "mlflow.json").read_text())["key"] == "tiny/comparison/broken"
     for target in ("sweep_broken", "results/tiny/comparison/broken", "./results/tiny/comparison/broken/"):
         assert own.jobs(target) == {}
     change_configuration(own, sweeps={"broken": BROKEN | {"experiments": [THERE, NEW, "taylor_T0_40_words"]}})
-    assert own.jobs("sweep_broken") == CHEAP | {"comparison": 1}
+    assert own.jobs("sweep_broken") == CHEAP | {"comparison": 1, "track_comparison": 1}
 
 
 def test_a_ratio_out_of_reach_is_known_once_the_model_is_there(own):

@@ -356,14 +356,16 @@ def uniform(directory: Directory, text: ComparedText = None, checkpoint: Checkpo
 
 @app.command(rich_help_panel="For people")
 def track(
-    directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every experiment under results/.")] = False,
+    directory: Annotated[
+        Path | None, typer.Argument(help="results/{model}/{experiment}, or results/{model}/comparison/{sweep}")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything finished under results/.")] = False,
     config: ConfigFile = Path("config/config.yaml"),
     uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
 ) -> None:
-    """Bring MLflow level with the records of one experiment, or of all."""
+    """Bring MLflow level with the records of one experiment or comparison, or of all."""
     from prunescope.config import load_config
-    from prunescope.tracking.sync_command import track_all, track_experiment
+    from prunescope.tracking.sync_command import track_all, track_one
 
     uri = uri or load_config(config).tracking.uri
     if everything:
@@ -372,7 +374,7 @@ def track(
         raise typer.Exit(1 if counts["broken"] else 0)
     if directory is None:
         raise typer.BadParameter("give results/{model}/{experiment} or --all")
-    track_experiment(directory, uri)
+    track_one(directory, uri)
 
 
 @app.command(rich_help_panel="For people")

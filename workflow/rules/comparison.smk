@@ -4,6 +4,7 @@
 localrules:
     comparison,
     impossible,
+    track_comparison,
 
 
 # What `--report` shows of it: title, which it sorts by, and caption, by file.
@@ -49,6 +50,24 @@ rule comparison:
         "Compare the experiments of {wildcards.model}/comparison/{wildcards.sweep}"
     shell:
         "prunescope comparison {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule track_comparison:
+    input:
+        # Best runs are tagged, so that they must be there.
+        experiments=lambda wildcards: sweep_of(wildcards).tracked,
+        comparison="results/{model}/comparison/{sweep}/record.json",
+    output:
+        "results/{model}/comparison/{sweep}/mlflow.json",
+    log:
+        "logs/{model}/comparison/{sweep}/track.log",
+    params:
+        directory=subpath(output[0], parent=True),
+        uri=registry.config.tracking.uri,
+    message:
+        "Record {wildcards.model}/comparison/{wildcards.sweep} in MLflow"
+    shell:
+        "prunescope track {params.directory:q} --uri {params.uri:q} 2>&1 | tee {log:q}"
 
 
 # An experiment that is known to be impossible fails alone: the others run, and the exit code tells.

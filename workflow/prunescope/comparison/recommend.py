@@ -14,15 +14,30 @@ SCOPE = (
 )
 
 
+def best(compared: Comparison) -> dict[str, str]:
+    """Return, for every ratio that two or more experiments reached, the best experiment and what makes it that."""
+    found = {}
+    for group in _contested(compared):
+        means = overall(compared, group)
+        if means.notna().all():
+            share = 100 * group["removed of all"].mean()
+            found[means.idxmin()] = f"lowest perplexity of {len(group)} experiments at {share:.0f} % of all parameters"
+    return found
+
+
 def recommend(compared: Comparison) -> list[str]:
     """Return a sentence or two for every ratio that two or more experiments reached, and what limits them."""
-    groups = [group for group in by_ratio(compared.numbers) if len(group) > 1]
+    groups = _contested(compared)
     if not groups:
         return [
             "No two experiments removed the same share of the parameters, so that none is better than another by "
             "perplexity alone: choose on the curve of perplexity against ratio."
         ]
     return [" ".join(_for(compared, group)) for group in groups] + [SCOPE]
+
+
+def _contested(compared: Comparison) -> list[pd.DataFrame]:
+    return [group for group in by_ratio(compared.numbers) if len(group) > 1]
 
 
 def by_ratio(numbers: pd.DataFrame) -> list[pd.DataFrame]:

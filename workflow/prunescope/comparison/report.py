@@ -5,14 +5,14 @@ from pathlib import Path
 
 from prunescope.comparison.figures import FIGURES
 from prunescope.comparison.frame import Comparison, read_comparison
-from prunescope.comparison.recommend import recommend
+from prunescope.comparison.recommend import best, recommend
 from prunescope.comparison.show import write_markdown
 from prunescope.config.specs import ComparisonSpec
 from prunescope.diagnosis.plots.fonts import drawn_in
 from prunescope.diagnosis.plots.saving import save_figure
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.errors import DataError
-from prunescope.files import replacing, write_text
+from prunescope.files import replacing, write_json, write_text
 from prunescope.html import as_html
 from prunescope.tracking.record import recording
 
@@ -22,7 +22,7 @@ RECORD = "record.json"
 
 
 def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = False) -> None:
-    """Write ``comparison.csv``, ``comparison.md`` and ``.html``, and the figures (PNG and SVG) of a sweep.
+    """Write ``comparison.csv``, ``comparison.md`` and ``.html``, ``recommendation.json`` and the figures of a sweep.
 
     Args:
         directory: ``results/{model}/comparison/{sweep}``; the experiments are found from there.
@@ -52,5 +52,10 @@ def _write(compared: Comparison, spec: ComparisonSpec, directory: Path) -> None:
     page = write_markdown(compared, title, spec.missing)
     write_text(directory / "comparison.md", page)
     write_text(directory / "comparison.html", as_html(page, title, directory))
-    for sentence in recommend(compared):
+    sentences = recommend(compared)
+    write_json(
+        directory / "recommendation.json",
+        {"recommended": best(compared), "experiments": list(compared.directories), "sentences": sentences},
+    )
+    for sentence in sentences:
         log.info("%s", sentence)

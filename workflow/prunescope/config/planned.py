@@ -24,6 +24,7 @@ ANALYSIS = (
     "gradient_statistics.json",
     "stability.json",
     "gradient_diagnosis.json",
+    "diagnosis.html",
 )
 EXPORTS = ("export/uniform", "export/gguf", *(f"export/gguf/{name}.gguf" for name in GGUF_TYPES))
 """What can be asked for below an experiment without being part of it; ``export/gguf``: the configured types."""
@@ -43,6 +44,7 @@ COMPARISON_FILES = (
     "comparison.csv",
     "comparison.md",
     "comparison.html",
+    "recommendation.json",
     *(f"{name}.{suffix}" for name in COMPARISON_FIGURES for suffix in FORMATS),
     "record.json",
 )
@@ -138,8 +140,15 @@ class PlannedSweep:
         files = [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
         return files + [file for planned in self.planned.values() for file in planned.optional]
 
+    @property
+    def tracked(self) -> list[str]:
+        """Return the ``mlflow.json`` of the experiments that MLflow shows."""
+        tracked = [planned for planned in self.planned.values() if planned.experiment.tracking.enabled]
+        return [f"{planned.directory}/mlflow.json" for planned in tracked]
+
     def files(self) -> list[str]:
         """Return every file that makes the sweep complete; of the impossible experiments one that cannot be made."""
         files = [file for planned in self.planned.values() for file in planned.files()]
-        files += [f"{self.directory}/{name}" for name in COMPARISON_FILES] if self.planned else []
+        names = [*COMPARISON_FILES, *(["mlflow.json"] if self.tracked else [])]
+        files += [f"{self.directory}/{name}" for name in names] if self.planned else []
         return files + [f"{self.directory}/{member}.impossible" for member in self.impossible]

@@ -158,10 +158,9 @@ class Registry:
             elif below and below[2] == COMPARISON:
                 name, _, file = (below[3] or "").partition("/")
                 sweep = self.sweep(below[1], name)
-                if file and file not in COMPARISON_FILES:
-                    raise ConfigError(
-                        f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, COMPARISON_FILES)}"
-                    )
+                known = (*COMPARISON_FILES, "mlflow.json")
+                if file and file not in known:
+                    raise ConfigError(f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, known)}")
                 found.append(SweepTarget(argument, (sweep,), not file))
         return found
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from prunescope.diagnosis.content import remedies_once
 from prunescope.diagnosis.texts import LANGUAGES
 from prunescope.diagnosis.wording import Language
 from prunescope.diagnosis.wrapping import Wrapped
@@ -29,8 +29,7 @@ def show_report(content: dict[str, Any], title: str, console: Console | None = N
     console.print(_findings(content["diagnosis"], title, language))
     if content["extreme_pruning_layers"]:
         console.print(_extreme(content["extreme_pruning_layers"], language))
-    remedies = [remedy for finding in content["diagnosis"] for remedy in finding.get("remedies", ())]
-    for line in _remedies(remedies, language):
+    for line in _remedies(content, language):
         console.print(line, soft_wrap=True)
 
 
@@ -61,10 +60,9 @@ def _extreme(layers: list[dict[str, Any]], language: Language) -> Table:
     return table
 
 
-def _remedies(remedies: list[dict[str, Any]], language: Language) -> list[Text]:
+def _remedies(content: dict[str, Any], language: Language) -> list[Text]:
     """Say each remedy once, as a comment and below it the line to copy."""
-    commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
-    patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
+    commands, patches = remedies_once(content)
     lines = []
     for title, entries in ((language.labels["commands"], commands), (language.labels["change"], patches)):
         if entries:
@@ -72,7 +70,3 @@ def _remedies(remedies: list[dict[str, Any]], language: Language) -> list[Text]:
         for entry, what in entries.items():
             lines += [Text(f"  # {what}", style="dim"), Text(f"  {entry}")]
     return lines
-
-
-def _patch(patch: dict[str, Any]) -> str:
-    return yaml.safe_dump(patch, default_flow_style=True, width=1000).strip()

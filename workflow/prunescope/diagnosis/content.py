@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.findings import Finding, Report
@@ -76,6 +77,18 @@ def _checks(report: Report, evidence: Evidence) -> dict[str, Any]:
         "score_ratio": measures.scores.ratio if measures.scores else None,
         "stability": stability and asdict(stability),
     }
+
+
+def remedies_once(content: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return each remedy of a report once: command -> what it changes, and configuration -> what it changes."""
+    remedies = [remedy for finding in content["diagnosis"] for remedy in finding.get("remedies", ())]
+    commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
+    patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
+    return commands, patches
+
+
+def _patch(patch: dict[str, Any]) -> str:
+    return yaml.safe_dump(patch, default_flow_style=True, width=1000).strip()
 
 
 def strict(value: Any) -> Any:

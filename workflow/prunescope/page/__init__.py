@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from prunescope.config.specs import PageSpec
 from prunescope.errors import DataError
+from prunescope.diagnosis.page import write_diagnosis_page
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
 from prunescope.html import as_html
@@ -30,7 +31,8 @@ OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
 def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     """Write ``README.md`` and ``.html``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``.
 
-    And ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is known only now.
+    And ``analysis/diagnosis.html``, and ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is
+    known only now.
     """
     told = spec.model_dump(mode="json")
     settings = told["settings"]
@@ -41,6 +43,7 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     )
     write_json(directory / IDENTITY, told | {PARAMS: {"dataset": spec.dataset} | flatten(settings)})
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
+    write_diagnosis_page(directory)
     page = render_page(spec, facts, directory)
     write_text(directory / "README.md", page)
     write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json
+from prunescope.tracking.checkpoints import Checkpoint, parent_checkpoint, pruned_checkpoint
 from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
@@ -22,6 +23,7 @@ SHOWN = (
     "config.yaml",
     "analysis/*.json",
     "analysis/*.csv",
+    "analysis/*.html",
     "visualization/*.png",
     "evaluation/*.json",
 )
@@ -34,7 +36,11 @@ SHOWN_SHARED = (
     "stability.json",
     "timing.json",
 )
+FIRST = ("ppl/", "prune/", "diagnosis/", "grad/")
+"""Metrics that decide come first: MLflow shows them in the order in which they were logged."""
 LARGEST_ARTIFACT = 5 * 2**20
+LAYOUT = 2
+"""Raised when tracking shows more of the same files, so that experiments that it knows are written again."""
 
 
 class RecordError(PrunescopeError):
@@ -83,7 +89,7 @@ class TrackedRun:
 
     def digest(self) -> str:
         """Return 16 hex digits over everything that tracking shows, the bytes of the artifacts included."""
-        content = asdict(self)
+        content = asdict(self) | {"layout": LAYOUT}
         content["artifacts"] = {
             name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.artifacts.items()
         }
@@ -98,10 +104,17 @@ class SharedRun(TrackedRun):
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentRun(TrackedRun):
-    """An experiment; `shared` maps the name of each shared step to its key, the name of its directory."""
+    """An experiment.
+
+    Attributes:
+        shared: name of each shared step -> its key, the name of its directory.
+        calibration: the text. parent, pruned: the checkpoints, where they are there.
+    """
 
     shared: dict[str, str]
     calibration: CalibrationText | None
+    parent: Checkpoint | None
+    pruned: Checkpoint | None
 
 
 def is_complete(directory: Path) -> bool:
@@ -145,9 +158,13 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         artifacts=_artifacts(directory, SHOWN, ((directory / "records", record) for record in records)),
         started=min(record.started for record in records),
         finished=max(record.finished for record in records),
-        note=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+        note=_note(readme.read_text(encoding="utf-8")) if readme.is_file() else "",
         shared={step: Path(path).name for step, path in shared.items()},
         calibration=_calibration(directory, shared.get("calibration"), params.get("dataset")),
+        parent=parent_checkpoint(project(directory) / shared["model"], project(directory))
+        if "model" in shared
+        else None,
+        pruned=pruned_checkpoint(directory, project(directory), about),
     )
 
 
@@ -197,7 +214,11 @@ def _metrics(records: list[StepRecord]) -> dict[str, float]:
         metrics[f"cost/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
         if record.peak_device_bytes:
             metrics[f"cost/{record.step}_peak_device_bytes"] = record.peak_device_bytes
-    return metrics
+    return dict(sorted(metrics.items(), key=lambda metric: _place(metric[0])))
+
+
+def _place(name: str) -> int:
+    return next((place for place, prefix in enumerate(FIRST) if name.startswith(prefix)), len(FIRST))
 
 
 def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
@@ -207,6 +228,12 @@ def _curves(records: list[StepRecord]) -> dict[str, list[float | None]]:
         for record in records
         for name, curve in record.curves.items()
     }
+
+
+def _note(page: str) -> str:
+    """Return the page without what MLflow shows anyway, its title, or cannot show: pictures beside it."""
+    lines = page.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("# ", "!["))).lstrip()
 
 
 def _finite(value: float | None) -> bool:
@@ -231,9 +258,8 @@ def _labels(about: dict, directory: Path) -> dict[str, str]:
         "dataset": params.get("dataset"),
         "criterion": params.get("method.criterion", params.get("criterion")),
     }
-    checkpoint = directory.absolute() / "model"
-    if checkpoint.is_dir():
-        labels["prunescope.checkpoint"] = checkpoint.relative_to(project(directory)).as_posix()
+    if pruned := pruned_checkpoint(directory, project(directory), about):
+        labels["prunescope.checkpoint"] = pruned.path
     return {name: str(value) for name, value in labels.items() if value is not None}
 
 

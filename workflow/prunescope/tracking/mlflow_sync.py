@@ -1,51 +1,31 @@
-"""Records into MLflow; the only module that imports it. MLflow is a view that `results/` can rebuild."""
+"""Records into MLflow, which is a view that `results/` can rebuild at any time."""
 
-import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
-from prunescope.errors import PrunescopeError
-from prunescope.tracking import store
-from prunescope.tracking.gather import (
-    ExperimentRun,
-    TrackedRun,
-    gather_experiment,
-    gather_shared,
-    shared_directory,
-)
-
-# Read by MLflow when it is imported. Its own defaults retry a dead server for 247 s and report usage.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils.validation import (
     MAX_METRICS_PER_BATCH,
     MAX_PARAM_VAL_LENGTH,
     MAX_PARAMS_TAGS_PER_BATCH,
     MAX_TAG_VAL_LENGTH,
 )
-from requests.exceptions import RequestException
-from sqlalchemy.exc import OperationalError
 
-KEY, NAME, DIGEST = "prunescope.key", "prunescope.name", "prunescope.digest"
+from prunescope.tracking import view
+from prunescope.tracking.connection import connected
+from prunescope.tracking.gather import ExperimentRun, TrackedRun, gather_shared, shared_directory
+from prunescope.tracking.gather_comparison import ComparisonRun, gather
+from prunescope.tracking.logged_models import KEY, put_parent, put_pruned
+
+NAME, DIGEST = "prunescope.name", "prunescope.digest"
+PERPLEXITIES, BEST_OF = "prunescope.perplexities", "prunescope.best_of"
 SUPERSEDED = "prunescope.superseded_by"
 Change = Literal["new", "updated", "unchanged"]
 Points = dict[tuple[str, int], float]
-
-
-class TrackingUnavailable(PrunescopeError):
-    """The tracking store cannot be reached; nothing but the synchronisation is lost."""
 
 
 @dataclass(frozen=True)
@@ -59,87 +39,24 @@ class SyncResult:
     change: Change
 
 
-def sync(experiments: Iterable[Path], uri: str) -> list[SyncResult]:
-    """Upsert the experiments in the given folders and the shared steps they use.
+def sync(directories: Iterable[Path], uri: str) -> list[SyncResult]:
+    """Upsert the experiments in the given folders with the shared steps they use, and comparisons of sweeps.
 
     An unchanged one costs a look-up and adds nothing.
 
     Args:
-        experiments: folders ``results/{model}/{experiment}``.
+        directories: ``results/{model}/{experiment}`` or ``results/{model}/comparison/{sweep}``; comparisons after the
+            experiments that they compare.
         uri: MLflow address, as configured; a sqlite file is relative to the working directory.
 
     Raises:
         TrackingUnavailable: the store cannot be reached.
-        RecordError: an experiment has not finished or has a broken record.
+        RecordError: an experiment or comparison has not finished or has a broken record.
     """
-    gathered = [(directory, gather_experiment(directory)) for directory in experiments]
+    gathered = [(directory, gather(directory)) for directory in directories]
     with connected(uri) as client:
         target = _Target(client)
-        return [target.put_experiment(directory, run) for directory, run in gathered]
-
-
-@contextmanager
-def connected(uri: str) -> Iterator[MlflowClient]:
-    """Yield a client of the store, alone among the project's processes; a fresh database is created.
-
-    Raises:
-        TrackingUnavailable: the store cannot be reached, now or inside the block.
-    """
-    uri = store.tracking_uri(uri)
-    lock = store.lock_file(uri)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), _quiet(), _explaining_absence(uri):
-        client = MlflowClient(tracking_uri=store.absolute(uri))
-        if root := store.artifact_root(uri):
-            # Every public way to give MLflow a relative root makes it absolute.
-            client._tracking_client.store.artifact_root_uri = root
-        yield client
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what is said in one sentence instead: retries, and the migrations of a fresh database."""
-    levels = {"urllib3.connectionpool": logging.ERROR, "mlflow.store.db": logging.ERROR}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def _explaining_absence(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, RequestException, OperationalError) as error:
-        reason = _absence(error, uri)
-        if reason is None:
-            raise
-        raise TrackingUnavailable(
-            f"the tracking store {store.redact(uri)} {reason}; the results are safe, and "
-            "`prunescope track --all` catches up once it is back"
-        ) from error
-
-
-def _absence(error: Exception, uri: str) -> str | None:
-    """Return what keeps us from the store, None when the error is of another kind."""
-    status = _http_status(error)
-    if status in (401, 403):
-        return f"refuses access (HTTP {status}: see MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN)"
-    if status == 404 and store.is_server(uri) and not isinstance(error, RestException):
-        return "does not answer like an MLflow server"
-    # A server that does not answer looks like an internal error to MLflow's client.
-    return "cannot be reached" if status == 503 or (status >= 500 and store.is_server(uri)) else None
-
-
-def _http_status(error: Exception) -> int:
-    if isinstance(error, MlflowException):
-        return error.get_http_status_code()
-    response = getattr(error, "response", None)
-    return 503 if response is None else response.status_code
+        return [target.put(directory, run) for directory, run in gathered]
 
 
 class _Target:
@@ -147,10 +64,16 @@ class _Target:
 
     def __init__(self, client: MlflowClient):
         self.client = client
-        self.experiment_id = cache(self._experiment_id)
+        self.experiment = cache(self._experiment)
         self.put_shared = cache(self._put_shared)
 
-    def put_experiment(self, directory: Path, tracked: ExperimentRun) -> SyncResult:
+    def put(self, directory: Path, tracked: ExperimentRun | ComparisonRun) -> SyncResult:
+        """Upsert an experiment or a comparison with all that hangs on it."""
+        put = self._put_comparison if isinstance(tracked, ComparisonRun) else self._put_experiment
+        run, change = put(directory, tracked)
+        return SyncResult(directory, tracked.key, run.info.run_id, run.info.experiment_id, change)
+
+    def _put_experiment(self, directory: Path, tracked: ExperimentRun) -> tuple[Run, Change]:
         """Upsert one experiment, the shared steps it uses and the links between them."""
         steps = {step: shared_directory(directory, step, key) for step, key in tracked.shared.items()}
         shared = {step: self.put_shared(path) for step, path in steps.items()}
@@ -161,24 +84,46 @@ class _Target:
         for used in filter(None, shared.values()):
             self._tag(used, {f"prunescope.used_by.{tracked.name}": run_id})
         self._supersede_others(run, tracked)
-        return SyncResult(directory, tracked.key, run_id, run.info.experiment_id, change)
+        self._show(tracked)
+        return run, change
+
+    def _put_comparison(self, _: Path, tracked: ComparisonRun) -> tuple[Run, Change]:
+        """Upsert the comparison of a sweep and tag the runs it recommends, and no others, as its best."""
+        tag, experiment = f"{BEST_OF}.{tracked.name}", self.experiment(tracked.model)
+        for former in self.client.search_runs([experiment.experiment_id], f"tags.`{tag}` LIKE '%'"):
+            if former.data.tags[KEY] not in tracked.best:
+                self.client.delete_tag(former.info.run_id, tag)
+        for key, why in tracked.best.items():
+            if run := self._find(experiment.experiment_id, key):
+                self._tag(run, {tag: why})
+        return self._upsert(f"{tracked.model}/_comparisons", tracked)
 
     def _put_shared(self, directory: Path) -> Run | None:
         tracked = gather_shared(directory)
         return self._upsert(f"{tracked.model}/_shared", tracked)[0] if tracked else None
 
-    def _experiment_id(self, name: str) -> str:
+    def _show(self, tracked: ExperimentRun) -> None:
+        """Keep the view of the model's experiments, which shows every perplexity that one of them was measured by."""
+        experiment = self.experiment(tracked.model)
+        known = experiment.tags.get(PERPLEXITIES, "").split()
+        names = sorted({*known, *(name for name in tracked.metrics if name.startswith(view.PERPLEXITY))})
+        for tag, value in {PERPLEXITIES: " ".join(names), view.TAG: view.content(names)}.items():
+            if experiment.tags.get(tag) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, tag, value)
+                experiment.tags[tag] = value
+
+    def _experiment(self, name: str) -> Experiment:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             # Without the kind, the UI opens on the pages for language-model traces.
             kind = {"mlflow.experimentKind": "custom_model_development"}
-            return self.client.create_experiment(name, tags=kind)
+            return self.client.get_experiment(self.client.create_experiment(name, tags=kind))
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+        return found
 
     def _upsert(self, experiment: str, tracked: TrackedRun) -> tuple[Run, Change]:
-        experiment_id, digest = self.experiment_id(experiment), tracked.digest()
+        experiment_id, digest = self.experiment(experiment).experiment_id, tracked.digest()
         run = self._find(experiment_id, tracked.key)
         if run and run.data.tags.get(DIGEST) == digest and self._has_artifacts(run, tracked):
             return run, "unchanged"
@@ -193,7 +138,7 @@ class _Target:
             tags={KEY: tracked.key, NAME: tracked.name},
             run_name=tracked.name,
         )
-        self._write(run.info.run_id, tracked, logged)
+        self._write(run, tracked, logged)
         # Last, so that an interrupted synchronisation is continued by the next one.
         self.client.set_tag(run.info.run_id, DIGEST, digest)
         return run, change
@@ -211,8 +156,8 @@ class _Target:
         history = [m for name in names for m in self.client.get_metric_history(run.info.run_id, name)]
         return {(m.key, m.step): m.value for m in sorted(history, key=lambda m: m.timestamp)}
 
-    def _write(self, run_id: str, tracked: TrackedRun, logged: Points) -> None:
-        timestamp = _milliseconds(tracked.finished)
+    def _write(self, run: Run, tracked: TrackedRun, logged: Points) -> None:
+        run_id, timestamp = run.info.run_id, _milliseconds(tracked.finished)
         metrics = [
             Metric(name, value, timestamp, step)
             for (name, step), value in _points(tracked).items()
@@ -230,9 +175,20 @@ class _Target:
         for name, path in tracked.artifacts.items():
             folder = Path(name).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if folder == "." else folder)
-        if isinstance(tracked, ExperimentRun) and tracked.calibration:
-            self.client.log_inputs(run_id, [_dataset_input(tracked)])
+        if isinstance(tracked, ExperimentRun):
+            self._link(self.client.get_run(run_id), tracked, timestamp)
         self.client.set_terminated(run_id, end_time=timestamp)
+
+    def _link(self, run: Run, tracked: ExperimentRun, timestamp: int) -> None:
+        """Link the calibration text, the parent and the pruned model."""
+        if tracked.calibration:
+            self.client.log_inputs(run.info.run_id, [_dataset_input(tracked)])
+        if tracked.parent:
+            put_parent(self.client, run, tracked.parent)
+        if tracked.pruned:
+            shown = {n: v for n, v in tracked.metrics.items() if n == view.RATIO or n.startswith(view.PERPLEXITY)}
+            metrics = [Metric(name, value, timestamp, 0) for name, value in shown.items()]
+            put_pruned(self.client, run, tracked.pruned, metrics)
 
     def _supersede_others(self, run: Run, tracked: ExperimentRun) -> None:
         if SUPERSEDED in run.data.tags:

@@ -1,21 +1,24 @@
-"""`prunescope track`: synchronise experiments and leave an `mlflow.json` beside each."""
+"""`prunescope track`: synchronise experiments and comparisons and leave an `mlflow.json` beside each."""
 
 import logging
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from prunescope.config.resolve import COMPARISON
 from prunescope.errors import PrunescopeError
 from prunescope.files import write_json
-from prunescope.tracking import store
-from prunescope.tracking.gather import EXPERIMENT_FILE, gather_experiment, is_complete
-from prunescope.tracking.mlflow_sync import SyncResult, TrackingUnavailable, sync
+from prunescope.tracking import store, view
+from prunescope.tracking.connection import TrackingUnavailable
+from prunescope.tracking.gather import EXPERIMENT_FILE
+from prunescope.tracking.gather_comparison import gather, is_whole
+from prunescope.tracking.mlflow_sync import SyncResult, sync
 
 logger = logging.getLogger(__name__)
 
 
-def track_experiment(directory: Path, uri: str) -> Path:
-    """Synchronise one experiment and return its ``mlflow.json``.
+def track_one(directory: Path, uri: str) -> Path:
+    """Synchronise one experiment, or the comparison of a sweep, and return its ``mlflow.json``.
 
     A store that cannot be reached is one warning and a pending ``mlflow.json``, never an error.
 
@@ -33,7 +36,7 @@ def track_experiment(directory: Path, uri: str) -> Path:
 
 
 def track_all(results: Path, uri: str) -> Counter[str]:
-    """Synchronise every finished experiment under `results`.
+    """Synchronise every finished experiment and comparison under `results`.
 
     Returns:
         How many were ``new``, ``updated``, ``unchanged``, and how many are ``unfinished`` or ``broken`` (said in a
@@ -42,8 +45,9 @@ def track_all(results: Path, uri: str) -> Counter[str]:
     Raises:
         TrackingUnavailable: the store cannot be reached.
     """
-    found = [path.parent for path in sorted(results.glob(f"*/*/{EXPERIMENT_FILE}"))]
-    finished = [directory for directory in found if is_complete(directory)]
+    patterns = (f"*/*/{EXPERIMENT_FILE}", f"*/{COMPARISON}/*/recommendation.json")
+    found = [path.parent for pattern in patterns for path in sorted(results.glob(pattern))]
+    finished = [directory for directory in found if is_whole(directory)]
     whole = [directory for directory in finished if _is_readable(directory)]
     counts = Counter(new=0, updated=0, unchanged=0, unfinished=len(found) - len(finished))
     counts["broken"] = len(finished) - len(whole)
@@ -55,7 +59,7 @@ def track_all(results: Path, uri: str) -> Counter[str]:
 
 def _is_readable(directory: Path) -> bool:
     try:
-        gather_experiment(directory)
+        gather(directory)
     except PrunescopeError as error:
         logger.warning("left out: %s", error)
         return False
@@ -64,7 +68,7 @@ def _is_readable(directory: Path) -> bool:
 
 def _write(result: SyncResult, uri: str) -> Path:
     address = store.redact(store.tracking_uri(uri))
-    page = f"{address.rstrip('/')}/#/experiments/{result.experiment_id}/runs/{result.run_id}"
+    page = f"{address.rstrip('/')}{view.run_page(result.experiment_id, result.run_id)}"
     path = result.directory / "mlflow.json"
     content = {
         "run_id": result.run_id,

@@ -4,8 +4,8 @@ import os
 import socket
 import sys
 
-from prunescope.tracking import store
-from prunescope.tracking.mlflow_sync import connected
+from prunescope.tracking import store, view
+from prunescope.tracking.connection import connected
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -18,11 +18,11 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
         TrackingUnavailable: the store cannot be reached.
     """
     uri = store.tracking_uri(uri)
-    pages = f"{store.redact(uri).rstrip('/') if store.is_server(uri) else f'http://{HOST}:{port}'}/#/experiments"
+    server = store.redact(uri).rstrip("/") if store.is_server(uri) else f"http://{HOST}:{port}"
     with connected(uri) as client:
         found = client.search_experiments(order_by=["last_update_time DESC"])
     tracked = [e for e in found if e.name == model or (model is None and _is_of_a_model(e))]
-    return f"{pages}/{tracked[0].experiment_id}/runs?workflowType=machine_learning" if tracked else pages
+    return server + (view.runs_page(tracked[0].experiment_id) if tracked else "/#/experiments")
 
 
 def serve(uri: str, port: int = PORT) -> None:
@@ -55,7 +55,7 @@ def free_port(wanted: int) -> int:
 
 
 def _is_of_a_model(experiment) -> bool:
-    return experiment.experiment_id != "0" and not experiment.name.endswith("/_shared")
+    return experiment.experiment_id != "0" and "/_" not in experiment.name
 
 
 def _command(port: int) -> list[str]:

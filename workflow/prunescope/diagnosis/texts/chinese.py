@@ -269,6 +269,7 @@ CHINESE = Language(
         "setting": "{path}：{before} → {after}",
         "more_settings": "另有 {count} 项",
         "same_settings": "决定剪枝的设置没有不同",
+        "diagnosis": "诊断",
         "severity": "级别",
         "critical": "严重",
         "high": "高",

@@ -292,6 +292,7 @@ ENGLISH = Language(
         "setting": "{path}: {before} → {after}",
         "more_settings": "and {count} more",
         "same_settings": "no setting that decides what is removed differs",
+        "diagnosis": "Diagnosis",
         "severity": "severity",
         "critical": "critical",
         "high": "high",

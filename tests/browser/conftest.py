@@ -1,0 +1,124 @@
+"""Chromium on MLflow's pages: one server for all tests, over a store that `prunescope track --all` filled.
+
+`PRUNESCOPE_RESULTS` names a `results/` folder to show instead of the made-up one, `PRUNESCOPE_SCREENSHOTS` a folder for
+pictures of what the tests saw (`make screenshots`).
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "diagnosis"))
+
+from realistic_results import write_results
+
+URI = "sqlite:///mlflow.db"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# MLflow opens a chat panel over the first page that a browser ever sees.
+NO_PANEL = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
+SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server: the link that it printed, and the model and experiments that it shows."""
+
+    link: str
+    model: str
+    experiments: tuple[str, str]
+
+    @property
+    def address(self) -> str:
+        return self.link.partition("/#/")[0]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("site")
+    if given := os.environ.get("PRUNESCOPE_RESULTS"):
+        (root / "results").symlink_to(Path(given).absolute())
+    else:
+        write_results(root)
+    environment = os.environ | {"MLFLOW_TRACKING_URI": ""}
+    command = [sys.executable, "-m", "prunescope.cli"]
+    subprocess.run([*command, "track", "--all", "--uri", URI], cwd=root, env=environment, check=True)
+    code = f"from prunescope.tracking.ui import serve; serve('{URI}', 0)"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    server = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment, **pipes)
+    try:
+        link = re.search(r"http://\S+", server.stdout.readline()).group()
+        found = Site(link, *_shown(root / "results"))
+        wait_for(f"{found.address}/health")
+        yield found
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _shown(results: Path) -> tuple[str, tuple[str, str]]:
+    """Return the model with most experiments, and two of them."""
+    tracked = sorted(path.parent for path in results.glob("*/*/mlflow.json"))
+    models = [path.parent.name for path in tracked]
+    model = max(models, key=models.count)
+    first, second = [path.name for path in tracked if path.parent.name == model and path.name.startswith("taylor_T")][
+        :2
+    ]
+    return model, (first, second)
+
+
+def wait_for(address: str) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(address)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        pytest.skip(f"no browser is installed: one of {', '.join(BROWSERS)} (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        # Chromium has no sandbox for root, which tests in containers are.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page of a browser that was never here before, open on the link that `make ui` prints."""
+    context = browser.new_context(viewport={"width": 1600, "height": 900})
+    context.set_default_timeout(SECONDS * 1000)
+    context.add_init_script(NO_PANEL)
+    opened = context.new_page()
+    opened.goto(site.link)
+    yield opened
+    context.close()
+
+
+@pytest.fixture
+def picture(page):
+    """Keep what the page shows for the documentation, where that is asked for."""
+
+    def keep(name: str) -> None:
+        if folder := os.environ.get("PRUNESCOPE_SCREENSHOTS"):
+            page.mouse.move(0, 0)
+            page.screenshot(path=Path(folder) / f"mlflow-{name}.png", animations="disabled")
+
+    return keep
