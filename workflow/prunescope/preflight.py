@@ -8,11 +8,12 @@ from prunescope.errors import DataError, PrunescopeError
 from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.importance.feasibility import check_feasible
 from prunescope.models.facts import ModelFacts
+from prunescope.recovery import require_peft
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that lm-eval is there for zero-shot tasks and, for models that have been obtained before, that each
-    ratio can be reached under its limits.
+    """Check that lm-eval is there for zero-shot tasks and peft for recovery and, for models that have been obtained
+    before, that each ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
@@ -25,6 +26,8 @@ def check_one(planned: Planned) -> None:
     """Check one experiment, as `check_reachable`."""
     if planned.experiment.settings.evaluation.zeroshot:
         require_lm_eval()
+    if planned.experiment.settings.recovery.enabled:
+        require_peft()
     file = Path(planned.shared["model"].file("model.json"))
     if not file.is_file():
         return

@@ -15,6 +15,7 @@ PROOF = {"page": "README.md", "track": "mlflow.json", "statistics": "analysis/gr
 
 TIMED = (
     "gradients", "removal", "baseline", "zeroshot_baseline", "pruning", "evaluation", "zeroshot", "efficiency",
+    "recovery", "recovered",
 )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ def main_table(compared: Comparison) -> pd.DataFrame:
     for measured in compared.measurements:
         columns = rows[[measured.column, *measured.bounds]].astype(float)
         shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+        if (trained := f"trained {measured.column}") in rows:
+            shown[f"{measured} trained"] = _column(rows[trained].astype(float), ".1f")
     return shown.reset_index()
 
 

@@ -15,6 +15,8 @@ FORMATS = ("png", "svg")
 EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
 OPTIONAL = ("zeroshot", "efficiency")
 """Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
+RECOVERED = "recovered"
+"""The folder of the fine-tuned checkpoint, and the step that evaluates it."""
 ANALYSIS = (
     "importance_table.parquet",
     "plan.json",
@@ -67,7 +69,12 @@ class Planned:
     @property
     def optional(self) -> list[str]:
         """Return the results of the optional steps that were asked for."""
-        return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
+        return [f"{self.directory}/evaluation/{step}.json" for step in (*OPTIONAL, RECOVERED) if step in self.own]
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the folder of the experiment's final checkpoint: what is exported and used."""
+        return f"{self.directory}/{RECOVERED if RECOVERED in self.own else 'model'}"
 
     @property
     def directory(self) -> str:
@@ -83,6 +90,7 @@ class Planned:
         names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
         names += [f"evaluation/{name}" for name in EVALUATION]
         names += ["model", "config.yaml", "README.md"]
+        names += [RECOVERED, f"evaluation/{RECOVERED}.parquet"] if RECOVERED in self.own else []
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names] + self.optional
 
