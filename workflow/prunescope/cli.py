@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -242,6 +243,42 @@ def evaluate(directory: Directory, spec: Spec, windows: Windows, baseline: Basel
 
     _quiet_transformers()
     write_evaluation(_read(specs.EvaluationSpec, spec), directory / "model", windows, baseline, directory)
+
+
+@app.command(rich_help_panel="Steps")
+def recovery_text(spec: Spec, key: Key, model: Model, output: Output, corpora: Corpora = []) -> None:  # noqa: B006
+    """Draw and tokenise what recovery trains on."""
+    from prunescope.recovery.text import write_recovery_text
+
+    facts = _facts(model)
+    with _shared_step(specs.RecoveryTextSpec, spec, output) as told:
+        write_recovery_text(told, facts.path, _by_text(corpora), output, key, facts.context)
+
+
+@app.command(rich_help_panel="Steps")
+def recover(
+    directory: Directory,
+    spec: Spec,
+    text: Annotated[Path, typer.Option(help="Directory of the recovery text step.")],
+    save_every: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="PRUNESCOPE_SAVE_EVERY", help="Save the state every N steps (else every 5 min)."),
+    ] = None,
+) -> None:
+    """Train the pruned model by LoRA and merge what it learned."""
+    from prunescope.recovery.outputs import write_recovery
+
+    _quiet_transformers()
+    write_recovery(_read(specs.RecoverySpec, spec), text, directory, save_every)
+
+
+@app.command(rich_help_panel="Steps")
+def evaluate_recovered(directory: Directory, spec: Spec, windows: Windows) -> None:
+    """Evaluate the trained model on the windows of the pruned and the unpruned one."""
+    from prunescope.evaluation.outputs import write_recovered_evaluation
+
+    _quiet_transformers()
+    write_recovered_evaluation(_read(specs.RecoveredSpec, spec), windows, directory)
 
 
 @app.command(rich_help_panel="Steps")
@@ -500,6 +537,7 @@ def _by_text(corpora: list[Path]) -> dict[str, Path]:
 def _quiet_transformers() -> None:
     from transformers.utils import logging as transformers_logging
 
+    warnings.simplefilter("ignore", FutureWarning)  # of names that transformers and peft will change
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
 

@@ -9,11 +9,12 @@ from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.export.llama_cpp import check_installed
 from prunescope.importance.feasibility import check_feasible
 from prunescope.models.facts import ModelFacts
+from prunescope.recovery import require_peft
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that lm-eval is there for zero-shot tasks, llama.cpp for GGUF files to be measured and, for models that
-    have been obtained before, that each ratio can be reached under its limits.
+    """Check that lm-eval is there for zero-shot tasks, peft for recovery, llama.cpp for GGUF files to be measured and,
+    for models that have been obtained before, that each ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
@@ -28,6 +29,8 @@ def check_one(planned: Planned) -> None:
         require_lm_eval()
     if planned.measured_gguf:
         check_installed()
+    if planned.experiment.settings.recovery.enabled:
+        require_peft()
     file = Path(planned.shared["model"].file("model.json"))
     if not file.is_file():
         return

@@ -17,6 +17,11 @@ class Progress:
         self.done = self.skipped = 0
         self.begin = self.reported = time.monotonic()
 
+    @property
+    def rate(self) -> float:
+        """Units per second so far."""
+        return (self.done - self.skipped) / max(time.monotonic() - self.begin, 1e-9)
+
     def skip(self, amount: int) -> None:
         """Count `amount` units as done by an earlier run: they say nothing about the rate."""
         self.done += amount
@@ -29,7 +34,7 @@ class Progress:
         if now - self.reported < self.interval and self.done < self.total:
             return
         self.reported = now
-        rate = (self.done - self.skipped) / max(now - self.begin, 1e-9)
+        rate = self.rate
         left = (self.total - self.done) / rate
         ending = f", {left:,.0f} s left" if self.done < self.total else f", done in {now - self.begin:,.1f} s"
         log.info(

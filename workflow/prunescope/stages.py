@@ -25,14 +25,17 @@ UPSTREAM = {
     "pruning": ("importance",),
     "evaluation": ("pruning", "baseline"),
     "zeroshot": ("pruning", "zeroshot_baseline"),
-    "efficiency": ("pruning",),
-    "page": ("diagnosis", "evaluation", "zeroshot", "efficiency"),
+    "recovery": ("pruning", "recovery_text"),
+    "recovered": ("recovery", "evaluation"),
+    "efficiency": ("pruning", "recovery", "gguf_baseline"),
+    "page": ("diagnosis", "evaluation", "zeroshot", "recovered", "efficiency"),
     "track": ("page",),
 } | dict.fromkeys((f"plot_{plot}" for plot in (*PLOTS, BEFORE_AFTER)), ("diagnosis",))
 """What makes a step run again when it runs."""
 
 TIMED = (
     "gradients", "removal", "baseline", "zeroshot_baseline", "pruning", "evaluation", "zeroshot", "efficiency",
+    "recovery", "recovered",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from prunescope.tracking.record import StepRecord
 
 MODEL_STEPS = (
     "model", "gradients", "removal", "pruning", "baseline", "evaluation", "zeroshot_baseline", "zeroshot", "efficiency",
+    "recovery", "recovered",
 )  # fmt: skip
 """Steps whose recorded seconds are work with a model; start-up and imports are not in them."""
 

@@ -180,6 +180,7 @@ rule efficiency:
     input:
         model=ancient(shared("model", "model.json")),
         checkpoint="results/{model}/{experiment}/model",
+        final=lambda wildcards: planned(wildcards).checkpoint,
         gguf=lambda wildcards: planned(wildcards).measured_gguf,
         gguf_baseline=gguf_baseline,
     output:

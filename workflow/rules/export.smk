@@ -30,7 +30,7 @@ onsuccess:
 
 rule gguf:
     input:
-        "results/{model}/{experiment}/model",
+        lambda wildcards: planned(wildcards).checkpoint,
     output:
         file="results/{model}/{experiment}/export/gguf/{type}.gguf",
         record="results/{model}/{experiment}/records/export_gguf_{type}.json",
@@ -44,15 +44,17 @@ rule gguf:
             registry.config.export.gguf, wildcards.type
         ).text(),
         directory=subpath(output.record, ancestor=2),
+        checkpoint=lambda wildcards: planned(wildcards).final,
     message:
         "Write {wildcards.type}.gguf of {wildcards.model}/{wildcards.experiment} and compare it with the checkpoint"
     shell:
-        "prunescope export gguf {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+        "prunescope export gguf {params.directory:q} --checkpoint {params.checkpoint} --spec {params.spec:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule uniform:
     input:
-        "results/{model}/{experiment}/model",
+        lambda wildcards: planned(wildcards).checkpoint,
     output:
         checkpoint=directory("results/{model}/{experiment}/export/uniform"),
         record="results/{model}/{experiment}/records/export_uniform.json",
@@ -63,7 +65,8 @@ rule uniform:
         runtime=60,
     params:
         directory=subpath(output.record, ancestor=2),
+        checkpoint=lambda wildcards: planned(wildcards).final,
     message:
         "Pad {wildcards.model}/{wildcards.experiment} to a stock checkpoint and compare them"
     shell:
-        "prunescope export uniform {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope export uniform {params.directory:q} --checkpoint {params.checkpoint} 2>&1 | tee {log:q}"

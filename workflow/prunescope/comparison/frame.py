@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunescope.config.planned import OPTIONAL
+from prunescope.config.planned import OPTIONAL, RECOVERED
 from prunescope.errors import DataError
 from prunescope.files import read_json
 from prunescope.tracking.record import flatten
@@ -127,6 +127,12 @@ def _measured_values(directory: Path, which: str) -> dict[str, Any]:
         result = results[measured.text][measured.protocol]
         low, high = result.get("interval") or (math.nan, math.nan)
         row |= {measured.column: result["perplexity"], measured.bounds[0]: low, measured.bounds[1]: high}
+    recovered = directory / f"evaluation/{RECOVERED}.json"
+    if which == "pruned" and recovered.is_file():
+        trained = read_json(recovered)[RECOVERED]
+        row |= {
+            f"trained {found.column}": trained[found.text][found.protocol]["perplexity"] for found in _measured(trained)
+        }
     for step in OPTIONAL:
         file = directory / f"evaluation/{step}.json"
         values = flatten(read_json(file)[which]) if file.is_file() else {}

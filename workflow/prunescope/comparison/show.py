@@ -38,6 +38,8 @@ def main_table(compared: Comparison) -> pd.DataFrame:
     for measured in compared.measurements:
         columns = rows[[measured.column, *measured.bounds]].astype(float)
         shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+        if (trained := f"trained {measured.column}") in rows:
+            shown[f"{measured} trained"] = _column(rows[trained].astype(float), ".1f")
     for name, title in RATES.items():
         shown[title] = _column(100 * rows[name], ".1f")
     shown["extreme layers"] = _column(rows["extreme layers"], ".0f")

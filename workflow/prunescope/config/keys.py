@@ -7,11 +7,12 @@ before it. Experiments that differ only in criterion, T, tau, ratio or limits sh
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prunescope.config.leakage import Leakage, worst_leakage
 from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import DatasetSource, Evaluation, Zeroshot
+from prunescope.config.sections import DatasetSource, Evaluation, Recovery, Zeroshot
 from prunescope.config.specs import (
     BaselineSpec,
     CalibrationSpec,
@@ -27,6 +28,9 @@ from prunescope.config.specs import (
     ModelSpec,
     PageSpec,
     PruningSpec,
+    RecoveredSpec,
+    RecoverySpec,
+    RecoveryTextSpec,
     RemovalSpec,
     Spec,
     TextSpec,
@@ -68,7 +72,7 @@ def shared_steps(experiment: Experiment) -> dict[str, Step]:
     """Return the shared steps that an experiment needs, by name, in the order of the pipeline.
 
     `removal` is there only when the method needs a prior, `zeroshot_baseline` when tasks are asked for,
-    `gguf_baseline` when GGUF files are to be measured.
+    `gguf_baseline` when GGUF files are to be measured, `recovery_text` when the pruned model is to be trained.
     """
     settings = experiment.settings
     steps: dict[str, Step] = {}
@@ -93,6 +97,9 @@ def shared_steps(experiment: Experiment) -> dict[str, Step]:
         types = settings.evaluation.efficiency.gguf
         files = tuple(GgufSpec.of(experiment.export.gguf, kind) for kind in types)
         add("_".join(types), GgufBaselineSpec(model=model, files=files))
+    if settings.recovery.enabled:
+        trained = f"{recovery_dataset(experiment)}_t{settings.recovery.tokens}_s{settings.recovery.seq_len}"
+        add(trained, _recovery_text_spec(experiment, model))
     return steps
 
 
@@ -137,7 +144,12 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
         specs.append(ZeroshotSpec(**who, baseline=baseline, dtype=settings.evaluation.dtype, **told))
     if settings.evaluation.efficiency:
         told, source = settings.evaluation.efficiency.model_dump(), shared["model"].key
+        told |= {"recovered": settings.recovery.enabled}
         specs.append(EfficiencySpec(**who, source=source, dtype=settings.evaluation.dtype, **told))
+    if settings.recovery.enabled:
+        specs.append(RecoverySpec(**who, recovery_text=shared["recovery_text"].key, **settings.recovery.model_dump()))
+        known = leakage(experiment, _texts_of(experiment, recovery_dataset(experiment)))
+        specs.append(RecoveredSpec(**who, dtype=settings.evaluation.dtype, leakage=known))
     own = {spec.step: spec for spec in specs}
     digests = {name: spec.digest() for name, spec in own.items()}
     digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
@@ -146,7 +158,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
         key=f"{experiment.model}/{experiment.name}-{digest}",
         steps=tuple(own),
         dataset=experiment.dataset,
-        settings=settings,
+        settings=settings if settings.recovery.enabled else settings.model_copy(update={"recovery": Recovery()}),
         shared={name: step.directory for name, step in shared.items()},
         parent_license=experiment.source.license,
         data_license=experiment.texts[experiment.dataset].license,
@@ -174,20 +186,47 @@ def _calibration_spec(experiment: Experiment, model: str) -> CalibrationSpec:
     return CalibrationSpec(
         model=model,
         dataset=experiment.dataset,
-        texts={name: _text_spec(experiment.texts[name]) for name in calibration_texts(experiment)},
-        weights=experiment.texts[experiment.dataset].mixture or {},
+        **_drawn(experiment, experiment.dataset),
         **experiment.settings.calibration.model_dump(),
     )
 
 
+def _recovery_text_spec(experiment: Experiment, model: str) -> RecoveryTextSpec:
+    told, dataset = experiment.settings.recovery, recovery_dataset(experiment)
+    return RecoveryTextSpec(
+        model=model,
+        dataset=dataset,
+        **_drawn(experiment, dataset),
+        samples=-(-told.tokens // told.seq_len),
+        seq_len=told.seq_len,
+        seed=told.seed,
+    )
+
+
+def _drawn(experiment: Experiment, dataset: str) -> dict[str, Any]:
+    """Return the texts that a dataset draws on, and their weights."""
+    names = _texts_of(experiment, dataset)
+    texts = {name: _text_spec(experiment.texts[name]) for name in names}
+    return {"texts": texts, "weights": experiment.texts[dataset].mixture or {}}
+
+
+def recovery_dataset(experiment: Experiment) -> str:
+    """Return the name of what the pruned model is trained on."""
+    return experiment.settings.recovery.dataset or experiment.dataset
+
+
 def calibration_texts(experiment: Experiment) -> tuple[str, ...]:
     """Return the names of the texts that calibration samples come from: one, or those of a mixture."""
-    return tuple(experiment.texts[experiment.dataset].mixture or (experiment.dataset,))
+    return _texts_of(experiment, experiment.dataset)
 
 
-def leakage(experiment: Experiment) -> dict[str, Leakage]:
-    """Return what each evaluated text has in common with the calibration texts."""
-    used = [experiment.texts[name] for name in calibration_texts(experiment)]
+def _texts_of(experiment: Experiment, dataset: str) -> tuple[str, ...]:
+    return tuple(experiment.texts[dataset].mixture or (dataset,))
+
+
+def leakage(experiment: Experiment, also: tuple[str, ...] = ()) -> dict[str, Leakage]:
+    """Return what each evaluated text has in common with the calibration texts and those named in `also`."""
+    used = [experiment.texts[name] for name in (*calibration_texts(experiment), *also)]
     return {name: worst_leakage(used, experiment.texts[name]) for name in experiment.settings.evaluation.datasets}
 
 

@@ -1,4 +1,4 @@
-"""What a test text has in common with the text that importance was measured on."""
+"""What a test text has in common with the texts that a model was pruned or trained by."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -12,26 +12,24 @@ Leakage = Literal["none", "source", "documents"]
 ORDER: tuple[Leakage, ...] = ("none", "source", "documents")
 
 
-def worst_leakage(calibration: Iterable[DatasetSource], test: DatasetSource) -> Leakage:
-    """Return how much of a test text the calibration texts give away, by where they come from.
+def worst_leakage(used: Iterable[DatasetSource], test: DatasetSource) -> Leakage:
+    """Return how much of a test text the texts that were used give away, by where they come from.
 
     Two copies of a text under different hub ids or wheels are not recognised.
     """
-    return max((_leakage(source, test) for source in calibration), key=ORDER.index)
+    return max((_leakage(source, test) for source in used), key=ORDER.index)
 
 
 def _leakage(calibration: DatasetSource, test: DatasetSource) -> Leakage:
     if calibration.hub and calibration.hub == test.hub:
         same = _split(calibration, calibration.splits.calibration) == _split(test, test.splits.test)
         return "documents" if same else "source"
-    # Splits of wheels and local files are made by a hash of each document: they never share one.
+    # Splits of wheels and local files are made by a hash of each document: read alike, they never share one.
     if calibration.embedded and test.embedded:
-        same = calibration.embedded.member_sha256 == test.embedded.member_sha256
-    elif calibration.local and test.local:
-        same = bool(set(text_files(calibration.local)) & set(text_files(test.local)))
-    else:
-        same = False
-    return "source" if same else "none"
+        return "source" if calibration.embedded.member_sha256 == test.embedded.member_sha256 else "none"
+    if calibration.local and test.local and set(text_files(calibration.local)) & set(text_files(test.local)):
+        return "source" if calibration.reading == test.reading else "documents"
+    return "none"
 
 
 def _split(source: DatasetSource, name: str) -> tuple[str, str | None]:

@@ -78,6 +78,7 @@ OPTIONS = (
         "collapse", "limits.collapse_below", "collapse20: a block that would keep less than 20 % goes", percent=True
     ),
     Option("w", "limits.width_multiple", "w64: kept MLP widths are multiples of 64", whole=True),
+    Option("recover", "recovery.enabled", "recover: LoRA fine-tuning after pruning", value=True),
 )
 
 

@@ -16,6 +16,8 @@ FORMATS = ("png", "svg")
 EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
 OPTIONAL = ("zeroshot", "efficiency")
 """Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
+RECOVERED = "recovered"
+"""The folder of the fine-tuned checkpoint, and the step that evaluates it."""
 ANALYSIS = (
     "importance_table.parquet",
     "plan.json",
@@ -76,7 +78,17 @@ class Planned:
     @property
     def optional(self) -> list[str]:
         """Return the results of the optional steps that were asked for."""
-        return [f"{self.directory}/evaluation/{step}.json" for step in OPTIONAL if step in self.own]
+        return [f"{self.directory}/evaluation/{step}.json" for step in (*OPTIONAL, RECOVERED) if step in self.own]
+
+    @property
+    def final(self) -> str:
+        """Return the name of the folder of the final checkpoint: what is exported and used."""
+        return RECOVERED if RECOVERED in self.own else "model"
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the path of the final checkpoint."""
+        return f"{self.directory}/{self.final}"
 
     @property
     def measured_gguf(self) -> list[str]:
@@ -106,6 +118,7 @@ class Planned:
         names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
         names += [f"evaluation/{name}" for name in EVALUATION]
         names += ["model", "config.yaml", "README.md", "README.html"]
+        names += [RECOVERED, f"evaluation/{RECOVERED}.parquet"] if RECOVERED in self.own else []
         names += ["mlflow.json"] if self.experiment.tracking.enabled else []
         return [f"{self.directory}/{name}" for name in names] + self.optional
 

@@ -211,17 +211,29 @@ def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict
             )
         if config.datasets[name].mixture:
             raise ConfigError(f"{where}: evaluation.datasets: '{name}' is a mixture; evaluate on its texts instead")
-    mixed = config.datasets[dataset].mixture or {}
-    for name in mixed:
-        if name not in config.datasets or config.datasets[name].mixture:
-            raise ConfigError(
-                f"{CONFIG_FILE}: datasets.{dataset}.mixture: '{name}' is not a text; "
-                f"{did_you_mean(name, [known for known, text in config.datasets.items() if not text.mixture])}"
-            )
-    texts = {name: config.datasets[name] for name in (dataset, *mixed, *settings.evaluation.datasets)}
+    trained = (settings.recovery.dataset or dataset) if settings.recovery.enabled else dataset
+    if trained not in config.datasets:
+        raise ConfigError(
+            f"{where}: recovery.dataset: unknown dataset '{trained}'; {did_you_mean(trained, config.datasets)} "
+            f"(datasets are declared in {CONFIG_FILE}: datasets)"
+        )
+    drawn = [text for name in (dataset, trained) for text in _drawn(config, name)]
+    texts = {name: config.datasets[name] for name in (*drawn, *settings.evaluation.datasets)}
     for name, text in texts.items():
         _check_local(name, text)
     return texts
+
+
+def _drawn(config: Config, dataset: str) -> tuple[str, ...]:
+    """Return a dataset and, of a mixture, its texts."""
+    mixed = config.datasets[dataset].mixture or {}
+    texts = [name for name, text in config.datasets.items() if not text.mixture and not text.instruction]
+    for name in mixed:
+        if name not in texts:
+            raise ConfigError(
+                f"{CONFIG_FILE}: datasets.{dataset}.mixture: '{name}' is not a text; {did_you_mean(name, texts)}"
+            )
+    return (dataset, *mixed)
 
 
 def _check_local(name: str, text: DatasetSource) -> None:
@@ -247,6 +259,8 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError(f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder")
     lengths = {"calibration.seq_len": settings.calibration.seq_len}
     lengths |= {"evaluation.protocols: window": settings.evaluation.longest_window}
+    if settings.recovery.enabled:
+        lengths["recovery.seq_len"] = settings.recovery.seq_len
     if settings.evaluation.efficiency:
         told = settings.evaluation.efficiency
         lengths |= {"evaluation.efficiency: prompt + generate": told.prompt + told.generate}

@@ -127,6 +127,26 @@ class SplitNames(Section):
     test: str = Field("test", description="Split that perplexity is measured on.")
 
 
+class Instruction(Section):
+    """Columns of instruction data: `prompt` and `response`, or `messages`."""
+
+    prompt: str | None = Field(None, description="Column with the prompt.", examples=["instruction"])
+    response: str | None = Field(None, description="Column with the response.", examples=["output"])
+    messages: str | None = Field(
+        None, description="Column with lists of {role, content}, role being system, user or assistant."
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.messages,) if self.messages else (self.prompt, self.response)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Instruction":
+        if (self.messages is None) != (self.prompt is not None and self.response is not None):
+            raise ValueError("needs either messages, or prompt and response")
+        return self
+
+
 class DatasetSource(Section):
     """Where text comes from: `embedded`, a `hub` dataset, or `local` files."""
 
@@ -148,6 +168,11 @@ class DatasetSource(Section):
         "rows",
         description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
     )
+    instruction: Instruction | None = Field(
+        None,
+        description="Columns of prompts and responses, for recovery: only responses are learned.",
+        examples=[{"prompt": "instruction", "response": "output"}],
+    )
     streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
     mixture: dict[str, Weight] | None = Field(
         None,
@@ -162,7 +187,19 @@ class DatasetSource(Section):
         origins = (self.embedded, self.hub, self.local, self.mixture)
         if sum(origin is not None for origin in origins) != 1:
             raise ValueError("needs exactly one of embedded, hub, local or mixture")
+        if self.instruction and not (self.hub or self.local):
+            raise ValueError("instruction needs a hub dataset or local files")
         return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return self.instruction.columns if self.instruction else (self.text,)
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What decides how rows become documents."""
+        return self.text, self.documents, self.instruction
 
 
 class Calibration(Section):
@@ -374,6 +411,36 @@ class Efficiency(Section):
         return tuple(sorted(set(sizes)))
 
 
+class Recovery(Section):
+    """LoRA fine-tuning of the pruned model, merged into its weights (`pip install 'prunescope[recover]'`)."""
+
+    enabled: bool = Field(False, description="Whether to fine-tune; an experiment's name says it with `recover`.")
+    dataset: str | None = Field(
+        None,
+        description="Text or instruction data to train on, its calibration split; null: the experiment's own dataset.",
+    )
+    tokens: int = Field(20_000_000, ge=1, description="Tokens to train on, in whole steps; a shorter text is repeated.")
+    seq_len: int = Field(1024, ge=8, description="Tokens per window of text, or of an example at most.")
+    batch_size: int = Field(4, ge=1, description="Windows that are in memory at a time.")
+    accumulation: int = Field(4, ge=1, description="Batches per step of the optimizer.")
+    rank: int = Field(16, ge=1, description="Rank of the adapters, which are on every linear layer but the head.")
+    alpha: float = Field(32, gt=0, description="Adapters are scaled by alpha / rank.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout at the input of the adapters.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW.")
+    warmup: Rate = Field(0.05, description="Share of the steps in which the learning rate rises to its peak.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after the warmup.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the adapters.")
+    seed: int = Field(0, ge=0, description="Seed of the documents, their order, the adapters and the dropout.")
+    dtype: Dtype = Field(
+        "auto",
+        description="Dtype of the frozen weights while training (adapters are float32); auto: bfloat16 where the "
+        "hardware computes in it, else float32.",
+    )
+    checkpointing: bool = Field(
+        True, description="Compute activations twice instead of keeping them: less memory, a third more time."
+    )
+
+
 class Evaluation(Section):
     """Perplexity before and after pruning and, if asked for, zero-shot tasks."""
 
@@ -469,6 +536,7 @@ class Settings(Section):
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
     report: Report = Field(Report(), description="Language of the report, and what its plots compare with.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
+    recovery: Recovery = Field(Recovery(), description="Fine-tuning after pruning.")
 
 
 class NamedExperiment(Section):

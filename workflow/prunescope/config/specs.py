@@ -25,6 +25,7 @@ from prunescope.config.sections import (
     Limits,
     Method,
     ModelSource,
+    Recovery,
     Removal,
     Report,
     Section,
@@ -93,6 +94,12 @@ class CalibrationSpec(Calibration, Spec):
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"texts": {name: text.identity() for name, text in self.texts.items()}}
+
+
+class RecoveryTextSpec(CalibrationSpec):
+    """Draw and tokenise what recovery trains on: as many windows as there are, if the text is short."""
+
+    step: ClassVar[str] = "recovery_text"
 
 
 class GradientsSpec(Gradients, Spec):
@@ -237,13 +244,30 @@ class EfficiencySpec(Efficiency, ExperimentSpec):
     step: ClassVar[str] = "efficiency"
     version: int = 1
     source: str = Field(description="Key of the unpruned model.")
+    recovered: bool = Field(False, description="Measure the trained checkpoint too.")
     dtype: Dtype
 
     @model_serializer(mode="wrap")
     def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the GGUF types where there are none, so that keys from before there were any hold."""
-        content = dump(self)
-        return content if self.gguf else {name: value for name, value in content.items() if name != "gguf"}
+        """Leave out what is not measured, so that keys from before it could be hold."""
+        return {name: value for name, value in dump(self).items() if value or name not in ("gguf", "recovered")}
+
+
+class RecoverySpec(Recovery, ExperimentSpec):
+    """Fine-tune the pruned model and merge what it learned."""
+
+    step: ClassVar[str] = "recovery"
+    version: int = 1
+    recovery_text: str
+
+
+class RecoveredSpec(ExperimentSpec):
+    """Evaluate the fine-tuned model."""
+
+    step: ClassVar[str] = "recovered"
+    version: int = 1
+    dtype: Dtype
+    leakage: dict[str, Leakage] = Field(description="Of each evaluated text, by calibration and recovery.")
 
 
 class PageSpec(ExperimentSpec):
@@ -258,6 +282,14 @@ class PageSpec(ExperimentSpec):
     shared: dict[str, str]
     parent_license: str | None = None
     data_license: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the settings of a recovery that is off: they decide nothing, and pages from before hold."""
+        content = dump(self)
+        if not self.settings.recovery.enabled:
+            del content["settings"]["recovery"]
+        return content
 
 
 class ComparisonSpec(Spec):

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -45,18 +46,31 @@ def write_calibration(
     check_window("calibration.seq_len", spec.seq_len, context)
     params = spec.model_dump(include={"dataset", "samples", "seq_len", "seed"})
     with recording(spec.step, key, output / "record.json", params) as record:
-        encode = load_encoder(tokenizer)
-        drawn = {name: _draw(spec, name, count, corpora, encode) for name, count in shares(spec).items()}
-        tokens = np.concatenate([packed.tokens for packed in drawn.values()])
-        if len(drawn) > 1:  # batches, and halves of the set, should hold every text
-            tokens = np.random.default_rng(spec.seed).permutation(tokens)
+        tokens, manifest = draw_windows(spec, corpora, load_encoder(tokenizer))
         with replacing(output / "samples.safetensors") as temporary:
             save_file({"input_ids": tokens}, temporary)
-        write_json(output / "manifest.json", _manifest(spec, drawn, tokens))
-        documents = sum(len(packed.document_ids) for packed in drawn.values())
-        record.metrics = {"calibration/tokens": tokens.size, "calibration/documents": documents}
+        write_json(output / "manifest.json", manifest)
+        record.metrics = {"calibration/tokens": tokens.size, "calibration/documents": manifest["documents"]}
         record.artifacts = ["manifest.json"]
-    log.info("%d windows of %d tokens from %d documents", *tokens.shape, documents)
+    log.info("%d windows of %d tokens from %d documents", *tokens.shape, manifest["documents"])
+
+
+def draw_windows(
+    spec: CalibrationSpec, corpora: dict[str, Path], encode: Encoder, fewer: bool = False
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return windows of the calibration splits, int32 ``[samples, seq_len]``, and where they come from.
+
+    Args:
+        fewer: be content with the windows that a text fills.
+
+    Raises:
+        DataError: a text is too short. ConfigError: fewer samples than texts.
+    """
+    drawn = {name: _draw(spec, name, count, corpora, encode, fewer) for name, count in shares(spec).items()}
+    tokens = np.concatenate([packed.tokens for packed in drawn.values()])
+    if len(drawn) > 1:  # batches, and halves of the set, should hold every text
+        tokens = np.random.default_rng(spec.seed).permutation(tokens)
+    return tokens, describe(spec, drawn, tokens)
 
 
 def shares(spec: CalibrationSpec) -> dict[str, int]:
@@ -78,15 +92,18 @@ def shares(spec: CalibrationSpec) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _draw(spec: CalibrationSpec, name: str, count: int, corpora: dict[str, Path], encode: Encoder) -> Packed:
+def _draw(
+    spec: CalibrationSpec, name: str, count: int, corpora: dict[str, Path], encode: Encoder, fewer: bool
+) -> Packed:
     source = spec.texts[name].source
     with about(name):
         documents = read_documents(source, "calibration", corpora.get(name))
         buffer = SHUFFLE_BUFFER if source.streaming else None
-        return pack(documents, encode, count, spec.seq_len, spec.seed, buffer)
+        return pack(documents, encode, count, spec.seq_len, spec.seed, buffer, fewer)
 
 
-def _manifest(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray) -> dict[str, object]:
+def describe(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray) -> dict[str, Any]:
+    """Return what is kept in ``manifest.json``: where the tokens come from."""
     texts = {name: _text(spec.texts[name].source, packed) for name, packed in drawn.items()}
     first, *others = texts.values()
     return {
@@ -95,7 +112,7 @@ def _manifest(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarra
         "documents": sum(len(packed.document_ids) for packed in drawn.values()),
         "sha256": tokens_sha256(tokens),
         "tokens": tokens.size,
-        "samples": spec.samples,
+        "samples": len(tokens),
         "seq_len": spec.seq_len,
         "seed": spec.seed,
         "bos": False,
@@ -103,7 +120,7 @@ def _manifest(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarra
     }
 
 
-def _text(source: DatasetSource, packed: Packed) -> dict[str, object]:
+def _text(source: DatasetSource, packed: Packed) -> dict[str, Any]:
     return {
         "source": origin(source),
         "revision": source.revision,

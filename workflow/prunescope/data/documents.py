@@ -1,10 +1,16 @@
 """What a text is made of, and which part of it serves which purpose."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from prunescope.errors import DataError
 
 Purpose = Literal["calibration", "validation", "test"]
+
+Row = dict[str, Any]
+"""Values by column."""
 
 SEPARATOR = "\n\n"
 """Between two documents of a stream, as between two paragraphs."""
@@ -16,6 +22,22 @@ class Document:
 
     id: str
     text: str
+
+
+def check_columns(where: object, wanted: Iterable[str], there: Iterable[str]) -> None:
+    """Raise `DataError` when the rows of `where` lack a column that the configuration names."""
+    known = list(there)
+    for column in wanted:
+        if column not in known:
+            raise DataError(
+                f"{where} has no column '{column}': set `text` to one of {', '.join(known)} (of instruction data: the "
+                "columns in `instruction`)"
+            )
+
+
+def text_id(text: str) -> str:
+    """Return an id that copies of a text share."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def split_of(document_id: str) -> Purpose:

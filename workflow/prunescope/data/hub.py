@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.config.sections import DatasetSource
+from prunescope.data.documents import Row, check_columns
 from prunescope.errors import DataError
 
 
-def read_rows(source: DatasetSource, split: str) -> Iterator[str]:
-    """Yield the text column of a split, row by row.
+def read_rows(source: DatasetSource, columns: tuple[str, ...], split: str) -> Iterator[Row]:
+    """Yield the rows of a split.
 
     Raises:
         DataError: the dataset is gated, unknown or out of reach, or has no such split, file or column.
     """
     with _explained(source, split):
         for row in _load(source, split):
-            if source.text not in row:
-                raise DataError(
-                    f"'{_name(source)}' has no column '{source.text}': set `text` to one of {', '.join(row)}"
-                )
-            yield row[source.text] or ""
+            check_columns(f"'{_name(source)}'", columns, row)
+            yield row
 
 
 def _name(source: DatasetSource) -> str:

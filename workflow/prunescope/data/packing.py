@@ -4,12 +4,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 
 from prunescope.data.documents import SEPARATOR, Document
 from prunescope.data.tokenizer import Encoder
 from prunescope.errors import DataError
+
+Item = TypeVar("Item")
 
 PIECE_WINDOWS = 2
 """Windows that one visit to a document may fill: a few samples would otherwise all show one long article."""
@@ -40,6 +43,7 @@ def pack(
     seq_len: int,
     seed: int,
     buffer: int | None = SHUFFLE_BUFFER,
+    fewer: bool = False,
 ) -> Packed:
     """Cut `samples` full windows from the documents, visited in an order that `seed` decides.
 
@@ -49,6 +53,7 @@ def pack(
 
     Args:
         buffer: documents held to shuffle a stream; None: read all first, so that every order is as likely.
+        fewer: be content with the windows that the text fills, if it fills one.
 
     Raises:
         DataError: the text is too short.
@@ -65,9 +70,11 @@ def pack(
         ids[document_id] = None
         length += len(joined)
         if length >= needed:
-            tokens = np.concatenate(stream)[:needed].reshape(samples, seq_len)
-            return Packed(tokens, list(ids), length)
-    raise DataError(_too_short(length // seq_len, samples, seq_len))
+            break
+    windows = min(samples, length // seq_len)
+    if windows == 0 or (windows < samples and not fewer):
+        raise DataError(_too_short(windows, samples, seq_len))
+    return Packed(np.concatenate(stream)[: windows * seq_len].reshape(windows, seq_len), list(ids), length)
 
 
 def separator_tokens(encode: Encoder) -> np.ndarray:
@@ -79,9 +86,9 @@ def separator_tokens(encode: Encoder) -> np.ndarray:
     return np.array(joined[len(word) : len(joined) - len(word)], np.int32)
 
 
-def shuffled(documents: Iterable[Document], random: Random, buffer: int | None) -> Iterator[Document]:
+def shuffled(documents: Iterable[Item], random: Random, buffer: int | None) -> Iterator[Item]:
     """Yield the documents in random order, holding at most `buffer` of them (None: all)."""
-    held: list[Document] = []
+    held: list[Item] = []
     for document in documents:
         held.append(document)
         if buffer is not None and len(held) > buffer:
@@ -112,7 +119,8 @@ def _pieces(
 
 
 def _too_short(available: int, samples: int, seq_len: int) -> str:
-    remedy = f"set calibration.samples to at most {available}" if available else "shorten calibration.seq_len"
+    shorter = "shorten calibration.seq_len (for recovery: recovery.seq_len)"
+    remedy = f"set calibration.samples to at most {available}" if available else shorter
     return (
         f"the calibration text fills {available} windows of {seq_len} tokens, {samples} were asked for: "
         f"{remedy}, or give more text"

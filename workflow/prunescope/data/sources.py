@@ -1,6 +1,5 @@
 """Documents of any text the config can name, whichever of the three origins it has."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from prunescope.config.sections import DatasetSource
 from prunescope.data import hub, local
-from prunescope.data.documents import Document, Purpose, split_of
+from prunescope.data.documents import Document, Purpose, Row, split_of, text_id
 from prunescope.data.embedded import read_corpus
 from prunescope.errors import DataError
 
@@ -52,7 +51,7 @@ def about(dataset: str) -> Iterator[None]:
 
 
 def _read_hub(source: DatasetSource, split: str) -> Iterator[Document]:
-    for row, text in _texts(hub.read_rows(source, split), source):
+    for row, text in _texts(hub.read_rows(source, (source.text,), split), source):
         yield Document(f"{split}/{row}", text)
 
 
@@ -60,16 +59,18 @@ def _read_local(source: DatasetSource, purpose: Purpose) -> Iterator[Document]:
     """A document's id is a hash of its text: copies of a text share a split, and one of them is kept."""
     seen = set()
     for file in local.find_files(source.local or ""):
-        for _, text in _texts(local.read_rows(file, source), source):
-            document_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        rows = local.read_rows(file, (source.text,), lines=source.documents == "headings")
+        for _, text in _texts(rows, source):
+            document_id = text_id(text)
             if document_id not in seen and split_of(document_id) == purpose:
                 seen.add(document_id)
                 yield Document(document_id, text)
 
 
-def _texts(rows: Iterable[str], source: DatasetSource) -> Iterator[tuple[int, str]]:
+def _texts(rows: Iterable[Row], source: DatasetSource) -> Iterator[tuple[int, str]]:
     """Yield (index of its first row, text) of every document that is not blank."""
-    texts = enumerate(rows) if source.documents == "rows" else _under_titles(rows)
+    values = (row[source.text] or "" for row in rows)
+    texts = enumerate(values) if source.documents == "rows" else _under_titles(values)
     return ((index, text) for index, text in texts if text.strip())
 
 

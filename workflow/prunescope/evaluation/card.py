@@ -12,9 +12,9 @@ from prunescope.tracking.record import StepRecord
 def protocol_card(spec: PageSpec, facts: ModelFacts, directory: Path) -> dict[str, Any]:
     """Return the card of an evaluated experiment, collected from the files of its steps.
 
-    Keys: ``parent``, ``pruning`` (both ratio denominators), ``calibration`` and ``evaluation`` (sources, splits,
-    hashes of the tokens, leakage), ``seeds``, ``compute`` (device and dtype by step), ``hardware``, ``versions``,
-    ``git_sha``.
+    Keys: ``parent``, ``pruning`` (both ratio denominators), ``calibration``, ``recovery`` if the model was trained
+    after pruning, and ``evaluation`` (sources, splits, hashes of the tokens, leakage), ``seeds``, ``compute`` (device
+    and dtype by step), ``hardware``, ``versions``, ``git_sha``.
     """
     perplexity = read_json(directory / "evaluation/perplexity.json")
     settings = perplexity["settings"]
@@ -23,7 +23,8 @@ def protocol_card(spec: PageSpec, facts: ModelFacts, directory: Path) -> dict[st
         "experiment": f"{spec.model}/{spec.experiment}",
         "parent": {"origin": facts.origin, "revision": facts.revision, "license": spec.parent_license},
         "pruning": _pruning(read_json(directory / "analysis/pruning_summary.json"), spec),
-        "calibration": _calibration(spec),
+        "calibration": _drawn(spec, "calibration") | {"dataset": spec.dataset, "license": spec.data_license},
+        **({"recovery": _drawn(spec, "recovery_text")} if "recovery_text" in spec.shared else {}),
         "evaluation": _evaluation(spec, perplexity),
         "seeds": {"calibration": spec.settings.calibration.seed, "bootstrap": settings["interval"]["seed"]},
         "compute": _compute(spec, directory),
@@ -43,13 +44,14 @@ def _pruning(summary: dict[str, Any], spec: PageSpec) -> dict[str, Any]:
     }
 
 
-def _calibration(spec: PageSpec) -> dict[str, Any]:
-    manifest = read_json(Path(spec.shared["calibration"]) / "manifest.json")
+def _drawn(spec: PageSpec, step: str) -> dict[str, Any]:
+    """Return where the tokens of a step come from."""
+    manifest = read_json(Path(spec.shared[step]) / "manifest.json")
     texts = {
         name: {key: value for key, value in text.items() if key != "document_ids"}
         for name, text in manifest.pop("texts").items()
     }
-    return manifest | {"dataset": spec.dataset, "license": spec.data_license, "texts": texts}
+    return manifest | {"texts": texts}
 
 
 def _evaluation(spec: PageSpec, perplexity: dict[str, Any]) -> dict[str, Any]:

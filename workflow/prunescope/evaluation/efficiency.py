@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from prunescope.config.planned import RECOVERED
 from prunescope.config.sections import Efficiency
 from prunescope.config.specs import EfficiencySpec
 from prunescope.evaluation.cost import Cost, measure_cost
@@ -24,10 +25,10 @@ BASELINE, PRUNED = "baseline", "pruned"
 def write_efficiency(
     spec: EfficiencySpec, facts: ModelFacts, directory: Path, gguf_baseline: Path | None = None
 ) -> None:
-    """Measure the unpruned and the pruned model, and their GGUF files; write ``evaluation/efficiency.json``.
+    """Measure the unpruned, the pruned and the trained model, and their GGUF files; write ``evaluation/efficiency.json``.
 
-    Its keys are the names of what was measured (``baseline``, ``pruned``, ``baseline_q8_0``, ``pruned_q8_0``), and
-    ``settings``.
+    Its keys are the names of what was measured (``baseline``, ``pruned``, ``recovered``, ``baseline_q8_0``,
+    ``pruned_q8_0`` or, where the model was trained, ``recovered_q8_0``), and ``settings``.
 
     Args:
         gguf_baseline: folder with the unpruned model as GGUF, for the types in `spec.gguf`.
@@ -38,6 +39,7 @@ def write_efficiency(
     with recording(spec.step, spec.experiment, directory / "records/efficiency.json") as record:
         device = default_device()
         checkpoints = {BASELINE: Path(facts.path), PRUNED: directory / "model"}
+        checkpoints |= {RECOVERED: directory / RECOVERED} if spec.recovered else {}
         models = {
             name: load_checkpoint(path, compute_dtype(spec.dtype, device), device) for name, path in checkpoints.items()
         }

@@ -1,4 +1,4 @@
-"""The baseline and evaluation steps: perplexity before and after, on the same windows, and how they compare."""
+"""The evaluation steps: perplexity before and after, on the same windows, and how they compare."""
 
 import logging
 from dataclasses import asdict
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from prunescope.config.protocols import Protocol
-from prunescope.config.specs import BaselineSpec, EvaluationSpec
+from prunescope.config.specs import BaselineSpec, EvaluationSpec, RecoveredSpec
 from prunescope.data.documents import SEPARATOR
 from prunescope.errors import DataError
 from prunescope.evaluation import bootstrap
@@ -59,18 +58,12 @@ def write_evaluation(spec: EvaluationSpec, checkpoint: Path, spans: Path, baseli
         DataError: the baseline was measured on other tokens.
     """
     with recording(spec.step, spec.experiment, directory / "records/evaluation.json") as record:
-        device = default_device()
-        model = load_checkpoint(checkpoint, compute_dtype(spec.dtype, device), device)
         before = read_json(baseline / "perplexity.json")
-        pruned, losses = measure_all(model, spans)
-        _check_tokens(before, pruned, baseline)
-        for dataset, protocols in pruned.items():
-            for result in protocols.values():
-                result["leakage"] = spec.leakage[dataset]
-        windows = beside(pd.read_parquet(baseline / "losses.parquet"), losses)
+        pruned, losses, tags = _measure_checkpoint(spec, checkpoint, spans)
+        _check_tokens(before, pruned, "the baseline", baseline)
+        windows = beside(pd.read_parquet(baseline / "losses.parquet").rename(columns={"loss": "baseline"}), losses)
         ratios = compare_windows(windows)
-        tags = compute_tags(model)
-        content = {"baseline": before, "pruned": pruned, "ratio": ratios, "settings": tags | _settings(device)}
+        content = {"baseline": before, "pruned": pruned, "ratio": ratios, "settings": tags | _settings()}
         write_json(directory / "evaluation/perplexity.json", content)
         _write_table(windows, directory / "evaluation/windows.parquet")
         _warn_of_dtypes(before, tags["dtype"], baseline)
@@ -79,6 +72,47 @@ def write_evaluation(spec: EvaluationSpec, checkpoint: Path, spans: Path, baseli
         _note(record, ratios, "ppl_ratio/", "ratio")
         record.tags |= tags
         record.artifacts.append("../evaluation/perplexity.json")
+
+
+def write_recovered_evaluation(spec: RecoveredSpec, spans: Path, directory: Path) -> None:
+    """Evaluate the trained model beside the pruned and the unpruned one, as `write_evaluation` left them.
+
+    Writes ``evaluation/recovered.json`` {baseline, pruned, recovered, ratio, ratio_to_pruned, settings} and
+    ``evaluation/recovered.parquet``: ``dataset, protocol, window, tokens, baseline, pruned, recovered``.
+
+    Raises:
+        DataError: the pruned model was measured on other tokens.
+    """
+    with recording(spec.step, spec.experiment, directory / "records/recovered.json") as record:
+        before = read_json(directory / "evaluation/perplexity.json")
+        recovered, losses, tags = _measure_checkpoint(spec, directory / "recovered", spans)
+        _check_tokens(before["pruned"], recovered, "the pruned model", directory / "evaluation/perplexity.json")
+        windows = beside(pd.read_parquet(directory / "evaluation/windows.parquet"), losses, "recovered")
+        content = {name: before[name] for name in ("baseline", "pruned")} | {
+            "recovered": recovered,
+            "ratio": compare_windows(windows, "recovered"),
+            "ratio_to_pruned": compare_windows(windows, "recovered", "pruned"),
+            "settings": tags | _settings(),
+        }
+        write_json(directory / "evaluation/recovered.json", content)
+        _write_table(windows, directory / "evaluation/recovered.parquet")
+        _note(record, recovered, "ppl_recovered/", "perplexity")
+        _note(record, content["ratio"], "ppl_recovered_ratio/", "ratio")
+        record.tags |= tags
+        record.artifacts.append("../evaluation/recovered.json")
+
+
+def _measure_checkpoint(
+    spec: EvaluationSpec | RecoveredSpec, checkpoint: Path, spans: Path
+) -> tuple[Results, pd.DataFrame, dict[str, str]]:
+    """Return results with the leakage of each text, losses per window, and what the model computed in."""
+    device = default_device()
+    model = load_checkpoint(checkpoint, compute_dtype(spec.dtype, device), device)
+    results, losses = measure_all(model, spans)
+    for dataset, protocols in results.items():
+        for result in protocols.values():
+            result["leakage"] = spec.leakage[dataset]
+    return results, losses, compute_tags(model)
 
 
 def measure_all(model: nn.Module, spans: Path) -> tuple[Results, pd.DataFrame]:
@@ -99,20 +133,18 @@ def measure_all(model: nn.Module, spans: Path) -> tuple[Results, pd.DataFrame]:
     return results, pd.concat(tables, ignore_index=True)
 
 
-def beside(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Return the losses of both models side by side: ``dataset, protocol, window, tokens, baseline, pruned``."""
-    return before.rename(columns={"loss": "baseline"}).merge(
-        after.rename(columns={"loss": "pruned"}), on=[*WINDOW, "tokens"], validate="one_to_one"
-    )
+def beside(before: pd.DataFrame, after: pd.DataFrame, name: str = "pruned") -> pd.DataFrame:
+    """Return losses with those of another model beside them, in the column `name`."""
+    return before.merge(after.rename(columns={"loss": name}), on=[*WINDOW, "tokens"], validate="one_to_one")
 
 
-def compare_windows(windows: pd.DataFrame) -> Results:
-    """Return the ratio of the perplexities, pruned to baseline, with its paired interval, per text and protocol."""
+def compare_windows(windows: pd.DataFrame, after: str = "pruned", before: str = "baseline") -> Results:
+    """Return the ratio of two models' perplexities with its paired interval, per text and protocol."""
     ratios: Results = {}
     for (dataset, protocol), rows in windows.groupby(["dataset", "protocol"], sort=False):
-        pruned, baseline, tokens = (rows[name].to_numpy() for name in ("pruned", "baseline", "tokens"))
-        ratio = bootstrap.exponential((pruned.sum() - baseline.sum()) / tokens.sum())
-        interval = bootstrap.ratio_interval(pruned, baseline, tokens)
+        later, earlier, tokens = (rows[name].to_numpy() for name in (after, before, "tokens"))
+        ratio = bootstrap.exponential((later.sum() - earlier.sum()) / tokens.sum())
+        interval = bootstrap.ratio_interval(later, earlier, tokens)
         ratios.setdefault(dataset, {})[protocol] = {"ratio": ratio, "interval": interval}
     return ratios
 
@@ -127,9 +159,9 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def _settings(device: torch.device) -> dict[str, Any]:
+def _settings() -> dict[str, Any]:
     return {
-        "hardware": describe_hardware(device),
+        "hardware": describe_hardware(default_device()),
         "spans_spread": "evenly over the test split",
         "bos": False,
         "documents_joined_by": SEPARATOR,
@@ -142,12 +174,12 @@ def _figure(result: Perplexity) -> str:
     return f"{result.perplexity:.2f}{low_high}"
 
 
-def _check_tokens(before: Results, after: Results, baseline: Path) -> None:
+def _check_tokens(before: Results, after: Results, what: str, place: Path) -> None:
     def hashes(results: Results) -> dict[tuple[str, str], str]:
         return {(text, name): result["sha256"] for text, named in results.items() for name, result in named.items()}
 
     if hashes(before) != hashes(after):
-        raise DataError(f"the baseline was measured on other tokens: delete {baseline} and run again")
+        raise DataError(f"{what} was measured on other tokens: delete {place} and run again")
 
 
 def _warn_of_dtypes(before: Results, dtype: str, baseline: Path) -> None:

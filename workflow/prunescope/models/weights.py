@@ -31,6 +31,13 @@ class WeightReader:
         self.shard: str | None = None
         self.file: Any = None
 
+    def names(self) -> list[str]:
+        """Return the names of all parameters, in the order of the shards."""
+        if self.shards is not None:
+            return sorted(self.shards, key=lambda name: (self.shards[name], name))
+        with safe_open(self.folder / SINGLE, framework="pt") as file:
+            return list(file.keys())
+
     def read(self, name: str) -> Tensor:
         """Return a parameter by name, in its stored dtype.
 

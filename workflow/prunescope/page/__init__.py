@@ -7,16 +7,18 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from prunescope.config.planned import RECOVERED
 from prunescope.config.specs import PageSpec
-from prunescope.errors import DataError
 from prunescope.diagnosis.page import write_diagnosis_page
+from prunescope.errors import DataError
 from prunescope.evaluation.card import protocol_card
 from prunescope.files import read_json, write_json, write_text
 from prunescope.html import as_html
 from prunescope.models.facts import ModelFacts
-from prunescope.page.evaluation import efficiency_table, perplexity_table, zeroshot_table
+from prunescope.page.evaluation import efficiency_table, perplexity_table, recovered_table, zeroshot_table
 from prunescope.page.exports import exports_section
 from prunescope.page.model_card import how_to_load, render_card
+from prunescope.page.recovery import trained_on
 from prunescope.page.sections import findings_list, protocol_table, settings_table
 from prunescope.pruning.plan import PruningPlan
 from prunescope.tracking.record import flatten
@@ -32,7 +34,7 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     """Write ``README.md`` and ``.html``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``.
 
     And ``analysis/diagnosis.html``, and ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is
-    known only now.
+    known only now. A trained checkpoint gets one too.
     """
     told = spec.model_dump(mode="json")
     settings = told["settings"]
@@ -44,14 +46,16 @@ def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
     write_json(directory / IDENTITY, told | {PARAMS: {"dataset": spec.dataset} | flatten(settings)})
     write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
     write_diagnosis_page(directory)
-    page = render_page(spec, facts, directory)
-    write_text(directory / "README.md", page)
-    write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))
-    write_text(directory / "model/README.md", _card(spec, facts, directory))
+    _write_readme(spec, facts, directory)
+    scores = perplexity_table(read_json(directory / "evaluation/perplexity.json"))
+    write_text(directory / "model/README.md", _card(spec, facts, directory, "model", scores))
+    if RECOVERED in spec.steps:
+        scores = recovered_table(read_json(directory / "evaluation/recovered.json"))
+        write_text(directory / RECOVERED / "README.md", _card(spec, facts, directory, RECOVERED, scores))
 
 
 def refresh_page(directory: Path) -> None:
-    """Write ``README.md``, on which nothing depends, again: what was made on request since then is shown.
+    """Write ``README.md`` and ``.html`` again, with what was made on request since then.
 
     Raises:
         DataError: the page was never written.
@@ -62,7 +66,13 @@ def refresh_page(directory: Path) -> None:
     except ValidationError as error:
         raise DataError(f"{directory / IDENTITY} is of another version; run snakemake {directory} first") from error
     facts = ModelFacts.read(Path(spec.shared["model"]) / "model.json")
-    write_text(directory / "README.md", render_page(spec, facts, directory))
+    _write_readme(spec, facts, directory)
+
+
+def _write_readme(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
+    page = render_page(spec, facts, directory)
+    write_text(directory / "README.md", page)
+    write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))
 
 
 def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
@@ -74,6 +84,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         f"# {spec.model} / {spec.experiment}",
         settings_table(spec, facts, summary),
         "## Perplexity\n\n" + perplexity_table(perplexity),
+        *(_recovery(spec, directory) if RECOVERED in spec.steps else []),
         *(_optional(directory, step, draw) for step, draw in OPTIONAL.items() if step in spec.steps),
         "## Diagnosis\n\n" + findings_list(diagnosis),
         "![Gradient analysis](visualization/gradient_analysis.png)",
@@ -81,7 +92,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         "![Importance](visualization/importance_heatmap.png)",
         *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
         "## Protocol\n\n" + protocol_table(read_json(directory / "evaluation/card.json")),
-        "## Load it\n\n" + how_to_load(f"{directory}/model"),
+        "## Load it\n\n" + how_to_load(f"{directory}/{RECOVERED if RECOVERED in spec.steps else 'model'}"),
         exports_section(directory),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -91,12 +102,19 @@ def _optional(directory: Path, step: str, draw: Callable[[dict[str, Any]], str])
     return draw(read_json(directory / f"evaluation/{step}.json"))
 
 
-def _card(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
+def _recovery(spec: PageSpec, directory: Path) -> list[str]:
+    table = recovered_table(read_json(directory / "evaluation/recovered.json"))
+    return ["## Recovery", trained_on(spec, directory), table]
+
+
+def _card(spec: PageSpec, facts: ModelFacts, directory: Path, folder: str, scores: str) -> str:
+    what = settings_table(spec, facts, read_json(directory / "analysis/pruning_summary.json"))
     return render_card(
         spec,
         facts,
         PruningPlan.read(directory / "analysis/plan.json", facts),
-        sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
-        what=settings_table(spec, facts, read_json(directory / "analysis/pruning_summary.json")),
-        scores=perplexity_table(read_json(directory / "evaluation/perplexity.json")),
+        sum(file.stat().st_size for file in (directory / folder).glob("*.safetensors")),
+        what=what,
+        scores=scores,
+        trained=trained_on(spec, directory) if folder == RECOVERED else None,
     )

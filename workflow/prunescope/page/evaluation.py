@@ -3,9 +3,9 @@
 from typing import Any
 
 LEAKAGE = {
-    "source": "Calibration draws on the source of `{}` too. No document is in both splits, but the domain is the "
+    "source": "{} draws on the source of `{}` too. No document is in both splits, but the domain is the "
     "same, and the loss of perplexity looks smaller on it than elsewhere.",
-    "documents": "**Calibration uses the very split of `{}` that perplexity is measured on: its figures are no test.**",
+    "documents": "**{} uses the very split of `{}` that perplexity is measured on: its figures are no test.**",
 }
 
 
@@ -22,8 +22,21 @@ def perplexity_table(perplexity: dict[str, Any]) -> str:
         "In brackets: 95 % bootstrap intervals over windows; that of the ratio is paired (the same windows for both "
         "models). Spans are spread evenly over each test split; compare only with numbers measured the same way."
     ]
-    notes += [LEAKAGE[kind].format(text) for text, kind in _leakages(perplexity).items() if kind in LEAKAGE]
-    return "\n\n".join(["\n".join(lines), *notes])
+    return "\n\n".join(["\n".join(lines), *notes, *_leakages(perplexity["pruned"], "Calibration")])
+
+
+def recovered_table(measured: dict[str, Any]) -> str:
+    """Return the perplexity of the trained model beside those of the pruned and the unpruned one."""
+    lines = ["| text | protocol | unpruned | pruned | trained | trained / unpruned | trained / pruned |"]
+    lines.append("|---|---|---:|---:|---:|---:|---:|")
+    for dataset, protocols in measured["recovered"].items():
+        for protocol in protocols:
+            models = (measured[name][dataset][protocol] for name in ("baseline", "pruned", "recovered"))
+            ratios = (measured[name][dataset][protocol] for name in ("ratio", "ratio_to_pruned"))
+            cells = [_with_interval(result, result["perplexity"]) for result in models]
+            cells += [_with_interval(result, result["ratio"]) for result in ratios]
+            lines.append(f"| {dataset} | {protocol} | {' | '.join(cells)} |")
+    return "\n\n".join(["\n".join(lines), *_leakages(measured["recovered"], "Calibration or training")])
 
 
 def _with_interval(result: dict[str, Any], value: float) -> str:
@@ -31,12 +44,10 @@ def _with_interval(result: dict[str, Any], value: float) -> str:
     return f"{value:.2f}{low_high}"
 
 
-def _leakages(perplexity: dict[str, Any]) -> dict[str, str]:
-    return {
-        dataset: result["leakage"]
-        for dataset, protocols in perplexity["pruned"].items()
-        for result in protocols.values()
-    }
+def _leakages(results: dict[str, Any], who: str) -> list[str]:
+    """Return a sentence about every text that `who` knows something of."""
+    kinds = {dataset: result["leakage"] for dataset, named in results.items() for result in named.values()}
+    return [LEAKAGE[kind].format(who, text) for text, kind in kinds.items() if kind in LEAKAGE]
 
 
 def zeroshot_table(scores: dict[str, Any]) -> str:

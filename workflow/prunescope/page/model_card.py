@@ -11,8 +11,9 @@ from prunescope.pruning.plan import BlockPlan, PruningPlan
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3"}
 """Names of licences that the hub knows and that language models come with."""
 
+UNTRAINED = "- It was not trained after pruning: the figures above are what the cut alone leaves.\n"
+
 LIMITS = """\
-- It was not trained after pruning: the figures above are what the cut alone leaves.
 - Perplexity is all that is measured here. What pruning did to knowledge, reasoning, other languages, safety training
   and bias is not known; expect it to be uneven.
 - The layers differ in width, so that software which expects equal layers does not load this checkpoint as it is.
@@ -20,13 +21,19 @@ LIMITS = """\
 
 
 def render_card(
-    spec: PageSpec, facts: ModelFacts, plan: PruningPlan, checkpoint_bytes: int, what: str, scores: str
+    spec: PageSpec,
+    facts: ModelFacts,
+    plan: PruningPlan,
+    checkpoint_bytes: int,
+    what: str,
+    scores: str,
+    trained: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
         checkpoint_bytes: size of the weights on disk. what, scores: Markdown tables of what was done and of the
-            perplexity before and after.
+            perplexity before and after. trained: how it was trained after pruning; None: not at all.
     """
     sections = [
         f"---\n{yaml.safe_dump(card_header(spec, facts), sort_keys=False)}---",
@@ -36,7 +43,8 @@ def render_card(
         what,
         "## Load it\n\n" + how_to_load("path/or/hub-id"),
         "## Perplexity\n\n" + scores,
-        "## Limits\n\n" + LIMITS,
+        *(["## Training", trained] if trained else []),
+        "## Limits\n\n" + ("" if trained else UNTRAINED) + LIMITS,
         "## Widths\n\n" + widths_table(plan),
     ]
     return "\n\n".join(sections) + "\n"

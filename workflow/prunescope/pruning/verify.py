@@ -14,6 +14,7 @@ from rich.table import Table
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from prunescope.config.planned import RECOVERED
 from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport
 from prunescope.config.specs import GgufSpec
 from prunescope.errors import DataError, PrunescopeError
@@ -32,6 +33,7 @@ Named = dict[str, Tensor]
 
 WINDOWS, TOKENS = 2, 128
 RANDOM = "random tokens"
+EXPORTED = "export/"
 TOLERANCE = 1e-3
 """Of a form that computes the same, in standard deviations of the logits."""
 
@@ -97,6 +99,8 @@ class Check:
 def verify(directory: Path, gguf: GgufExport) -> list[Check]:
     """Compare every form of an experiment's pruned model with its parent, masked by ``analysis/plan.json``.
 
+    Exports of a model that was trained after pruning are compared with what was trained.
+
     In float32, because bfloat16 hides what is to be found: there two correct models differ by half a standard
     deviation. It takes 4 bytes of memory per parameter of the parent.
 
@@ -106,15 +110,24 @@ def verify(directory: Path, gguf: GgufExport) -> list[Check]:
     Raises:
         DataError: the parent is gone, or nothing is there to verify.
     """
-    shared = read_json(directory / "experiment.json")["shared"]
+    about = read_json(directory / "experiment.json")
+    shared = about["shared"]
     facts = ModelFacts.read(Path(shared["model"]) / "model.json")
     plan = PruningPlan.read(directory / "analysis/plan.json", facts)
     forms = [form for form in all_forms(gguf) if (directory / form.place).exists()]
     if not forms:
         raise DataError(f"{directory} has nothing to verify (no model, no export); run its pruning step first")
     windows = fixed_windows(load_config(facts.path).vocab_size, Path(shared["evaluation_text"], "windows.safetensors"))
-    wanted = masked_logits(facts, plan, windows)
-    return [check for form in forms for check in check_form(form, directory / form.place, windows, wanted)]
+    masked = exported = masked_logits(facts, plan, windows)
+    if RECOVERED in about["steps"] and any(form.place.startswith(EXPORTED) for form in forms):
+        exported = logits_of_checkpoint(directory / RECOVERED, windows)
+    return [
+        check
+        for form in forms
+        for check in check_form(
+            form, directory / form.place, windows, exported if form.place.startswith(EXPORTED) else masked
+        )
+    ]
 
 
 def fixed_windows(vocabulary: int, texts: Path) -> Named:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prunescope.config.planned import RECOVERED
 from prunescope.files import read_json
 
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
@@ -38,8 +39,8 @@ def parent_checkpoint(step: Path, project: Path) -> Checkpoint | None:
 
 
 def pruned_checkpoint(directory: Path, project: Path, about: dict[str, Any]) -> Checkpoint | None:
-    """Return the checkpoint in ``results/{model}/{experiment}/model``; `about`: the experiment's identity."""
-    folder = directory.absolute() / "model"
+    """Return the final checkpoint of ``results/{model}/{experiment}``; `about`: the experiment's identity."""
+    folder = directory.absolute() / (RECOVERED if RECOVERED in about.get("steps", ()) else "model")
     if not folder.is_dir():
         return None
     return Checkpoint(about["key"], about["experiment"], _relative(folder, project), {"parent": about["model"]})

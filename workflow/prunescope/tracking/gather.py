@@ -70,6 +70,7 @@ class TrackedRun:
         key: identity; a run with another key is another run.
         model, name: of the experiment, or of the shared step.
         params: settings. metrics: finite numbers. curves: per layer, None where there is no number.
+        histories: (training step, value) in the course of a step.
         tags: labels. note: the page shown with the run.
         artifacts: name within the run -> small file to copy there.
         started, finished: Unix time in seconds.
@@ -81,6 +82,7 @@ class TrackedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     curves: dict[str, list[float | None]]
+    histories: dict[str, list[tuple[int, float]]]
     tags: dict[str, str]
     artifacts: dict[str, Path]
     started: float
@@ -154,6 +156,7 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         params=params,
         metrics=_metrics(records),
         curves=_curves(records),
+        histories=_histories(records),
         tags=_tags(records) | _labels(about, directory),
         artifacts=_artifacts(directory, SHOWN, ((directory / "records", record) for record in records)),
         started=min(record.started for record in records),
@@ -181,6 +184,7 @@ def gather_shared(directory: Path) -> SharedRun | None:
         params={name: str(value) for name, value in record.params.items()},
         metrics=_metrics([record]),
         curves=_curves([record]),
+        histories=_histories([record]),
         tags=_tags([record]) | {"step": step, "model": model},
         artifacts=_artifacts(directory, SHOWN_SHARED, [(directory, record)]),
         started=record.started,
@@ -236,6 +240,14 @@ def _note(page: str) -> str:
     return "".join(line for line in lines if not line.startswith(("# ", "!["))).lstrip()
 
 
+def _histories(records: list[StepRecord]) -> dict[str, list[tuple[int, float]]]:
+    return {
+        name: [(step, value) for step, value in history]
+        for record in records
+        for name, history in record.histories.items()
+    }
+
+
 def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
@@ -271,7 +283,7 @@ def _artifacts(directory: Path, patterns: Iterable[str], records: Iterable[tuple
     return {
         name: path
         for name, path in sorted(inside.items())
-        if not name.startswith("model/") and path.is_file() and path.stat().st_size <= LARGEST_ARTIFACT
+        if not name.startswith(("model/", "recovered/")) and path.is_file() and path.stat().st_size <= LARGEST_ARTIFACT
     }
 
 

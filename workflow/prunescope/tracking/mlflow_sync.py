@@ -205,17 +205,18 @@ class _Target:
 
 
 def _points(tracked: TrackedRun) -> Points:
-    """Return every number by name and step; the step of a curve's value is its layer."""
+    """Return every number by name and step; the step of a curve's value is its layer, of a history's its own."""
     return {(name, 0): value for name, value in tracked.metrics.items()} | _curve_points(tracked)
 
 
 def _curve_points(tracked: TrackedRun) -> Points:
-    return {
+    by_layer = {
         (name, layer): value
         for name, curve in tracked.curves.items()
         for layer, value in enumerate(curve)
         if value is not None
     }
+    return by_layer | {(name, step): value for name, history in tracked.histories.items() for step, value in history}
 
 
 def _contradicts(run: Run, logged: Points, tracked: TrackedRun) -> bool:

@@ -29,6 +29,7 @@ class StepRecord:
         params: flat settings of the step, as MLflow parameters.
         metrics: scalar results, names with a prefix (``grad/``, ``prune/``, ``ppl/``).
         curves: results per layer; the index in the list is the layer.
+        histories: results in the course of a step, as (training step, value); named apart from the metrics.
         tags: labels such as the device.
         artifacts: files to show beside the run, relative to the record's directory.
         started, finished: Unix time in seconds.
@@ -42,6 +43,7 @@ class StepRecord:
     params: dict[str, Scalar] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float | None]] = field(default_factory=dict)
+    histories: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
     started: float = 0.0

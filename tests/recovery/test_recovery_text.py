@@ -1,0 +1,160 @@
+"""What the pruned model is trained on: windows of a text, or responses of conversations."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from prunescope.config.sections import DatasetSource
+from prunescope.config.specs import RecoveryTextSpec, TextSpec
+from prunescope.data.conversations import Conversation, parts, read_conversations
+from prunescope.data.sources import read_documents
+from prunescope.errors import ConfigError, DataError
+from prunescope.recovery.text import write_recovery_text
+
+WORDS = ["<unk>", "</s>", "<|user|>", "<|bot|>", "what", "is", "a", "cat", "dog", "an", "animal", "yes", "no", "well"]
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|user|> ' if m.role == 'user' else '<|bot|> ' }}{{ m.content }}"
+    "{{ ' </s> ' if m.role == 'assistant' else ' ' }}{% endfor %}{% if add_generation_prompt %}<|bot|> {% endif %}"
+)
+PAIRS = {"prompt": "q", "response": "a"}
+
+
+def tokenizer(folder, template=None):
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"unk_token": "<unk>", "eos_token": "</s>", "additional_special_tokens": ["<|user|>", "<|bot|>"]}
+    made = PreTrainedTokenizerFast(tokenizer_object=words, **special)
+    made.chat_template = template
+    made.save_pretrained(folder)
+    return folder
+
+
+def jsonl(file, rows):
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)
+
+
+def spec_of(source, seq_len=16, samples=100, name="talk"):
+    return RecoveryTextSpec(
+        model="m", dataset=name, texts={name: TextSpec(source=source)}, samples=samples, seq_len=seq_len, seed=0
+    )
+
+
+def write(tmp_path, source, template=None, **changes):
+    write_recovery_text(
+        spec_of(source, **changes), tokenizer(tmp_path / "tokenizer", template), {}, tmp_path / "text", "key"
+    )
+    manifest = json.loads((tmp_path / "text/manifest.json").read_text())
+    return load_file(tmp_path / "text/samples.safetensors"), manifest
+
+
+def asked_in_calibration(source):
+    return [c.messages[0][1] for c in read_conversations(source, "calibration")]
+
+
+def ids(text):
+    return [WORDS.index(word) for word in text.split()]
+
+
+def test_only_the_response_is_learned(tmp_path):
+    rows = [{"q": f"what is a {animal}", "a": "an animal"} for animal in ("cat", "dog", "well", "no", "yes")]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction=PAIRS)
+    found, manifest = write(tmp_path, source)
+    kept = asked_in_calibration(source)
+    assert 0 < len(kept) <= 5
+    assert len(found["input_ids"]) == manifest["documents"] == len(kept)
+    for tokens, labels in zip(found["input_ids"], found["labels"], strict=True):
+        question = [WORDS[token] for token in tokens[:4]]
+        assert " ".join(question) in kept
+        # four words asked, two answered, the end: seven tokens, three of them learned
+        assert tokens.tolist() == [*tokens[:4], *ids("an animal </s>"), *[0] * 9]
+        assert labels.tolist() == [-100] * 4 + ids("an animal </s>") + [-100] * 9
+    assert manifest["tokens"] == 7 * len(kept)
+    assert manifest["learned_tokens"] == 3 * len(kept)
+
+
+def test_a_chat_template_writes_every_turn_and_answers_are_learned(tmp_path):
+    said = [("user", "what is a cat"), ("assistant", "an animal"), ("user", "a dog"), ("assistant", "yes")]
+    messages = [{"role": role, "content": content} for role, content in said]
+    rows = [{"messages": messages, "id": 1}]
+    # A single conversation falls into one of the splits: rows are added until one is for calibration.
+    while True:
+        source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction={"messages": "messages"})
+        if list(read_conversations(source, "calibration")):
+            break
+        rows.append({"messages": [*messages, {"role": "user", "content": "well " * len(rows)}]})
+    found, _ = write(tmp_path, source, TEMPLATE, seq_len=20)
+    asked, answered = "<|user|> what is a cat <|bot|>", "an animal </s>"
+    then, last = "<|user|> a dog <|bot|>", "yes </s>"
+    whole = ids(f"{asked} {answered} {then} {last}")
+    assert found["input_ids"][0].tolist() == whole + [0] * 5
+    wanted = [-100] * 6 + ids(answered) + [-100] * 4 + ids(last)
+    assert found["labels"][0].tolist() == wanted + [-100] * 5
+
+
+def test_a_template_that_rewrites_the_past_is_refused():
+    def rewriting(messages, ask):
+        return f"{len(messages)} messages"
+
+    with pytest.raises(DataError, match="writes the beginning of a conversation otherwise once it goes on"):
+        parts(Conversation("1", (("user", "a"), ("assistant", "b"))), rewriting, "</s>")
+
+
+def test_long_conversations_are_cut_and_those_without_a_response_left_out(tmp_path, caplog):
+    rows = [{"q": "what " * 20 + f"{n}", "a": "yes"} for n in range(9)]
+    rows += [{"q": f"{n} a", "a": "yes " * 30} for n in range(9)]
+    rows += [{"q": f"{n} a", "a": ""} for n in range(9)]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction=PAIRS)
+    found, _ = write(tmp_path, source, seq_len=8)
+    assert (found["labels"][:, 2:] == WORDS.index("yes")).all()
+    assert (found["labels"][:, :2] == -100).all()
+    assert "conversations left out: no response within the first 8 tokens" in caplog.text
+    source = DatasetSource(local=jsonl(tmp_path / "long.jsonl", rows[:9]), instruction=PAIRS)
+    with pytest.raises(DataError, match=r"'talk': no conversation begins its response within 8 tokens: raise"):
+        write(tmp_path, source, seq_len=8)
+
+
+def test_the_budget_ends_the_reading(tmp_path):
+    rows = [{"q": f"a {n}", "a": "yes"} for n in range(60)]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction=PAIRS)
+    _, manifest = write(tmp_path, source, samples=1, seq_len=16)
+    assert manifest["documents"] == 4  # of four tokens each
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"messages": "hello"}, "column 'messages' must hold lists of"),
+        ({"messages": [{"from": "user", "value": "hello"}]}, "column 'messages' must hold lists of"),
+        ({"chat": []}, "no column 'messages'.*of instruction data: the columns in `instruction`"),
+    ],
+)
+def test_other_layouts_are_a_sentence(tmp_path, row, said):
+    rows = [row | {"messages": row["messages"] * n} if "messages" in row else row for n in range(1, 9)]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction={"messages": "messages"})
+    with pytest.raises(DataError, match=said):
+        list(read_conversations(source, "calibration"))
+
+
+def test_a_short_text_gives_the_windows_that_it_fills(tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(" ".join(WORDS[4 + (number + i * i) % 10] for i in range(12)))
+    source = DatasetSource(local=f"{tmp_path}/*.txt")
+    found, manifest = write(tmp_path, source, samples=1000, seq_len=8)
+    assert 8 < len(found["input_ids"]) < 45
+    np.testing.assert_array_equal(found["input_ids"], found["labels"])
+    assert manifest["learned_tokens"] == manifest["tokens"] == found["input_ids"].size
+    trained = set(manifest["texts"]["talk"]["document_ids"])
+    assert trained == {document.id for document in read_documents(source, "calibration")}
+    assert not trained & {document.id for document in read_documents(source, "test")}
+    with pytest.raises(DataError, match=r"recovery\.seq_len"):
+        write(tmp_path, source, seq_len=1000)
+
+
+def test_a_window_longer_than_the_model_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"recovery\.seq_len = 16: longer than the model's window"):
+        write_recovery_text(spec_of(DatasetSource(local="x")), "nowhere", {}, tmp_path, "key", context=8)
