@@ -25,7 +25,7 @@ BASELINE, PRUNED = "baseline", "pruned"
 def write_efficiency(
     spec: EfficiencySpec, facts: ModelFacts, directory: Path, gguf_baseline: Path | None = None
 ) -> None:
-    """Measure the unpruned, the pruned and the trained model, and their GGUF files; write ``evaluation/efficiency.json``.
+    """Measure the unpruned, pruned and trained model, and their GGUF files; write ``evaluation/efficiency.json``.
 
     Its keys are the names of what was measured (``baseline``, ``pruned``, ``recovered``, ``baseline_q8_0``,
     ``pruned_q8_0`` or, where the model was trained, ``recovered_q8_0``), and ``settings``.

@@ -119,7 +119,7 @@ def verify(directory: Path, gguf: GgufExport) -> list[Check]:
         raise DataError(f"{directory} has nothing to verify (no model, no export); run its pruning step first")
     windows = fixed_windows(load_config(facts.path).vocab_size, Path(shared["evaluation_text"], "windows.safetensors"))
     masked = exported = masked_logits(facts, plan, windows)
-    if RECOVERED in about["steps"] and any(form.place.startswith(EXPORTED) for form in forms):
+    if RECOVERED in about.get("steps", ()) and any(form.place.startswith(EXPORTED) for form in forms):
         exported = logits_of_checkpoint(directory / RECOVERED, windows)
     return [
         check
