@@ -36,7 +36,7 @@ def test_the_plan_comes_first(finished, tmp_path):
     project = type(finished)(tmp_path / "p")
     change_configuration(project, sweeps={"few": FEW, "broken": BROKEN})
     said = project.run("--dry-run", "sweep_broken").stderr
-    assert re.search(r"sweep broken on tiny: 4 experiments, about \d+ (s|min)\n", said)
+    assert re.search(r"sweep broken on tiny: 4 experiments, about [0-9.]+ (s|min|h)\n", said)
     rows = {line.split()[0]: line for line in said.splitlines() if line.startswith("  taylor")}
     assert "16 of 16 steps cached; to run: nothing" in rows[THERE]
     assert "5 of 15 steps cached; to run: importance, statistics, diagnosis, figures, pruning" in rows[NEW]

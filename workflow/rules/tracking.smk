@@ -6,6 +6,13 @@ localrules:
     track,
 
 
+def figure_records(wildcards):
+    experiment = planned(wildcards)
+    return [
+        f"{experiment.directory}/records/plot_{plot}.json" for plot in experiment.plots
+    ]
+
+
 rule page:
     input:
         model=ancient(shared("model", "model.json")),
@@ -19,8 +26,8 @@ rule page:
         evaluation_text=shared("evaluation_text", "manifest.json"),
         records=lambda wildcards: planned(wildcards).records,
         optional=lambda wildcards: planned(wildcards).optional,
-        # Drawn again they are the same figures.
-        figures=ancient(lambda wildcards: planned(wildcards).figures("png")),
+        # A figure that is drawn again is the same figure: not the figures, their records.
+        figures=ancient(figure_records),
     output:
         page="results/{model}/{experiment}/README.md",
         html=report(
@@ -46,19 +53,11 @@ rule page:
         "prunescope page {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"
 
 
-def figure_records(wildcards):
-    experiment = planned(wildcards)
-    return [
-        f"{experiment.directory}/records/plot_{plot}.json" for plot in experiment.plots
-    ]
-
-
 rule track:
     input:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
         records=lambda wildcards: planned(wildcards).records,
-        # A figure that is drawn again is the same figure: not the figures, their records.
         figures=ancient(figure_records),
     output:
         "results/{model}/{experiment}/mlflow.json",

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MultipleLocator, NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    FormatStrFormatter,
+    LogLocator,
+    MultipleLocator,
+    NullFormatter,
+    PercentFormatter,
+    ScalarFormatter,
+)
 
 from prunescope.comparison.frame import UNPRUNED, Comparison, Measurement
 from prunescope.comparison.groups import kept_similarity, removed_similarity, score_correlation
@@ -190,7 +197,10 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
         style.curve(axes, profile, label, *look)
         layers = layers.union(profile.index)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    # Profiles within a decade would have a single tick.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1e"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("mean of |g|")
     style.over_layers(axes, layers, ENGLISH)

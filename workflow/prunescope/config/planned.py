@@ -108,10 +108,6 @@ class Planned:
     def plots(self) -> tuple[str, ...]:
         return PLOTS if self.reference is None else (*PLOTS, BEFORE_AFTER)
 
-    def figures(self, suffix: str) -> list[str]:
-        """Return the files of the figures in one format."""
-        return [f"{self.directory}/visualization/{name}.{suffix}" for name in self.plots]
-
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
         names = [f"analysis/{name}" for name in ANALYSIS]
