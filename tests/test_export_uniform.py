@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from checkpoints.cases import LINEAR_ROPE, YARN_ROPE
 from export_models import tiny_checkpoint, whole_layer_plan
-from prunescope.errors import ExportError
+from prunescope.errors import DataError, ExportError
 from prunescope.export import outputs
 from prunescope.export.source import LayerShape, open_checkpoint
 from prunescope.export.uniform import uniform_shape, write_uniform
@@ -86,6 +86,13 @@ def test_the_hidden_size_must_be_a_multiple_of_the_heads(tmp_path):
     mask_model(masked, adapter_for(masked), plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     torch.testing.assert_close(model(tiny_tokens()).logits, masked(tiny_tokens()).logits, rtol=1e-10, atol=1e-10)
+
+
+def test_a_model_that_was_not_pruned_here_has_no_export(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(DataError, match="models of type 'gpt2' have no export; known: llama, mistral"):
+        outputs.write_uniform_export(tmp_path)
 
 
 def test_the_step_records_what_it_costs(tmp_path):

@@ -102,6 +102,16 @@ def test_pickled_weights_are_refused(tmp_path):
         write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
 
 
+def test_a_truncated_shard_is_found_before_anything_is_computed(tmp_path):
+    model = tiny_model()
+    save_source(model, tmp_path / "source")
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    shard = sorted((tmp_path / "source").glob("model-*"))[1]
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"{shard.name} cannot be read .* damaged or incomplete: fetch it again"):
+        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+
+
 def test_facts_of_a_checkpoint_that_is_gone(tmp_path):
     save_source(tiny_model(), tmp_path / "source")
     write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from checkpoints.cases import MIXED
@@ -90,8 +91,12 @@ def test_attention_keeps_its_true_index_in_vllm(tmp_path, monkeypatch):
     attended = [index for index, layer in enumerate(model.model.layers) if layer.self_attn is not None]
     assert attended[0] == 1
     assert [model.model.layers[index].self_attn.layer_idx for index in attended] == list(range(len(attended)))
-    model.config._attn_implementation_internal = "vllm"
-    there = type(model.model)(model.config)
+    # vLLM takes the backbone that `auto_map` names, without the head.
+    config = AutoConfig.from_pretrained(tmp_path / "model")
+    assert config.auto_map["AutoModel"] == "modeling_pruned_llama.PrunedLlamaModel"
+    config._attn_implementation_internal = "vllm"
+    there = AutoModel.from_config(config)
+    assert type(there) is type(model.model)
     assert [there.layers[index].self_attn.layer_idx for index in attended] == attended
 
 
@@ -140,6 +145,8 @@ def test_damaged_source_is_named(tmp_path):
     with pytest.raises(DataError, match=r"model\.safetensors cannot be read .* damaged or incomplete"):
         write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
     assert not (tmp_path / "model").exists()
+    with pytest.raises(DataError, match=r"source/model\.safetensors cannot be read .* damaged or incomplete"):
+        load_checkpoint(tmp_path / "source", torch.float32, CPU)
 
 
 def test_damaged_shard_and_missing_parameter_are_named(tmp_path):

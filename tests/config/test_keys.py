@@ -9,6 +9,7 @@ import yaml
 from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
 from prunescope.config.keys import fingerprint
 from prunescope.config.resolve import merge
+from prunescope.config.specs import EfficiencySpec
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"
@@ -144,11 +145,11 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 
 def test_specs_survive_the_command_line():
-    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})
+    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}})
     experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     shared = shared_steps(experiment)
     specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
-    assert len(specs) == 14
+    assert len(specs) == 15
     for spec in specs:
         assert type(spec).model_validate(json.loads(spec.text())) == spec
 
@@ -160,6 +161,21 @@ def test_identity_in_tracking_follows_every_setting():
 
     assert key(BASE) == key(BASE)
     assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3
+
+
+def test_the_unpruned_gguf_is_shared_and_only_made_where_it_is_measured():
+    def step(**change):
+        return steps(evaluation={"efficiency": {"gguf": ["q8_0"]}}, **change)["gguf_baseline"]
+
+    assert "gguf_baseline" not in steps(evaluation={"efficiency": {}})
+    assert step().key == step(method={"criterion": "gate"}).key
+    assert step().key != step(export={"gguf": {"eight_bit": {"max_kl": 0.5}}}).key
+    assert step().spec.files[0].type == "q8_0"
+
+
+def test_efficiency_without_gguf_has_the_key_that_it_always_had():
+    spec = EfficiencySpec(model="m", experiment="e", source="s", dtype="auto")
+    assert "gguf" not in spec.text() and "gguf" in spec.model_copy(update={"gguf": ("f16",)}).text()
 
 
 def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):

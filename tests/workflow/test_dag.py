@@ -229,6 +229,16 @@ def test_the_card_says_what_was_measured_on_what(finished):
     assert "No document is in both splits" in page
 
 
+def test_gguf_files_are_made_before_they_are_measured(copy):
+    evaluate_also(copy, efficiency={"prompt": 8, "generate": 2, "gguf": ["f16"]})
+    if find_spec("llama_cpp"):
+        made = {"gguf": 1, "gguf_baseline": 1, "efficiency": 1, "page": 1, "track": 1}
+        assert copy.jobs(EXPERIMENT) == made
+    else:
+        done = copy.run("--dry-run", EXPERIMENT, check=False)
+        assert "evaluation.efficiency.gguf needs llama.cpp, which is not installed" in done.stderr + done.stdout
+
+
 def test_efficiency_is_measured_when_it_is_asked_for(copy):
     told = {"prompt": 8, "generate": 2, "batch_sizes": [1], "repeats": 2}
     evaluate_also(copy, efficiency=told)

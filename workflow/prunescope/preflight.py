@@ -28,7 +28,7 @@ def check_one(planned: Planned) -> None:
     if planned.experiment.settings.evaluation.zeroshot:
         require_lm_eval()
     if planned.measured_gguf:
-        check_installed()
+        check_installed("evaluation.efficiency.gguf")
     if planned.experiment.settings.recovery.enabled:
         require_peft()
     file = Path(planned.shared["model"].file("model.json"))

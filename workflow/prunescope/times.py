@@ -10,8 +10,8 @@ from prunescope.files import read_json
 from prunescope.tracking.record import StepRecord
 
 MODEL_STEPS = (
-    "model", "gradients", "removal", "pruning", "baseline", "evaluation", "zeroshot_baseline", "zeroshot", "efficiency",
-    "recovery", "recovered",
+    "model", "gradients", "removal", "pruning", "baseline", "evaluation", "zeroshot_baseline", "zeroshot",
+    "gguf_baseline", "recovery", "recovered", "efficiency",
 )  # fmt: skip
 """Steps whose recorded seconds are work with a model; start-up and imports are not in them."""
 

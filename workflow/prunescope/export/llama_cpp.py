@@ -32,11 +32,11 @@ class NotInstalledError(ExportError):
     """llama-cpp-python is not there."""
 
 
-def check_installed() -> None:
-    """Raise `NotInstalledError` with the way out unless llama-cpp-python is there."""
+def check_installed(what: str = "a GGUF file, which is compared with its checkpoint,") -> None:
+    """Raise `NotInstalledError`, which says what needs it and the way out, unless llama-cpp-python is there."""
     if importlib.util.find_spec("llama_cpp") is None:
         raise NotInstalledError(
-            "GGUF files are compared with the checkpoint in llama.cpp, which is not installed: "
+            f"{what} needs llama.cpp, which is not installed: "
             "pip install 'prunescope[gguf]' (it compiles for some minutes; needs cmake and a C++ compiler)"
         )
 

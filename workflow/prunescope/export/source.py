@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
 from prunescope.errors import DataError
 from prunescope.files import read_json
-from prunescope.models.loading import skeleton
-from prunescope.models.pruned import register_pruned_architectures
+from prunescope.models.loading import load_any_config, skeleton
+from prunescope.models.pruned import PRUNED_FAMILIES
 from prunescope.models.weights import WeightReader
 
 
@@ -59,17 +59,19 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Read what a checkpoint folder says of itself; weights are read one by one, when asked for.
 
     Raises:
-        DataError: the folder holds no checkpoint.
+        DataError: the folder holds no checkpoint, or one that cannot have been pruned here.
     """
-    register_pruned_architectures()
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} holds no checkpoint (no config.json): run the experiment first")
-    config = AutoConfig.from_pretrained(folder)
+    config = load_any_config(folder)
+    family = config.model_type.removeprefix("pruned_")
+    if family not in PRUNED_FAMILIES:
+        raise DataError(f"{folder}: models of type '{family}' have no export; known: {', '.join(PRUNED_FAMILIES)}")
     return Checkpoint(
         folder=folder,
         config=config,
         content=read_json(folder / "config.json"),
-        family=config.model_type.removeprefix("pruned_"),
+        family=family,
         layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
         parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},
         read=WeightReader(folder).read,

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
@@ -14,7 +15,7 @@ from prunescope.models.facts import ModelFacts
 from prunescope.models.memory import free_memory, gib
 from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
-from prunescope.models.weights import WeightReader
+from prunescope.models.weights import WeightReader, check_shards
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,18 @@ def native_bfloat16() -> bool:
 
 def load_config(path: str | Path) -> PretrainedConfig:
     """Load a model's configuration and check that its architecture is supported."""
-    register_pruned_architectures()  # so that a pruned one is refused by its name
-    try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (ValueError, OSError) as error:
-        raise DataError(f"config.json in {path} cannot be used: {str(error).splitlines()[0]}") from error
+    config = load_any_config(path)
     check_supported(config)
     return config
+
+
+def load_any_config(path: str | Path) -> PretrainedConfig:
+    """Load the configuration of a model of any architecture that transformers knows, pruned ones included."""
+    register_pruned_architectures()
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (ValueError, OSError) as error:
+        raise DataError(f"config.json in {path} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def skeleton(config: PretrainedConfig) -> nn.Module:
@@ -98,15 +104,22 @@ def load_checkpoint(
 
     Args:
         max_memory: bytes per GPU, to spread the layers over several.
+
+    Raises:
+        DataError: a shard is damaged.
     """
     register_pruned_architectures()
-    model = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=dtype,
-        use_safetensors=True,
-        device_map="auto" if max_memory else device if device.type != "cpu" else None,
-        max_memory=max_memory,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            use_safetensors=True,
+            device_map="auto" if max_memory else device if device.type != "cpu" else None,
+            max_memory=max_memory,
+        )
+    except SafetensorError:
+        check_shards(Path(path))  # says which one
+        raise
     log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), device)
     return model.eval().requires_grad_(False)
 

@@ -11,6 +11,7 @@ from prunescope.files import read_json, replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_config, skeleton
+from prunescope.models.weights import check_shards
 from prunescope.tracking.record import recording
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> 
 
 
 def check_complete(path: Path) -> None:
-    """Raise `DataError` unless every safetensors file of a checkpoint is there."""
+    """Raise `DataError` unless every safetensors file of a checkpoint is there and whole."""
     index = path / "model.safetensors.index.json"
     wanted = set(read_json(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
     missing = sorted(name for name in wanted if not (path / name).is_file())
@@ -78,6 +79,7 @@ def check_complete(path: Path) -> None:
             f"{path} lacks {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}: fetch the checkpoint "
             "again, or convert it to safetensors first (pickled weights are not read)"
         )
+    check_shards(path)
 
 
 def download(hub: str, revision: str | None, name: str) -> Path:

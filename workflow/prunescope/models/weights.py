@@ -52,9 +52,24 @@ class WeightReader:
                 self.file, self.shard = safe_open(self.folder / shard, framework="pt"), shard
             return self.file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise DataError(
-                f"{self.folder / shard} cannot be read ({error}); the file is damaged or incomplete: fetch it again"
-            ) from error
+            raise _damaged(self.folder / shard, error) from error
+
+
+def check_shards(folder: Path) -> None:
+    """Raise `DataError` for the first safetensors file of a folder that is damaged; only headers are read."""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{file} cannot be read ({error}); the file is damaged or incomplete: fetch it again, or delete the folder "
+        "and run the step that wrote it"
+    )
 
 
 def write_shards(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = SHARD_BYTES) -> int:

@@ -24,6 +24,7 @@ from prunescope.files import read_json
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import default_device, load_checkpoint, load_config
+from prunescope.models.weights import check_shards
 from prunescope.pruning import logits_alone
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import mask_model
@@ -191,6 +192,7 @@ def logits_of_checkpoint(place: Path, windows: Named) -> Named:
     Raises:
         PrunescopeError: it does not load or run.
     """
+    check_shards(place)
     with TemporaryDirectory() as folder:
         files = Path(folder, "windows.safetensors"), Path(folder, "logits.safetensors")
         save_file({name: rows.contiguous() for name, rows in windows.items()}, files[0])
