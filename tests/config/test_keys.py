@@ -145,13 +145,28 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 
 def test_specs_survive_the_command_line():
-    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}})
+    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}})
     experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     shared = shared_steps(experiment)
     specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
-    assert len(specs) == 15
+    assert len(specs) == 18
     for spec in specs:
         assert type(spec).model_validate(json.loads(spec.text())) == spec
+
+
+def test_a_recovery_that_is_off_is_in_no_spec():
+    def told(name, **change):
+        experiment = resolve(parse_config(merge(RAW, change)), "Mistral-7B-v0.3", name)
+        shared = shared_steps(experiment)
+        own = experiment_specs(experiment, shared)
+        return {step.name: step.spec.text() for step in shared.values()} | {n: spec.text() for n, spec in own.items()}
+
+    off, on = told(BASE), told(f"{BASE}_recover")
+    assert off == told(BASE, recovery={"rank": 8})
+    assert "recovery" not in "".join(off.values())
+    assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
+    other = told(f"{BASE}_recover", recovery={"rank": 8})
+    assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
 
 
 def test_identity_in_tracking_follows_every_setting():

@@ -42,6 +42,14 @@ def test_local_texts_that_overlap_share_a_source(tmp_path):
     assert worst_leakage([other, one], two) == "source"
 
 
+def test_a_file_that_is_read_in_two_ways_may_share_its_rows(tmp_path):
+    (tmp_path / "talk.jsonl").write_text("")
+    text = source(local=f"{tmp_path}/*.jsonl", text="q")
+    talk = source(local=f"{tmp_path}/*.jsonl", instruction={"prompt": "q", "response": "a"})
+    assert worst_leakage([text], text) == "source"
+    assert worst_leakage([talk], text) == "documents"
+
+
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [("wiki", ("source", "none")), ("mixed", ("source", "source")), ("c4", ("none", "none"))],

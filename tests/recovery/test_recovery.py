@@ -150,6 +150,18 @@ def test_another_run_is_never_resumed(experiment, caplog, monkeypatch, change):
     assert record.metrics["recover/resumed_from_step"] == 0
 
 
+def test_a_run_that_was_killed_while_it_merged_only_merges(experiment, monkeypatch):
+    run(experiment)
+    wanted = weights(experiment / "recovered")
+    with monkeypatch.context() as patch:
+        patch.setattr("prunescope.recovery.adapters.write_merged", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(experiment, save_every=4)
+    record = run(experiment)
+    assert record.metrics["recover/resumed_from_step"] == record.metrics["recover/steps"] == 20
+    torch.testing.assert_close(weights(experiment / "recovered"), wanted, rtol=0, atol=0)
+
+
 def stop(*_):
     raise KeyboardInterrupt
 

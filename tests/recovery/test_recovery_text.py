@@ -140,6 +140,12 @@ def test_other_layouts_are_a_sentence(tmp_path, row, said):
         list(read_conversations(source, "calibration"))
 
 
+def test_plain_text_is_no_instruction_data(tmp_path):
+    (tmp_path / "a.txt").write_text("what is a cat")
+    with pytest.raises(DataError, match=r"a\.txt holds no instruction data"):
+        list(read_conversations(DatasetSource(local=f"{tmp_path}/*", instruction=PAIRS), "calibration"))
+
+
 def test_a_short_text_gives_the_windows_that_it_fills(tmp_path):
     for number in range(30):
         (tmp_path / f"{number}.txt").write_text(" ".join(WORDS[4 + (number + i * i) % 10] for i in range(12)))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from prunescope.comparison.frame import read_comparison
 from prunescope.config import parse_config, resolve
 from prunescope.config.keys import leakage
 from prunescope.data.sources import read_documents
@@ -61,6 +62,8 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
     assert [step for step, _ in run.histories["recover/loss"]] == list(range(1, 11))
     assert run.tags["prunescope.checkpoint"] == f"{EXPERIMENT}/recovered"
     assert not any(name.startswith("recovered/") for name in run.artifacts)
+    column = read_comparison([folder]).numbers["trained perplexity words w16"]
+    assert column.tolist() == [content["recovered"]["words"]["w16"]["perplexity"]]
 
 
 def test_no_test_document_is_trained_on(trained):

@@ -39,6 +39,8 @@ def read_conversations(source: DatasetSource, purpose: Purpose) -> Iterator[Conv
         return
     seen = set()
     for file in local.find_files(source.local or ""):
+        if file.suffix == ".txt":
+            raise DataError(f"{file} holds no instruction data: name .jsonl or .parquet files in `local`")
         for row in local.read_rows(file, source.columns):
             row_id = text_id(json.dumps([row[column] for column in source.columns]))
             if row_id not in seen and split_of(row_id) == purpose:
