@@ -1,17 +1,21 @@
 """The pages are served by a real server, which also takes a synchronisation over HTTP."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
 from prunescope.tracking.mlflow_sync import sync
-from prunescope.tracking.sync_command import track_one
+from prunescope.tracking.sync_command import track_all, track_one
 from prunescope.tracking.ui import experiment_link, free_port, serve
 
 
@@ -20,15 +24,31 @@ def get(address: str) -> bytes:
         return answer.read()
 
 
+@dataclass
+class Server:
+    """A server and the link that it printed."""
+
+    link: str
+    process: subprocess.Popen
+
+    @property
+    def address(self) -> str:
+        return self.link.partition("/#/")[0]
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 @pytest.fixture
 def server(project):
-    """The project's store with one experiment, served as `serve` does; yields the printed link."""
+    """The project's store with one experiment, served as `serve` does."""
     sync([project / "results" / MODEL / NAME], URI)
     code = f"from prunescope.tracking.ui import serve; serve('{URI}', {free_port(0)})"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **pipes)
     try:
-        yield re.search(r"http://\S+", process.stdout.readline()).group()
+        yield Server(re.search(r"http://\S+", process.stdout.readline()).group(), process)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -54,8 +74,8 @@ def test_links(project):
     assert experiment_link(URI, "Other") == "http://127.0.0.1:5000/#/experiments"
 
 
-def test_the_server_shows_the_project(project, server):
-    address, _, page = server.partition("/#/")
+def test_the_server_shows_the_project(project, server, capfd):
+    address, _, page = server.link.partition("/#/")
     assert re.fullmatch(r"experiments/\d+/runs\?workflowType=machine_learning&viewStateShareKey=prunescope", page)
     wait_for(address)
     directory = project / "results" / MODEL / NAME
@@ -71,4 +91,24 @@ def test_the_server_shows_the_project(project, server):
         == f"{address}/#/experiments/{local.experiment_id}/runs/{content['run_id']}?workflowType=machine_learning"
     )
     assert sync([other], address)[0].change == "unchanged"
+    capfd.readouterr()
+    (other / "README.md").write_text("changed")
+    track_one(other, address.replace("//", "//me:secret@"))
+    assert "secret" not in "".join([*capfd.readouterr(), (other / "mlflow.json").read_text()])
     assert serve(address, 0) is None
+
+
+def test_a_server_that_is_killed_in_a_sweep_costs_nothing_that_track_all_does_not_bring(project, server, caplog):
+    wait_for(server.address)
+    one, two, three = (write_experiment(project, f"taylor_T{i}_20_wiki") for i in range(3))
+    track_one(one, server.address)
+    server.kill()
+    for directory in (two, three):
+        caplog.clear()
+        track_one(directory, server.address)
+        (warning,) = (record.getMessage() for record in caplog.records)
+        assert "prunescope track --all" in warning
+        assert json.loads((directory / "mlflow.json").read_text())["pending"] is True
+    assert track_all(project / "results", URI) == Counter(new=2, unchanged=2)
+    assert all(json.loads((directory / "mlflow.json").read_text())["run_id"] for directory in (one, two, three))
+    assert track_all(project / "results", URI) == Counter(unchanged=4)

@@ -6,3 +6,5 @@ import os
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# With a server it prints the address of every run, and with it the password that the address may hold.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
