@@ -145,7 +145,9 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 
 def test_specs_survive_the_command_line():
-    content = merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}})
+    content = merge(
+        RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}}
+    )
     experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     shared = shared_steps(experiment)
     specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
