@@ -38,6 +38,7 @@ SHAPES = [
         id="llama3-rope",
     ),
     pytest.param({"family": "mistral", "rope_parameters": LINEAR_ROPE}, id="linear-rope"),
+    pytest.param({"family": "mistral", "sliding_window": 200}, id="sliding-window"),
 ]  # fmt: skip
 
 

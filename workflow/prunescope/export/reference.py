@@ -38,7 +38,10 @@ class Reference:
         tokens = load_tokenizer(checkpoint.folder)(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not tokens:
             raise DataError("the text to compare on holds no token; give another one with --text")
-        window = tokens[: min(TOKENS, checkpoint.config.max_position_embeddings)]
+        config = checkpoint.config
+        # A GGUF file ends at the sliding window, see `gguf_file`.
+        length = min(TOKENS, config.max_position_embeddings, getattr(config, "sliding_window", None) or TOKENS)
+        window = tokens[:length]
         return cls(text, tokens, checkpoint_logits(checkpoint.folder, window))
 
     @property

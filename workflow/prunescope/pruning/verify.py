@@ -45,12 +45,14 @@ class Verdict:
 
     Attributes:
         agreement: share of the positions where both expect the same next token.
+        word: for one that passed.
     """
 
     figure: str
     allowed: str
     agreement: float
     passed: bool
+    word: str = "equal"
 
 
 Judge = Callable[[Tensor, Tensor], Verdict]
@@ -181,7 +183,7 @@ def as_close_as(limits: Closeness) -> Judge:
     def judge(found: Tensor, wanted: Tensor) -> Verdict:
         result = compare_logits(wanted.flatten(0, 1), found.flatten(0, 1))
         allowed = f"KL {limits.max_kl:g}, {limits.min_agreement:.0%}"
-        return Verdict(f"KL {result.kl:.1e}", allowed, result.top1, result.within(limits))
+        return Verdict(f"KL {result.kl:.1e}", allowed, result.top1, result.within(limits), "close")
 
     return judge
 
@@ -243,12 +245,7 @@ def print_checks(checks: list[Check]) -> None:
     """Print the checks as a table."""
     table = Table("form", "text", "tokens", "difference", "allowed", "next token", "")
     for check in checks:
-        verdict = check.verdict
-        numbers = (
-            (str(check.tokens), verdict.figure, verdict.allowed, f"{verdict.agreement:.1%}") if verdict else [""] * 4
-        )
-        said = "[red]DIFFERS[/]" if check.failed else "[green]equal[/]" if check.passed else "[yellow]not checked[/]"
-        table.add_row(check.form, check.text, *numbers, said)
+        table.add_row(check.form, check.text, *_numbers(check), _said(check))
     console = Console()
     console.print(table)
     console.print(
@@ -259,3 +256,16 @@ def print_checks(checks: list[Check]) -> None:
         if check.failure or check.unchecked:
             reason = f"{check.form}: {check.failure or f'not checked: {check.unchecked}'}"
             console.print(reason, style="red" if check.failure else "yellow", markup=False)
+
+
+def _numbers(check: Check) -> list[str]:
+    verdict = check.verdict
+    if verdict is None:
+        return [""] * 4
+    return [str(check.tokens), verdict.figure, verdict.allowed, f"{verdict.agreement:.1%}"]
+
+
+def _said(check: Check) -> str:
+    if check.failed:
+        return "[red]DIFFERS[/]"
+    return f"[green]{check.verdict.word}[/]" if check.passed else "[yellow]not checked[/]"
