@@ -33,7 +33,7 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS) --dist loadgroup
 
-screenshots: $(STAMP) ## pictures of MLflow for the documentation, of what is in results/ (needs chromium)
+screenshots: $(STAMP) ## pictures of MLflow for the documentation, of taylor_T0_20_wiki and others in results/ (needs chromium)
 	PRUNESCOPE_RESULTS=results PRUNESCOPE_SCREENSHOTS=docs/images python -m pytest tests/browser
 
 # Written with transformers 5, loaded with the oldest version that is supported and without this package.

@@ -335,7 +335,7 @@ def test_an_export_that_agrees_is_kept_and_recorded(faked):
     file, record = folder / "export/gguf/f16.gguf", json.loads((folder / "records/export_gguf_f16.json").read_text())
     assert record["metrics"]["export/gguf_f16_bytes"] == file.stat().st_size
     assert record["metrics"]["export/gguf_f16_agreement"] == 1.0
-    assert record["metrics"]["export/gguf_f16_kl"] == pytest.approx(0.0, abs=1e-9)
+    assert record["metrics"]["export/gguf_f16_kl_nats"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_an_export_that_does_not_agree_is_refused_with_the_figures(faked):

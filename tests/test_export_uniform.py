@@ -103,7 +103,7 @@ def test_the_step_records_what_it_costs(tmp_path):
     assert metrics["export/uniform_parameters_needed"] == needed
     assert metrics["export/uniform_parameters"] > needed
     assert metrics["export/uniform_agreement"] == 1.0
-    assert math.isclose(metrics["export/uniform_kl"], 0.0, abs_tol=1e-9)
+    assert math.isclose(metrics["export/uniform_kl_nats"], 0.0, abs_tol=1e-9)
 
 
 def test_a_padding_that_computes_something_else_is_refused(tmp_path, monkeypatch):

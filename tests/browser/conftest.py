@@ -1,7 +1,7 @@
 """Chromium on MLflow's pages: one server for all tests, over a store that `prunescope track --all` filled.
 
-`PRUNESCOPE_RESULTS` names a `results/` folder to show instead of the made-up one, `PRUNESCOPE_SCREENSHOTS` a folder for
-pictures of what the tests saw (`make screenshots`).
+`PRUNESCOPE_RESULTS` names a `results/` folder to show instead of the made-up one, with experiments of the same names;
+`PRUNESCOPE_SCREENSHOTS` names a folder for pictures of what the tests saw (`make screenshots`).
 """
 
 import os
@@ -18,7 +18,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "diagnosis"))
 
-from realistic_results import write_results
+from realistic_results import EXPERIMENTS, write_results
 
 URI = "sqlite:///mlflow.db"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -29,11 +29,11 @@ SECONDS = 30
 
 @dataclass(frozen=True)
 class Site:
-    """A running server: the link that it printed, and the model and experiments that it shows."""
+    """A running server: the link that it printed, and the model and two of the experiments that it shows."""
 
     link: str
     model: str
-    experiments: tuple[str, str]
+    experiments: tuple[str, ...] = tuple(EXPERIMENTS)
 
     @property
     def address(self) -> str:
@@ -55,7 +55,7 @@ def site(tmp_path_factory):
     server = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment, **pipes)
     try:
         link = re.search(r"http://\S+", server.stdout.readline()).group()
-        found = Site(link, *_shown(root / "results"))
+        found = Site(link, _model(root / "results"))
         wait_for(f"{found.address}/health")
         yield found
     finally:
@@ -63,15 +63,10 @@ def site(tmp_path_factory):
         server.wait(timeout=20)
 
 
-def _shown(results: Path) -> tuple[str, tuple[str, str]]:
-    """Return the model with most experiments, and two of them."""
-    tracked = sorted(path.parent for path in results.glob("*/*/mlflow.json"))
-    models = [path.parent.name for path in tracked]
-    model = max(models, key=models.count)
-    first, second = [path.name for path in tracked if path.parent.name == model and path.name.startswith("taylor_T")][
-        :2
-    ]
-    return model, (first, second)
+def _model(results: Path) -> str:
+    """Return the model of which both experiments were tracked."""
+    tracked = [{path.parents[1].name for path in results.glob(f"*/{name}/mlflow.json")} for name in EXPERIMENTS]
+    return min(set.intersection(*tracked))
 
 
 def wait_for(address: str) -> None:

@@ -43,8 +43,10 @@ def test_two_experiments_are_compared(page, site, picture):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     for section in ("Visualizations", "Run details"):
         page.get_by_text(section, exact=True).click()
-    for metric in ("prune/max_layer_rate", "diagnosis/extreme_layers"):
-        expect(page.get_by_role("link", name=metric)).to_be_visible()
+    for section in ("Parameters", "Metrics"):
+        page.get_by_role("switch", name=f"{section} - Show diff only").click()
+    for name in ("method.temperature", "diagnosis/extreme_layers", "ppl/"):
+        expect(page.get_by_text(name).filter(visible=True).first).to_be_visible()
     picture("compare")
 
 

@@ -14,7 +14,7 @@ def test_everything_of_an_experiment(tmp_path):
     assert run.params["method.temperature"] == "1.0"
     assert run.params == {"dataset": "wiki", "method.criterion": "taylor", "method.temperature": "1.0"}
     assert run.metrics["ppl/wiki/w512"] == 54.6
-    assert run.metrics["cost/pruning_seconds"] == 10
+    assert run.metrics["usage/pruning_seconds"] == 10
     assert run.curves == {"prune/rate_by_layer": RATES}
     assert (run.started, run.finished) == (START, START + 310)
     assert run.shared == KEYS

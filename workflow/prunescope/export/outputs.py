@@ -161,7 +161,7 @@ def _note(record: StepRecord, name: str, agreement: Agreement, size: int) -> Non
     record.metrics |= {
         f"export/{name}_bytes": size,
         f"export/{name}_agreement": agreement.top1,
-        f"export/{name}_kl": agreement.kl,
+        f"export/{name}_kl_nats": agreement.kl,
     }
 
 

@@ -75,7 +75,7 @@ def write_gradients(
         write_json(output / "stability.json", result.stability.as_json())
         write_json(output / "timing.json", timing | {"mode": mode.name, "reason": mode.reason})
         saved.discard()
-        record.metrics |= {"grad/loss": result.loss, "grad/tokens_per_second": timing["tokens_per_second"]}
+        record.metrics |= {"grad/loss_nats": result.loss, "grad/tokens_per_second": timing["tokens_per_second"]}
         record.metrics["grad/compute_seconds"] = timing["compute_seconds"]
         record.curves["grad/stability"] = list(result.stability.layers.values())
         record.tags |= tags | {"mode": mode.name, "batch_size": str(result.effort.batch_size)}
@@ -122,7 +122,7 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
         begin = time.perf_counter()
         result = _measure_prior(spec, model, windows)
         record.metrics |= {
-            "removal/dense_loss": result.dense,
+            "removal/dense_loss_nats": result.dense,
             "removal/compute_seconds": round(time.perf_counter() - begin, 3),
         }
         write_json(output / "block_importance.json", result.as_json())

@@ -210,14 +210,14 @@ def _read_record(path: Path) -> StepRecord:
 
 
 def _metrics(records: list[StepRecord]) -> dict[str, float]:
-    """Return the finite metrics of all records and what each step cost (seconds, bytes)."""
+    """Return the finite metrics of all records and what each step used; MLflow sorts names, so that this comes last."""
     metrics: dict[str, float] = {}
     for record in records:
         metrics |= {name: value for name, value in record.metrics.items() if _finite(value)}
-        metrics[f"cost/{record.step}_seconds"] = record.seconds
-        metrics[f"cost/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
+        metrics[f"usage/{record.step}_seconds"] = record.seconds
+        metrics[f"usage/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
         if record.peak_device_bytes:
-            metrics[f"cost/{record.step}_peak_device_bytes"] = record.peak_device_bytes
+            metrics[f"usage/{record.step}_peak_device_bytes"] = record.peak_device_bytes
     return dict(sorted(metrics.items(), key=lambda metric: _place(metric[0])))
 
 
