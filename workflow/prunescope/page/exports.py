@@ -25,14 +25,19 @@ def exports_section(directory: Path) -> str | None:
     records = [record for record in records if (directory / _place(record)).exists()]
     if not records:
         return None
-    pruned = StepRecord.read(directory / "records/pruning.json").finished
+    made = max(StepRecord.read(file).finished for file in _checkpoint_records(directory))
     lines = ["## Exports\n", "| file | MB | same most likely token | mean KL, nats | |", "|---|---:|---:|---:|---|"]
-    lines += [_row(record, stale=record.started < pruned) for record in records]
+    lines += [_row(record, stale=record.started < made) for record in records]
     note = (
         "Each was compared with the checkpoint on the tokens of a fixed text when it was made (`docs/exports.md`); "
         "`prunescope verify` compares them again."
     )
     return "\n\n".join(["\n".join(lines), note, *_how_to_run(directory, [_place(record) for record in records])])
+
+
+def _checkpoint_records(directory: Path) -> list[Path]:
+    """Return the records of the steps that made the final checkpoint."""
+    return [file for step in ("pruning", "recovery") if (file := directory / f"records/{step}.json").is_file()]
 
 
 def _place(record: StepRecord) -> str:
