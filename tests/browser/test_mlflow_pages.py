@@ -72,7 +72,6 @@ def test_figure_and_diagnosis_open_as_artifacts(page, site, picture):
     figure = page.locator("img[src^='blob:'], img[src*='gradient_analysis']").first
     expect(figure).to_be_visible()
     assert figure.evaluate("image => image.naturalWidth") > 500
-    picture("figure")
 
 
 def test_parent_and_pruned_checkpoint_are_listed_as_models(page, site):
