@@ -296,12 +296,13 @@ def zeroshot(
     directory: Directory,
     spec: Spec,
     baseline: Annotated[Path, typer.Option(help="zeroshot.json of the zero-shot baseline step.")],
+    checkpoint: CheckpointFolder = "model",
 ) -> None:
-    """Run the zero-shot tasks on the pruned model."""
+    """Run the zero-shot tasks on the pruned model, or on another checkpoint of the experiment."""
     from prunescope.evaluation.zeroshot import write_zeroshot
 
     _quiet_transformers()
-    write_zeroshot(_read(specs.ZeroshotSpec, spec), directory / "model", baseline, directory)
+    write_zeroshot(_read(specs.ZeroshotSpec, spec), directory / checkpoint, baseline, directory)
 
 
 @app.command(rich_help_panel="Steps")

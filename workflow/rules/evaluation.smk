@@ -122,7 +122,7 @@ rule zeroshot_baseline:
 
 rule zeroshot:
     input:
-        checkpoint="results/{model}/{experiment}/model",
+        checkpoint=lambda wildcards: planned(wildcards).checkpoint,
         baseline=shared("zeroshot_baseline", "zeroshot.json"),
     output:
         scores="results/{model}/{experiment}/evaluation/zeroshot.json",
@@ -139,11 +139,12 @@ rule zeroshot:
     params:
         spec=own_spec("zeroshot"),
         directory=subpath(output.record, ancestor=2),
+        checkpoint=lambda wildcards: planned(wildcards).final,
     message:
         "Run zero-shot tasks on {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope zeroshot {params.directory:q} --spec {params.spec:q} --baseline {input.baseline:q}"
-        " 2>&1 | tee {log:q}"
+        " --checkpoint {params.checkpoint} 2>&1 | tee {log:q}"
 
 
 rule gguf_baseline:

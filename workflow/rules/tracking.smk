@@ -18,9 +18,6 @@ rule page:
         model=ancient(shared("model", "model.json")),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
-        figure=ancient(
-            "results/{model}/{experiment}/visualization/gradient_analysis.svg"
-        ),
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         calibration=shared("calibration", "manifest.json"),
         evaluation_text=shared("evaluation_text", "manifest.json"),

@@ -230,7 +230,7 @@ class EvaluationSpec(ExperimentSpec):
 
 
 class ZeroshotSpec(Zeroshot, ExperimentSpec):
-    """Run the zero-shot tasks on the pruned model."""
+    """Run the zero-shot tasks on the final checkpoint."""
 
     step: ClassVar[str] = "zeroshot"
     version: int = 1

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from prunescope.config.planned import RECOVERED
 from prunescope.config.sections import Zeroshot
 from prunescope.config.specs import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.errors import ConfigError, DataError, did_you_mean
@@ -42,15 +43,17 @@ def write_zeroshot_baseline(spec: ZeroshotBaselineSpec, key: str, facts: ModelFa
 
 
 def write_zeroshot(spec: ZeroshotSpec, checkpoint: Path, baseline: Path, directory: Path) -> None:
-    """Run the tasks on the pruned model; write ``evaluation/zeroshot.json`` {baseline, pruned, settings}.
+    """Run the tasks on a checkpoint; write ``evaluation/zeroshot.json`` {baseline, pruned or recovered, settings}.
 
     Args:
+        checkpoint: ``model`` (pruned) or ``recovered`` (then trained) of the experiment.
         baseline: ``zeroshot.json`` of the unpruned model.
     """
     with recording(spec.step, spec.experiment, directory / "records/zeroshot.json") as record:
         before = read_json(baseline)["scores"]
         scores, settings = _measure(checkpoint, spec)
-        content = {"baseline": before, "pruned": scores, "settings": settings}
+        content = {"baseline": before, RECOVERED if checkpoint.name == RECOVERED else "pruned": scores}
+        content |= {"settings": settings}
         write_json(directory / "evaluation/zeroshot.json", content)
         _note(record, scores, "zeroshot/")
         _note(record, before, "zeroshot_baseline/")

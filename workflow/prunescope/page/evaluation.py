@@ -51,9 +51,9 @@ def _leakages(results: dict[str, Any], who: str) -> list[str]:
 
 
 def zeroshot_table(scores: dict[str, Any]) -> str:
-    """Return the scores of zero-shot tasks before and after."""
+    """Return the scores of zero-shot tasks before and after pruning, and training where there was any."""
     lines = ["## Zero-shot\n", "| task | metric | before | after | questions |", "|---|---|---:|---:|---:|"]
-    for task, metrics in scores["pruned"].items():
+    for task, metrics in scores.get("recovered", scores.get("pruned")).items():
         for metric, after in metrics.items():
             cells = [_with_stderr(score) for score in (scores["baseline"][task][metric], after)]
             questions = scores["settings"]["samples"].get(task, {}).get("effective", "")
