@@ -6,7 +6,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +20,6 @@ sys.path.append(str(Path(__file__).parents[1] / "diagnosis"))
 from realistic_results import EXPERIMENTS, write_results
 
 URI = "sqlite:///mlflow.db"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # MLflow opens a chat panel over the first page that a browser ever sees.
 NO_PANEL = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
 SECONDS = 30
@@ -79,20 +77,6 @@ def wait_for(address: str) -> None:
         else:
             return
     raise TimeoutError(address)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if chromium is None:
-        pytest.skip(f"no browser is installed: one of {', '.join(BROWSERS)} (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium has no sandbox for root, which tests in containers are.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
