@@ -27,6 +27,7 @@ COPIED = (
     "pyproject.toml",
     "requirements.lock",
     "tests/checkpoints/requirements.txt",
+    "workflow/report",
     "workflow/rules",
 )
 FEW = {
