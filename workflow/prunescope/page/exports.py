@@ -47,7 +47,8 @@ def _place(record: StepRecord) -> str:
 
 def _row(record: StepRecord, stale: bool) -> str:
     size, agreement, kl = (
-        record.metrics[f"export/{record.step.removeprefix('export_')}_{what}"] for what in ("bytes", "agreement", "kl")
+        record.metrics[f"export/{record.step.removeprefix('export_')}_{what}"]
+        for what in ("bytes", "agreement", "kl_nats")
     )
     note = "**of an earlier checkpoint: make it again**" if stale else ""
     return f"| `{_place(record)}` | {size / 1e6:,.1f} | {agreement:.1%} | {kl:.2g} | {note} |"
