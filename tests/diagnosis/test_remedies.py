@@ -200,6 +200,11 @@ def test_whole_layers_get_no_remedy_for_parts_of_blocks():
     assert kinds("early_layers_extreme", now) == ["protect"]
 
 
+def test_what_is_suggested_is_not_trained():
+    found = suggest("many_extreme_layers", situation("taylor_T0_20_wiki_recover"))
+    assert found[0].experiment == "taylor_T0_20_wiki_max50"
+
+
 def test_a_lower_ratio_is_a_quarter_less():
     (lower,) = suggest("limit_saturation", situation("taylor_T1_30_wiki_max35"))
     assert (lower.patch, lower.experiment) == ({"method": {"ratio": 0.225}}, "taylor_T1_22.5_wiki_max35")

@@ -6,7 +6,7 @@ Only what is not in force yet, can be reached, and can be configured today is su
 from dataclasses import dataclass
 
 from prunescope.config.keys import RESULTS
-from prunescope.config.renaming import Patch, rename
+from prunescope.config.renaming import Patch, rename, without
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Context, Situation
@@ -85,7 +85,8 @@ def suggest(code: str, now: Situation) -> tuple[Remedy, ...]:
 
 
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
-    name = rename(context.name, patch) if context.name else None
+    # Training costs more than all the rest, and hides what a setting does.
+    name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
     if name is None:
         return Remedy(kind, patch)
     return Remedy(kind, patch, str(name), f"snakemake --cores all {RESULTS}/{context.model}/{name}")
