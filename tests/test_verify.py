@@ -7,7 +7,7 @@ import torch
 import typer
 from safetensors.torch import load_file, save_file
 
-from prunescope import cli
+from prunescope.cli import people
 from prunescope.config.sections import GgufExport
 from prunescope.errors import DataError
 from prunescope.export import llama_cpp
@@ -35,7 +35,7 @@ def experiment(tmp_path):
 
 def test_what_pruning_wrote_passes(experiment, capsys):
     with pytest.raises(typer.Exit) as stopped:
-        cli.verify(experiment)
+        people.verify(experiment)
     assert stopped.value.exit_code == 0
     assert capsys.readouterr().out.count("equal") == 2
 
@@ -45,7 +45,7 @@ def test_one_wrong_weight_fails(experiment, capsys):
     weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 0.1
     save_file(weights, experiment / "model/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(typer.Exit) as stopped:
-        cli.verify(experiment)
+        people.verify(experiment)
     assert stopped.value.exit_code == 1
     assert capsys.readouterr().out.count("DIFFERS") == 2
 

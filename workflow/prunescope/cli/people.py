@@ -1,0 +1,126 @@
+"""Commands for people."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prunescope.cli.app import app
+from prunescope.cli.options import ConfigFile, Directory, quiet_transformers
+
+
+class Language(StrEnum):
+    """Languages of the report."""
+
+    en = "en"
+    zh = "zh"
+
+
+@app.command(rich_help_panel="For people")
+def track(
+    directory: Annotated[
+        Path | None, typer.Argument(help="results/{model}/{experiment}, or results/{model}/comparison/{sweep}")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything finished under results/.")] = False,
+    config: ConfigFile = Path("config/config.yaml"),
+    uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
+) -> None:
+    """Bring MLflow level with the records of one experiment or comparison, or of all."""
+    from prunescope.config import load_config
+    from prunescope.tracking.sync_command import track_all, track_one
+
+    uri = uri or load_config(config).tracking.uri
+    if everything:
+        counts = track_all(Path("results"), uri)
+        typer.echo(", ".join(f"{count} {change}" for change, count in counts.items()))
+        raise typer.Exit(1 if counts["broken"] else 0)
+    if directory is None:
+        raise typer.BadParameter("give results/{model}/{experiment} or --all")
+    track_one(directory, uri)
+
+
+@app.command(rich_help_panel="For people")
+def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> None:
+    """Start the MLflow UI on loopback and print the link to the runs table."""
+    from prunescope.config import load_config
+    from prunescope.tracking.ui import serve
+
+    serve(load_config(config).tracking.uri, port)
+
+
+@app.command(rich_help_panel="For people")
+def diagnose(
+    directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
+    statistics: Annotated[Path | None, typer.Option(help="Replay: gradient_statistics.json.")] = None,
+    rates: Annotated[Path | None, typer.Option(help="Replay: pruning_summary.json or .csv.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Replay: write the report as JSON too.")] = None,
+    language: Annotated[Language, typer.Option(help="Language of the report.")] = Language.en,
+) -> None:
+    """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    from prunescope.diagnosis.report import print_report, replay
+
+    if statistics and rates:
+        replay(statistics, rates, language=language.value, output=output)
+    elif directory is not None:
+        print_report(directory / "analysis/gradient_diagnosis.json")
+    else:
+        raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
+
+
+@app.command(rich_help_panel="For people")
+def apply(
+    plan: Annotated[Path, typer.Argument(help="A plan.json, edited by hand perhaps.")],
+    like: Annotated[Path, typer.Option(help="results/{model}/{experiment} that the plan came from.")],
+    output: Annotated[Path, typer.Option(help="Folder for the summary and the checkpoint.")],
+) -> None:
+    """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
+    from prunescope.pruning.outputs import write_by_plan
+
+    quiet_transformers()
+    write_by_plan(plan, like, output)
+
+
+@app.command(rich_help_panel="For people")
+def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
+    """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
+    from prunescope.config import load_config
+    from prunescope.pruning.verify import print_checks, verify
+
+    quiet_transformers()
+    checks = verify(directory, load_config(config).export.gguf)
+    print_checks(checks)
+    raise typer.Exit(1 if any(check.failed for check in checks) else 0)
+
+
+@app.command(rich_help_panel="For people")
+def compare(
+    directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
+    markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
+) -> None:
+    """Print experiments side by side, and the setting that their numbers recommend."""
+    from prunescope.comparison.frame import read_comparison
+    from prunescope.comparison.show import print_comparison
+
+    print_comparison(read_comparison(directories), markdown)
+
+
+@app.command(rich_help_panel="For people")
+def times(
+    directory: Directory,
+    since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,
+) -> None:
+    """Print where the time of an experiment went, step by step."""
+    from prunescope.times import print_times
+
+    print_times(directory, since)
+
+
+@app.command(rich_help_panel="For people")
+def reference() -> None:
+    """Write config/README.md, workflow/schemas/config.schema.yaml and docs/cli.md anew."""
+    from prunescope.command_reference import write_commands
+    from prunescope.config.reference import write_reference
+
+    write_reference(Path())
+    write_commands(app, Path())
