@@ -29,7 +29,7 @@ CHEAP = {
 FILES = {
     "analysis": {
         "importance_table.parquet", "plan.json", "pruning_summary.json", "pruning_summary.csv",
-        "gradient_statistics.json", "stability.json", "gradient_diagnosis.json",
+        "gradient_statistics.json", "stability.json", "gradient_diagnosis.json", "diagnosis.html",
     },
     "visualization": {
         f"{plot}.{suffix}"

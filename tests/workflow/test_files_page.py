@@ -27,6 +27,7 @@ FREE = {
     "tags",
     "shared",
     "seeds",
+    "settings",
 }
 NAMES = re.compile(r"\d+|words|w\d+(s\d+)?|.*[./].*")
 """Layers, the test's text, its protocols, names of parameters."""

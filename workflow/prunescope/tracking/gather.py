@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from prunescope.errors import DataError, PrunescopeError
@@ -82,7 +82,7 @@ class TrackedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     curves: dict[str, list[float | None]]
-    histories: dict[str, list[tuple[int, float]]]
+    histories: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     tags: dict[str, str]
     artifacts: dict[str, Path]
     started: float
