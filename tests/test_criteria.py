@@ -1,5 +1,7 @@
 """Criteria by activations against naive versions, and what one pass computes and does not."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
 from prunescope.config.sections import CRITERIA as NAMES
+from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.config.specs import GradientsSpec, RemovalSpec
-from prunescope.diagnosis.inputs import read_statistics
+from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json
 from prunescope.importance import stability
@@ -234,7 +237,7 @@ def test_statistics_come_with_any_criteria(criteria):
     found = collect_gradients(adapter_for(model), windows, criteria, 2)
     expected = collect_gradients(adapter_for(model), windows, ["taylor"], 2)
     assert found.statistics.as_json() == expected.statistics.as_json()
-    assert found.stability == expected.stability
+    assert found.stability.layers == expected.stability.layers
     assert found.loss == expected.loss
     assert found.statistics_seconds > 0
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in model.parameters())
@@ -309,6 +312,22 @@ def test_stability_compares_even_with_odd_batches():
     assert (found["criterion"], found["samples"]) == ("taylor_stream", 5)
 
 
+def test_stability_of_gate_is_measured_beside_that_of_gradients(tmp_path):
+    model, windows = tiny_model(kv_heads=2, ratio=3), tiny_tokens(samples=4)
+    found = collect_gradients(adapter_for(model), windows, ["taylor", "gate"], 1).stability
+    even, odd = (score(model, windows[start::2], "gate", 1) for start in (0, 1))
+    costs = {block.name: block.facts.cost for block in adapter_for(model).blocks}
+    for layer, rho in found.others["gate"].items():
+        names = f"{layer}.attention", f"{layer}.mlp"
+        halves = [np.concatenate([half[name] / costs[name] for name in names]) for half in (even, odd)]
+        assert rho == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
+    (tmp_path / "stability.json").write_text(json.dumps(found.as_json()))
+    read = {name: read_stability(tmp_path / "stability.json", name) for name in CRITERIA}
+    assert read["taylor"] == read["taylor_stream"] and read["taylor"].criterion == "taylor_stream"
+    assert read["gate"].layers == found.others["gate"]
+    assert {name for name, stability in read.items() if stability is None} == {"wanda", "magnitude", "shortgpt"}
+
+
 def test_stability_of_one_batch_is_unknown():
     found = collect_gradients(adapter_for(tiny_model()), tiny_tokens(), ["taylor"], 8).stability
     assert found.layers == dict.fromkeys(range(4))
@@ -335,7 +354,7 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
     assert load_file(tmp_path / "saliency.safetensors").keys() == names
     assert len(read_statistics(tmp_path / "gradient_statistics.json").layers.dropna()) == 4
     agreement = read_json(tmp_path / "stability.json")
-    assert agreement.keys() == {"criterion", "layers", "samples"}
+    assert agreement.keys() == {"criterion", "layers", "samples", "others"}
     assert all(-1 <= value <= 1 for value in agreement["layers"].values())
     timing = read_json(tmp_path / "timing.json")
     assert timing["statistics_share"] == pytest.approx(
@@ -375,3 +394,11 @@ def test_gpu_scores_as_the_cpu_does():
     for criterion, blocks in expected.saliency.items():
         for block, values in blocks.items():
             torch.testing.assert_close(found.saliency[criterion][block], values, rtol=1e-5, atol=0)
+
+
+def test_the_criteria_without_gradient_or_text_are_known():
+    """`config` names them, so that the diagnosis needs no torch."""
+    of_gradient = {name for name, found in CRITERIA.items() if found.of_batch or found.of_mean or found.of_gate}
+    assert set(CRITERIA) - of_gradient == set(WITHOUT_GRADIENT)
+    of_weight_alone = {name for name, found in CRITERIA.items() if found == Criterion(of_weight=found.of_weight)}
+    assert of_weight_alone == set(WITHOUT_TEXT)

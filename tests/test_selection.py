@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
 from prunescope.errors import BudgetError, ConfigError
-from prunescope.importance.feasibility import check_feasible, largest_ratio
+from prunescope.importance.feasibility import check_feasible, most_parameters
 from prunescope.importance.limits import lanes_of
 from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select
@@ -392,8 +392,7 @@ def test_a_ratio_below_one_layer_says_so():
 def test_the_largest_ratio_is_reached_and_no_more(facts, limits, unit):
     if unit == "layer":
         limits = Limits(protect=limits.protect)
-    largest, binding = largest_ratio(facts, limits, unit)
-    assert bool(binding) == any(lane.limit for lane in lanes_of(facts, limits, unit))
+    largest = most_parameters(lanes_of(facts.blocks, limits, unit)) / facts.total_parameters
     table = table_of(facts)
     if largest > 0:
         plan = select(table, facts, largest, limits, unit).plan
@@ -420,3 +419,23 @@ def test_rounding_unit_is_a_full_unit_even_where_the_width_is_no_multiple():
         selection = select(table, facts, ratio, Limits(width_multiple=4))
         assert selection.rounding_unit == 12
         assert selection.budget - selection.plan.removed_parameters < 12
+
+
+def test_a_minimum_that_took_more_than_the_score_is_told():
+    facts = facts_of(layers=2, kv_groups=4, channels=6, attention_cost=10, channel_cost=3)
+    table = table_of(facts)
+    high = (table["layer"] == 1) | (table["block"] == "attention")
+    table = table.assign(score=np.where(high, 100.0, 1.0) + np.arange(len(table)) * 1e-3)
+    selection = select(table, facts, 0.12, Limits(width_multiple=1, mlp=BlockLimits(min_rate=0.3)))
+    assert selection.bound == {"limits.mlp.min_rate": ["1.mlp"]}
+    assert select(table, facts, 0.12, Limits(width_multiple=1)).bound == {}
+
+
+def test_a_collapsed_block_does_not_make_others_look_stopped():
+    """What collapses goes by its width, not by its score."""
+    facts = facts_of(layers=2, kv_groups=1, channels=10, attention_cost=1000, channel_cost=10, embedding=0, overhead=0)
+    table = table_of(facts).assign(score=[9e2, *range(9), 5e3, 9e2, *range(20, 30)])
+    limits = Limits(width_multiple=1, collapse_below=0.2, attention=BlockLimits(max_rate=0))
+    selection = select(table, facts, 110 / facts.total_parameters, limits)
+    assert selection.collapsed == ["0.mlp"]
+    assert selection.bound == {}

@@ -1,6 +1,7 @@
 """Names taken apart and rebuilt; remedies that are new, reachable and parse under the grammar."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -10,10 +11,13 @@ from prunescope.config import parse_config, resolve
 from prunescope.config.names import parse_name
 from prunescope.config.renaming import known_name, leaves, rename
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
-from prunescope.diagnosis.evidence import Bound, Texts
+from prunescope.diagnosis.evidence import Bound, Texts, table_blocks
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.remedies import CHANGES, Context, Situation, suggest
-from prunescope.diagnosis.situation import capacity
+from prunescope.diagnosis.remedies import CHANGES, Context, Situation, exhausted, suggest
+from prunescope.errors import BudgetError
+from prunescope.importance.selection import select
+from prunescope.importance.table import build_table
+from toy import facts_of, random_saliency
 
 NAMES = (
     "taylor_T0_20_wiki",
@@ -73,7 +77,9 @@ def test_an_infinite_tau_is_spelled_as_the_grammar_wants():
 
 
 def test_what_the_grammar_cannot_say_has_no_name():
-    assert rename(known_name("taylor_T0_20_wiki"), {"gradients": {"dtype": "float32"}}) is None
+    name = known_name("taylor_T0_20_wiki")
+    assert rename(name, {"gradients": {"dtype": "bfloat16"}}) is None
+    assert rename(name, {"limits": {"protect": [0, -1]}}) is None
 
 
 @pytest.mark.parametrize(("code", "name"), product(CHANGES, NAMES))
@@ -85,18 +91,16 @@ def test_every_suggested_name_resolves_and_contains_its_patch(code, name):
         }
     )
     for remedy in suggest(code, situation(name, mlp=with_values({2: 0.99}))):
-        if remedy.experiment is None:
-            assert remedy.kind in ("full_precision", "protect")
-            continue
         assert remedy.experiment != name
         assert remedy.command == f"snakemake --cores all results/m/{remedy.experiment}"
         resolved = resolve(config, "m", remedy.experiment)
         declared = dict(leaves(resolved.settings.model_dump())) | {"dataset": resolved.dataset}
-        assert dict(leaves(remedy.patch)).items() <= declared.items()
+        for path, value in leaves(remedy.patch):
+            assert declared[path] == (tuple(value) if isinstance(value, list) else value)
 
 
 def test_what_is_in_force_is_not_suggested():
-    rest = ["depth_weight"]
+    rest = ["depth_weight", "lower_ratio"]
     assert kinds("early_layers_extreme", situation("taylor_T0_20_wiki")) == [
         "cap_early", "block_correction", "cap_rates", "share", *rest,
     ]  # fmt: skip
@@ -105,7 +109,7 @@ def test_what_is_in_force_is_not_suggested():
         "taylor_T1_20_wiki_early30": ["cap_rates", "share", *rest],
         "taylor_T1_20_wiki_early30_max50_share": rest,
         "taylor_T0_20_wiki_max25_share": rest,
-        "taylor_T1_20_wiki_max25_share_depth50": [],
+        "taylor_T1_20_wiki_max25_share_depth50": ["lower_ratio"],
     }.items():
         assert kinds("early_layers_extreme", situation(name)) == expected
 
@@ -120,7 +124,7 @@ def test_what_is_in_force_is_not_suggested():
         ("score_scale_gap", "block_mean", "mean"),
         ("score_scale_gap", "share", "share"),
         ("early_layers_extreme", "depth_weight", "depth20"),
-        ("rate_spread", "collapse", "collapse10"),
+        ("many_extreme_layers", "collapse", "collapse10"),
         ("block_imbalance", "cap_attention", "attn40"),
         ("block_imbalance", "cap_attention", "max45"),
     ],
@@ -137,6 +141,7 @@ def test_a_looser_limit_is_tightened():
     assert names == [
         "taylor_T1_20_wiki_max80_early30_share_depth50",
         "taylor_T1_20_wiki_max50_early60_share_depth50",
+        "taylor_T1_15_wiki_max80_early60_share_depth50",
     ]
 
 
@@ -144,17 +149,7 @@ def test_a_limit_that_the_budget_cannot_meet_is_not_suggested():
     crowded = situation("taylor_T1_60_wiki_share", attention=0.6, mlp=0.6)
     assert crowded.measures.rate == pytest.approx(0.6)
     assert kinds("many_extreme_layers", crowded) == ["lower_ratio"]
-    assert kinds("early_layers_extreme", crowded) == ["cap_early", "depth_weight", "protect"]
-
-
-def test_capacity_counts_every_limit_by_hand():
-    layers = make_evidence(count=4).layers
-    assert capacity(layers, Limits()) == 1.0
-    limits = Limits(max_rate=0.8, mlp={"max_rate": 0.5}, early_layers=EarlyLayers(count=1), protect=(-1,))
-    # attention and MLP of one size: (0.3 + 0.3) + (0.8 + 0.5) + (0.8 + 0.5) + (0 + 0) of 8
-    assert capacity(layers, limits) == pytest.approx(3.2 / 8)
-    layers[["attention_params", "mlp_params"]] = [1.0, 3.0]
-    assert capacity(layers, limits) == pytest.approx((0.3 + 0.9 + 2 * (0.8 + 1.5)) / 16)
+    assert kinds("early_layers_extreme", crowded) == ["cap_early", "depth_weight", "protect", "lower_ratio"]
 
 
 def test_the_summary_of_the_rates_says_which_limits_are_in_force():
@@ -179,8 +174,8 @@ def test_the_block_type_that_loses_more_is_capped():
 
 def test_only_blocks_that_keep_next_to_nothing_are_collapsed():
     name = "taylor_T1_20_wiki"
-    assert "collapse" in kinds("rate_spread", situation(name, mlp=with_values({2: 0.9})))
-    assert "collapse" not in kinds("rate_spread", situation(name, mlp=with_values({2: 1.0, 3: 0.79})))
+    assert "collapse" in kinds("many_extreme_layers", situation(name, mlp=with_values({2: 0.9})))
+    assert "collapse" not in kinds("many_extreme_layers", situation(name, mlp=with_values({2: 1.0, 3: 0.79})))
 
 
 def test_another_text_is_one_that_is_evaluated_on_but_not_calibrated_on():
@@ -197,7 +192,7 @@ def test_another_text_is_one_that_is_evaluated_on_but_not_calibrated_on():
 
 def test_whole_layers_get_no_remedy_for_parts_of_blocks():
     now = situation("shortgpt_T0_20_wiki", mlp=with_values({2: 1.0}), attention=with_values({2: 1.0}))
-    assert kinds("early_layers_extreme", now) == ["protect"]
+    assert kinds("early_layers_extreme", now) == ["protect", "lower_ratio"]
 
 
 def test_what_is_suggested_is_not_trained():
@@ -223,7 +218,7 @@ def test_resolved_settings_say_what_the_name_does_not():
         limits=Limits(max_rate=0.5, early_layers=EarlyLayers()),
         calibration=Calibration(samples=32, seq_len=512),
     )
-    assert kinds("early_layers_extreme", situation("my_best_run", settings)) == []
+    assert kinds("early_layers_extreme", situation("my_best_run", settings)) == ["lower_ratio"]
     shorter, other = suggest("gradient_scale_gap", situation("taylor_T1_20_wiki", settings))
     assert (shorter.kind, shorter.experiment) == ("shorter_windows", "taylor_T1_20_wiki_s256")
     assert (other.kind, other.experiment) == ("other_text", "taylor_T1_20_wikitext2")
@@ -241,3 +236,49 @@ def test_a_named_experiment_gets_only_the_patch():
 def test_windows_are_not_halved_below_the_shortest():
     assert "shorter_windows" in kinds("gradient_scale_gap", situation("taylor_T1_20_wiki_s256"))
     assert "shorter_windows" not in kinds("gradient_scale_gap", situation("taylor_T1_20_wiki_s128"))
+
+
+def test_as_many_layers_are_capped_as_the_diagnosis_calls_early():
+    thresholds, found = Diagnosis(early_layers=8), make_evidence(mlp=with_values({6: 0.99}))
+    now = Situation(Context("m", "taylor_T0_20_wiki"), found, measure(found, thresholds), thresholds)
+    early = suggest("early_layers_extreme", now)[0]
+    assert early.patch == {"limits": {"early_layers": {"max_rate": 0.3, "count": 8}}}
+    assert early.experiment == "taylor_T0_20_wiki_early30_first8"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("taylor_T0_20_wiki", ["more_samples", "clip", "other_text"]),
+        ("wanda_T0_20_wiki", ["more_samples", "clip", "other_text"]),
+        ("magnitude_T0_20_wiki", ["clip"]),
+        ("magnitude_T1_20_wiki", ["more_samples", "clip", "other_text"]),
+        ("magnitude_T0_20_wiki_share", ["more_samples", "clip", "other_text"]),
+    ],
+)
+def test_other_text_is_suggested_only_where_text_decides(name, expected):
+    assert kinds("importance_rate_inverted", situation(name)) == expected
+
+
+def test_exhausted_is_what_was_tried_not_what_does_not_apply():
+    assert exhausted("non_finite_gradient", situation("taylor_T0_20_wiki_fp32"))
+    assert not exhausted("non_finite_gradient", situation("taylor_T0_20_wiki"))
+    assert not exhausted("limit_bound", situation("taylor_T0_20_wiki"))
+    assert not exhausted("block_imbalance", situation("shortgpt_T0_20_wiki", attention=0.9, mlp=0.1))
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.17, 0.18, 0.22, 0.3, 0.36])
+@pytest.mark.parametrize("limits", [{"max_rate": 0.3}, {"max_rate": 0.5}, {"mlp": {"max_rate": 0.2}}])
+def test_with_a_table_reachable_is_what_selection_can_do(rate, limits):
+    """Few GQA groups and wide MLP units round a limit down: 30 % of three groups is none."""
+    facts = facts_of(layers=4, kv_groups=3, channels=96, attention_cost=100, channel_cost=3, embedding=1)
+    table = build_table(facts.blocks, random_saliency(facts, 0), None, Method())
+    prunable = sum(block.parameters for block in facts.blocks)
+    evidence = replace(make_evidence(count=4, attention=rate, mlp=rate), blocks=table_blocks(table))
+    now = Situation(Context("m", "taylor_T0_20_wiki"), evidence, measure(evidence, Diagnosis()), Diagnosis())
+    try:
+        select(table, facts, rate * prunable / facts.total_parameters, Limits(**limits))
+        possible = True
+    except BudgetError:
+        possible = False
+    assert now.reachable({"limits": limits}) == possible

@@ -47,7 +47,7 @@ def test_the_known_case_before(said):
         "cap_early": f"{MODEL}/taylor_T0_20_c4_early30",
         "cap_rates": f"{MODEL}/taylor_T0_20_c4_max50",
         "depth_weight": f"{MODEL}/taylor_T0_20_c4_depth50",
-        "protect": None,
+        "protect": f"{MODEL}/taylor_T0_20_c4_protect2.3.4",
     }.items() <= commands(early).items()
     assert list(commands(gap).items())[:3] == [
         ("block_correction", f"{MODEL}/taylor_T1_tau0_20_c4"),
@@ -100,7 +100,7 @@ def test_few_columns_are_enough_and_names_can_be_given(said, tmp_path):
     report = replay(statistics, rates, Diagnosis(early_layers=3), model="m", experiment="taylor_T0_20_c4")
     (finding,) = report.findings
     assert (finding.code, finding.layers) == ("early_layers_extreme", (2,))
-    assert finding.remedy.command == "snakemake --cores all results/m/taylor_T0_20_c4_early30"
+    assert finding.remedy.command == "snakemake --cores all results/m/taylor_T0_20_c4_early30_first3"
     # 2 of 12 layers, not of the two in the file
     assert "many_extreme_layers" not in {finding.code for finding in report.findings}
     unnamed = replay(statistics, rates)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diagnosis_data import make_evidence, not_finite, with_values
 
-from prunescope.config.sections import Diagnosis
+from prunescope.config.sections import WITHOUT_GRADIENT, Diagnosis
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.remedies import Context
@@ -100,7 +100,7 @@ def test_non_finite_statistics_are_critical():
     assert (finding.severity, finding.layers) == ("critical", (3,))
     assert finding.evidence["parameters"] == ["model.layers.3.weight"]
     assert finding.remedy.patch == {"gradients": {"dtype": "float32"}}
-    assert (finding.remedy.experiment, finding.remedy.command) == (None, None)
+    assert finding.remedy.experiment == "taylor_T0_20_c4_fp32"
     assert "non_finite_gradient" not in findings(make_evidence())
 
 
@@ -183,6 +183,18 @@ def test_saturation_at_a_limit(count, code, severity):
     assert (found[code].remedy is not None) is (severity == "high")
 
 
+@pytest.mark.parametrize("limit", ["limits.attention.max_rate", "limits.mlp.min_rate"])
+def test_a_limit_of_one_kind_counts_among_the_blocks_of_that_kind(limit):
+    blocks = tuple(f"{layer}.{limit.split('.')[1]}" for layer in range(16))
+    found = findings(make_evidence(bound=(Bound(limit, blocks),)))["limit_saturation"]
+    assert (found.evidence["count"], found.evidence["of"]) == (16, 30)
+
+
+def test_what_is_for_few_layers_does_not_saturate():
+    blocks = tuple(f"{layer}.{kind}" for layer in range(5) for kind in ("attention", "mlp"))
+    assert "limit_bound" in findings(make_evidence(bound=(Bound("limits.early_layers", blocks),)))
+
+
 def test_collapsed_blocks_are_told():
     found = findings(make_evidence(collapsed=("3.mlp", "4.mlp", "7.attention")))["collapsed_blocks"]
     assert (found.severity, found.layers) == ("info", (3, 4, 7))
@@ -227,3 +239,19 @@ def test_statistics_and_rates_of_different_layers_are_judged_apart():
 
 def test_every_rule_has_a_docstring():
     assert all(rule.__doc__ for rule in RULES)
+
+
+def test_gradients_explain_nothing_where_none_decides():
+    evidence = make_evidence(mean=with_values({3: 0.0, 7: 1e6}, 1.0), mlp=with_values({2: 0.99}))
+    of_gradients = {"vanishing_gradient", "gradient_scale_gap", "gradient_spike", "gradient_valley"}
+    assert of_gradients & set(findings(evidence))
+    for criterion in WITHOUT_GRADIENT:
+        found = findings(evidence, Context("m", f"{criterion}_T0_20_c4"))
+        assert not of_gradients & set(found)
+        assert "early_layers_extreme" in found
+
+
+def test_importance_that_differs_by_rounding_has_no_rank():
+    importance = 1 + 1e-16 * np.arange(30)
+    found = findings(make_evidence(rate=np.linspace(0.1, 0.3, 30), importance=importance))
+    assert found["no_problem"].evidence["spearman"] is None

@@ -15,6 +15,7 @@ from prunescope.config.places import corpus_files, wheel_file
 from prunescope.config.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
 from prunescope.config.registry import Registry
 from prunescope.config.specs import GgufSpec
+from prunescope.config.started import STARTED
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
 from prunescope.headline import headline
@@ -27,13 +28,12 @@ started = time.time()
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 # Jobs on a cluster parse this file again without the command line that started the run.
-WANTED = "PRUNESCOPE_TARGETS"
-if workflow.is_main_process or WANTED not in os.environ:
-    os.environ[WANTED] = json.dumps(sys.argv[1:])
+if workflow.is_main_process or STARTED not in os.environ:
+    os.environ[STARTED] = json.dumps(sys.argv[1:])
 
 
 envvars:
-    WANTED,
+    STARTED,
 
 
 # Bars are drawn over and over: what jobs print would tear them, and is in their logs.
@@ -50,7 +50,7 @@ wildcard_constraints:
 
 
 try:
-    arguments = json.loads(os.environ[WANTED])
+    arguments = json.loads(os.environ[STARTED])
     reporting = any(argument.startswith("--report") for argument in arguments)
     registry = Registry(
         parse_config(config), check=check_finished if reporting else check_one

@@ -54,18 +54,34 @@ def diagnose(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
     statistics: Annotated[Path | None, typer.Option(help="Replay: gradient_statistics.json.")] = None,
     rates: Annotated[Path | None, typer.Option(help="Replay: pruning_summary.json or .csv.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Replay: name of the model, for the commands; rates as JSON say it.")
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Replay: name of the experiment, which declares settings; rates as JSON say it.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Replay: configuration with the thresholds.")] = None,
     output: Annotated[Path | None, typer.Option(help="Replay: write the report as JSON too.")] = None,
-    language: Annotated[Language, typer.Option(help="Language of the report.")] = Language.en,
+    language: Annotated[Language | None, typer.Option(help="Replay: language of the report.")] = None,
 ) -> None:
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    from prunescope.config import load_config
+    from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.report import print_report, replay
 
     if statistics and rates:
-        replay(statistics, rates, language=language.value, output=output)
-    elif directory is not None:
-        print_report(directory / "analysis/gradient_diagnosis.json")
-    else:
+        thresholds = load_config(config).diagnosis if config else Diagnosis()
+        names = {"model": model or "model", "experiment": experiment or "replay"}
+        replay(statistics, rates, thresholds, language or Language.en, output=output, **names)
+    elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
+    elif any((model, experiment, config, output, language)):
+        raise typer.BadParameter(
+            "these options are for --statistics and --rates; the report of an experiment follows its configuration "
+            "(report.language, diagnosis)"
+        )
+    else:
+        print_report(directory / "analysis/gradient_diagnosis.json")
 
 
 @app.command(rich_help_panel="For people")

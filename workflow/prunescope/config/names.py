@@ -28,8 +28,8 @@ class Option:
 
     Attributes:
         word: what it starts with. path: config path. meaning: for the reference, ``"example: meaning"``.
-        percent: the number is a percentage of the setting. whole: the number is an integer.
-        value: what a word without a number sets.
+        percent: the number is a percentage of the setting. whole: the number is an integer. several: whole numbers
+            with dots between them. value: what a word without a number sets.
     """
 
     word: str
@@ -37,12 +37,16 @@ class Option:
     meaning: str
     percent: bool = False
     whole: bool = False
+    several: bool = False
     value: Any = None
 
     def parse(self, text: str) -> Any:
         """Return the value that `text` declares, or None when it is another option."""
         if self.value is not None:
             return self.value if text == self.word else None
+        if self.several:
+            match = re.fullmatch(rf"{self.word}(\d+(?:\.\d+)*)", text)
+            return tuple(int(number) for number in match[1].split(".")) if match else None
         match = re.fullmatch(rf"{self.word}({NUMBER})", text)
         if match is None:
             return None
@@ -52,7 +56,12 @@ class Option:
 
     def write(self, value: Any) -> str | None:
         """Return the option that declares `value`, or None when it cannot."""
-        text = self.word if self.value is not None else self.word + write_number(100 * value if self.percent else value)
+        if self.value is not None:
+            text = self.word
+        elif self.several:
+            text, value = self.word + ".".join(map(str, value)), tuple(value)
+        else:
+            text = self.word + write_number(100 * value if self.percent else value)
         return text if self.parse(text) == value else None
 
 
@@ -74,9 +83,12 @@ OPTIONS = (
     Option("attn", "limits.attention.max_rate", "attn30: no attention block loses more than 30 %", percent=True),
     Option("mlp", "limits.mlp.max_rate", "mlp50: no MLP block loses more than 50 %", percent=True),
     Option("early", "limits.early_layers.max_rate", "early30: the first five layers lose at most 30 %", percent=True),
+    Option("first", "limits.early_layers.count", "first8: `early` is about the first eight layers", whole=True),
+    Option("protect", "limits.protect", "protect0.1.31: layers 0, 1 and 31 keep everything", several=True),
     Option(
         "collapse", "limits.collapse_below", "collapse20: a block that would keep less than 20 % goes", percent=True
     ),
+    Option("fp32", "gradients.dtype", "fp32: gradients in float32", value="float32"),
     Option("w", "limits.width_multiple", "w64: kept MLP widths are multiples of 64", whole=True),
     Option("recover", "recovery.enabled", "recover: LoRA fine-tuning after pruning", value=True),
 )

@@ -25,7 +25,7 @@ Change = Callable[[Situation], Patch | None]
 
 
 def block_correction(now: Situation) -> Patch | None:
-    """T = 1, tau = 0: weigh scores by the measured removal loss of their block."""
+    """T = 1, tau = 0: weigh scores by the prior of their block."""
     if now.setting("method", "temperature") != 0 or now.setting("method", "combine") == "share":
         return None
     return {"method": {"temperature": 1.0, "tau": 0.0}}
@@ -46,12 +46,15 @@ def cap_rates(now: Situation) -> Patch | None:
 
 
 def cap_early(now: Situation) -> Patch | None:
-    """Limit the first layers more strictly than the rest."""
-    highest, general = EarlyLayers().max_rate, now.setting("limits", "max_rate")
-    if general is not None and general <= highest:
+    """Limit the first layers, as many as the diagnosis calls early, more strictly than the rest."""
+    usual, general = EarlyLayers(), now.setting("limits", "max_rate")
+    if general is not None and general <= usual.max_rate:
         return None
-    patch = {"limits": {"early_layers": {"max_rate": highest}}}
-    return _tighter(now, ("limits", "early_layers", "max_rate"), highest, patch)
+    limit: Patch = {"max_rate": usual.max_rate}
+    if now.thresholds.early_layers != (now.setting("limits", "early_layers", "count") or usual.count):
+        limit["count"] = now.thresholds.early_layers
+    patch = {"limits": {"early_layers": limit}}
+    return _tighter(now, ("limits", "early_layers", "max_rate"), usual.max_rate, patch)
 
 
 def cap_attention(now: Situation) -> Patch | None:
@@ -86,7 +89,7 @@ def _tighter(now: Situation, path: tuple[str, ...], highest: float, patch: Patch
 def shorter_windows(now: Situation) -> Patch | None:
     """Halve the calibration windows."""
     length = now.setting("calibration", "seq_len")
-    if length is None or length < 2 * SHORTEST_WINDOW:
+    if length is None or length < 2 * SHORTEST_WINDOW or not now.text_decides:
         return None
     return {"calibration": {"seq_len": length // 2}}
 
@@ -94,7 +97,7 @@ def shorter_windows(now: Situation) -> Patch | None:
 def more_samples(now: Situation) -> Patch | None:
     """Twice the calibration windows."""
     samples = now.setting("calibration", "samples")
-    return None if samples is None else {"calibration": {"samples": 2 * samples}}
+    return None if samples is None or not now.text_decides else {"calibration": {"samples": 2 * samples}}
 
 
 # --- 4. normalisation and clipping ------------------------------------------------------------------
@@ -128,7 +131,7 @@ def _correction(now: Situation, change: Patch) -> Patch | None:
 def other_text(now: Situation) -> Patch | None:
     """Calibrate on another text that the configuration declares: one that is evaluated on and shares no source."""
     name, texts = now.context.name, now.evidence.texts
-    if name is None:
+    if name is None or not now.text_decides:
         return None
     used = {name.dataset, *texts.calibration, *texts.with_leakage("source"), *texts.with_leakage("documents")}
     found = next((text for text in texts.evaluation or Evaluation().datasets if text not in used), None)
@@ -164,8 +167,8 @@ def collapse(now: Situation) -> Patch | None:
 
 def full_precision(now: Situation) -> Patch | None:
     """Compute the gradients in float32."""
-    known = now.setting("gradients", "dtype")
-    return {"gradients": {"dtype": "float32"}} if known in ("auto", "bfloat16") else None
+    lower = now.setting("gradients", "dtype") in ("auto", "bfloat16")
+    return {"gradients": {"dtype": "float32"}} if lower and now.gradients_decide else None
 
 
 def lower_ratio(now: Situation) -> Patch | None:

@@ -8,9 +8,12 @@ import pandas as pd
 
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Limits
+from prunescope.models.facts import KINDS, BlockFacts
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
 RATES = ("attention_rate", "mlp_rate", "rate")
+FINE = 1024
+"""Groups that a block is taken to have where none are known."""
 COUNTS = ("attention_params", "attention_removed", "mlp_params", "mlp_removed")
 
 
@@ -117,11 +120,13 @@ class Evidence:
         layers: one row per layer (index `layer`, every layer from 0 on), columns `STATISTICS`, `RATES`,
             `COUNTS` and `importance`; NaN where unknown.
         scores: mean score of each block (index ``3.mlp``), empty without a table.
+        blocks: all blocks, as selection cuts them (without a table: in groups as fine as a rate can tell).
     """
 
     layers: pd.DataFrame
     statistics: Statistics
     rates: Rates
+    blocks: tuple[BlockFacts, ...]
     scores: pd.Series = field(default_factory=_no_scores)
     stability: Stability | None = None
     texts: Texts = NO_TEXTS
@@ -143,7 +148,29 @@ def join_evidence(
     layers = layers.reindex(pd.RangeIndex(layers.index.max() + 1, name="layer"))
     layers["importance"] = math.nan if table is None else layer_importance(table).reindex(layers.index)
     scores = _no_scores() if table is None else block_scores(table)
-    return Evidence(layers, statistics, rates, scores, stability, texts)
+    blocks = assumed_blocks(layers) if table is None else table_blocks(table)
+    return Evidence(layers, statistics, rates, blocks, scores, stability, texts)
+
+
+def table_blocks(table: pd.DataFrame) -> tuple[BlockFacts, ...]:
+    """Return the blocks of an importance table; what goes with a whole block is not in it."""
+    found = table.groupby(["layer", "block"], observed=True, sort=False)["cost"].agg(["size", "first"])
+    return tuple(
+        BlockFacts(int(layer), kind, int(groups), int(cost), overhead=0)
+        for (layer, kind), groups, cost in found.itertuples()
+    )
+
+
+def assumed_blocks(layers: pd.DataFrame) -> tuple[BlockFacts, ...]:
+    """Return blocks of the sizes in `layers` (of one size where it knows none), in `FINE` groups each."""
+    sizes = layers[[f"{kind}_params" for kind in KINDS]]
+    costs = (sizes / FINE).round() if sizes.notna().all(axis=None) else sizes * 0 + 1
+    costs = costs.fillna(1).clip(lower=1).astype(int)
+    return tuple(
+        BlockFacts(int(layer), kind, FINE, int(row[f"{kind}_params"]), overhead=0)
+        for layer, row in costs.iterrows()
+        for kind in KINDS
+    )
 
 
 def layer_importance(table: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ from typing import Any
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures, measure
-from prunescope.diagnosis.remedies import Context, Remedy, Situation, suggest
+from prunescope.diagnosis.remedies import Context, Remedy, Situation, exhausted, suggest
 from prunescope.diagnosis.rules import Observation, Severity, observe
 from prunescope.diagnosis.texts import ENGLISH
 from prunescope.diagnosis.wording import Language
@@ -56,14 +56,14 @@ def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, langua
     """Judge the evidence by the rules of `rules.RULES`."""
     measures = measure(evidence, thresholds)
     situation = Situation(context, evidence, measures, thresholds)
-    seen = observe(measures, evidence, thresholds)
+    seen = observe(measures, evidence, thresholds, situation.gradients_decide)
     findings = tuple(_finding(observation, situation, language) for observation in seen)
     return Report(findings, measures, thresholds, language.code)
 
 
 def _finding(seen: Observation, situation: Situation, language: Language) -> Finding:
     remedies = tuple(replace(remedy, what=language.change(remedy)) for remedy in suggest(seen.code, situation))
-    text = language.describe(seen, remedies)
+    text = language.describe(seen, remedies, exhausted=not remedies and exhausted(seen.code, situation))
     return Finding(
         code=seen.code,
         issue=text.issue,

@@ -26,18 +26,21 @@ from prunescope.diagnosis.evidence import (
 from prunescope.errors import DataError
 from prunescope.files import read_json
 
+STANDS_FOR = {"taylor": "taylor_stream", "taylor_2nd": "taylor_stream"}
+"""Criteria of the gradient over all windows, which has no halves -> the criterion of batches that is nearest."""
+
 
 def read_evidence(
     statistics: Path,
     rates: Path,
     table: Path | None = None,
-    stability: Path | None = None,
+    stability: Stability | None = None,
     texts: Texts = NO_TEXTS,
 ) -> Evidence:
     """Read `gradient_statistics.json` and `pruning_summary.json` (or `.csv`) and, if given, the rest.
 
     Args:
-        table: `importance_table.parquet`. stability: `stability.json`.
+        table: `importance_table.parquet`. stability: from `read_stability`.
 
     Raises:
         DataError: a file is missing or is not what it should be.
@@ -46,7 +49,7 @@ def read_evidence(
         read_statistics(statistics),
         read_rates(rates),
         read_table(table) if table else None,
-        read_stability(stability) if stability else None,
+        stability,
         texts,
     )
 
@@ -58,12 +61,19 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def read_stability(path: Path) -> Stability:
-    """Read `stability.json`: ``{"criterion": ..., "samples": n, "layers": {"0": rho or null}}``."""
+def read_stability(path: Path, criterion: str) -> Stability | None:
+    """Read the stability of a criterion, or of the one that stands for it, from `stability.json`.
+
+    The file holds ``{"criterion": ..., "samples": n, "layers": {"0": rho or null}, "others": {criterion: layers}}``.
+    None where the criterion has none: nothing of a ranking by weights or whole layers is compared.
+    """
     content = read_json(path)
+    wanted = STANDS_FOR.get(criterion, criterion)
     try:
-        layers = {int(layer): rho for layer, rho in content["layers"].items()}
-        return Stability(content["criterion"], content["samples"], layers)
+        found = content.get("others", {}) | {content["criterion"]: content["layers"]}
+        if wanted not in found:
+            return None
+        return Stability(wanted, content["samples"], {int(layer): rho for layer, rho in found[wanted].items()})
     except (KeyError, TypeError, AttributeError, ValueError):
         raise DataError(f"{path} needs 'criterion', 'samples' and 'layers'; run the gradient step again") from None
 

@@ -11,6 +11,7 @@ from prunescope.diagnosis.evidence import Evidence, Stability
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
 NAMED = 3
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -177,11 +178,16 @@ def spearman(x: pd.Series, y: pd.Series) -> float | None:
     None with fewer than three such layers, or when one of them is constant.
     """
     both = pd.DataFrame({"x": x, "y": y}).dropna()
-    if len(both) < 3 or both.nunique().min() < 2:
+    if len(both) < 3 or not (varies(both["x"]) and varies(both["y"])):
         return None
     ranks = both.rank().to_numpy()
     a, b = (ranks - ranks.mean(axis=0)).T
     return float(a @ b / math.sqrt((a @ a) * (b @ b)))
+
+
+def varies(values: pd.Series) -> bool:
+    """Whether finite `values` differ by more than rounding: means of normalised scores are equal but for that."""
+    return bool(values.max() - values.min() > ROUNDING * values.abs().max())
 
 
 def rate_spread(layers: pd.DataFrame, block: str) -> Spread | None:

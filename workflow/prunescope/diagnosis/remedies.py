@@ -43,6 +43,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         changes.share,
         changes.depth_weight,
         changes.protect,
+        changes.lower_ratio,
     ),
     "many_extreme_layers": (
         changes.cap_rates,
@@ -61,12 +62,13 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     ),
     "score_scale_gap": (changes.share, changes.block_mean, changes.normalize_log, changes.cap_rates),
     "block_imbalance": (changes.share, changes.cap_attention, changes.cap_mlp, changes.block_mean),
-    "rate_spread": (changes.cap_rates, changes.block_correction, changes.share, changes.collapse),
+    "rate_spread": (changes.cap_rates, changes.block_correction, changes.share, changes.lower_ratio),
     "importance_rate_inverted": (changes.more_samples, changes.clip, changes.other_text),
     "few_samples": (changes.more_samples,),
     "gradient_valley": (changes.block_correction, changes.shorter_windows, changes.normalize_log),
     "gradient_spike": (changes.more_samples, changes.clip, changes.other_text),
     "limit_saturation": (changes.lower_ratio,),
+    "shared_documents": (changes.other_text,),
 }
 # A criterion that removes whole layers leaves nothing to what acts on parts of a block.
 WHOLE_LAYERS = "shortgpt"
@@ -75,13 +77,17 @@ FOR_WHOLE_LAYERS = {"full_precision", "more_samples", "shorter_windows", "other_
 
 def suggest(code: str, now: Situation) -> tuple[Remedy, ...]:
     """Return the remedies against the finding `code`, the first choice first; empty when none is left."""
-    whole_layers = now.setting("method", "criterion") == WHOLE_LAYERS
-    found = (
-        (change.__name__, change(now))
-        for change in CHANGES.get(code, ())
-        if not whole_layers or change.__name__ in FOR_WHOLE_LAYERS
-    )
+    found = ((change.__name__, change(now)) for change in CHANGES.get(code, ()) if _applies(change, now))
     return tuple(_remedy(kind, patch, now.context) for kind, patch in found if patch is not None)
+
+
+def exhausted(code: str, now: Situation) -> bool:
+    """Whether there are remedies against `code`, and all of them are in force or out of reach."""
+    return any(_applies(change, now) for change in CHANGES.get(code, ())) and not suggest(code, now)
+
+
+def _applies(change: Change, now: Situation) -> bool:
+    return now.setting("method", "criterion") != WHOLE_LAYERS or change.__name__ in FOR_WHOLE_LAYERS
 
 
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
@@ -89,4 +95,4 @@ def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
     name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
     if name is None:
         return Remedy(kind, patch)
-    return Remedy(kind, patch, str(name), f"snakemake --cores all {RESULTS}/{context.model}/{name}")
+    return Remedy(kind, patch, str(name), f"{context.start} {RESULTS}/{context.model}/{name}")

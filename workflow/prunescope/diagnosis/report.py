@@ -4,11 +4,12 @@ from pathlib import Path
 
 from prunescope.config.sections import Settings
 from prunescope.config.specs import DiagnosisSpec
+from prunescope.config.started import start_of_this_run
 from prunescope.diagnosis.console import print_report
 from prunescope.diagnosis.content import report_content, strict
 from prunescope.diagnosis.evidence import Evidence, Texts
 from prunescope.diagnosis.findings import Report, diagnose
-from prunescope.diagnosis.inputs import read_evidence
+from prunescope.diagnosis.inputs import read_evidence, read_stability
 from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.replay import replay
 from prunescope.diagnosis.texts import LANGUAGES
@@ -38,11 +39,11 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
             analysis / "gradient_statistics.json",
             analysis / "pruning_summary.json",
             analysis / "importance_table.parquet",
-            stability if stability.is_file() else None,
+            read_stability(stability, spec.method.criterion) if stability.is_file() else None,
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
-        context = Context(spec.model, spec.experiment, settings)
+        context = Context(spec.model, spec.experiment, settings, start_of_this_run())
         report = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language])
         write_report(report, evidence, analysis / FILE)
         _fill(record, report, evidence)

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from prunescope.config.renaming import Name, Patch, declared, known_name
 from prunescope.config.resolve import merge
-from prunescope.config.sections import Diagnosis, Limits, Settings
+from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
+from prunescope.config.started import START
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
-
-# Selection rounds widths, so a budget that only just fits the limits can still fail.
-HEADROOM = 0.95
+from prunescope.errors import ConfigError
+from prunescope.importance.feasibility import most_parameters
+from prunescope.importance.limits import lanes_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,13 @@ class Context:
     Attributes:
         model, experiment: the names in the path.
         settings: the resolved settings; None: what the experiment's name declares, and else the defaults.
+        start: how a run is started, up to the target.
     """
 
     model: str
     experiment: str
     settings: Settings | None = None
+    start: str = START
 
     @cached_property
     def name(self) -> Name | None:
@@ -69,30 +69,24 @@ class Situation:
         """Whether a limit is known to be in force because it bound."""
         return any(bound.limit.startswith(limit) for bound in self.evidence.rates.bound)
 
+    @property
+    def gradients_decide(self) -> bool:
+        """Whether the criterion reads gradients; so it is taken where it is unknown."""
+        return self.setting("method", "criterion") not in WITHOUT_GRADIENT
+
+    @property
+    def text_decides(self) -> bool:
+        """Whether the criterion or the prior reads the calibration text; so it is taken where they are unknown."""
+        if self.setting("method", "criterion") not in WITHOUT_TEXT:
+            return True
+        return self.setting("method", "combine") == "share" or self.setting("method", "temperature") > 0
+
     def reachable(self, patch: Patch) -> bool:
         """Whether what is removed now would still fit under the limits in force together with `patch`."""
         limits = Limits.model_validate(merge(self.in_force, patch)["limits"])
-        return (self.measures.rate or 0.0) < HEADROOM * capacity(self.evidence.layers, limits)
-
-
-def capacity(layers: pd.DataFrame, limits: Limits) -> float:
-    """Return the largest fraction of the prunable parameters that `limits` leave to selection.
-
-    Args:
-        layers: `Evidence.layers`; where sizes are unknown attention and MLP of every layer weigh the same.
-    """
-    kinds = ("attention", "mlp")
-    sizes = layers[[f"{kind}_params" for kind in kinds]].to_numpy(dtype=float)
-    sizes = sizes if np.isfinite(sizes).all() else np.ones_like(sizes)
-    caps = np.array([[cap(limits, layer, kind, len(layers)) for kind in kinds] for layer in layers.index])
-    return float((sizes * caps).sum() / sizes.sum())
-
-
-def cap(limits: Limits, layer: int, kind: str, count: int) -> float:
-    """Return the largest rate that `limits` allow the attention or MLP (`kind`) of one of `count` layers."""
-    caps = [limits.max_rate, getattr(limits, kind).max_rate]
-    if limits.early_layers and layer < limits.early_layers.count:
-        caps.append(limits.early_layers.max_rate)
-    if layer in {index % count for index in limits.protect}:
-        caps.append(0.0)
-    return min((rate for rate in caps if rate is not None), default=1.0)
+        blocks = self.evidence.blocks
+        removed = (self.measures.rate or 0.0) * sum(block.parameters for block in blocks)
+        try:
+            return removed <= most_parameters(lanes_of(blocks, limits, "group"))
+        except ConfigError:  # against a limit in force
+            return False

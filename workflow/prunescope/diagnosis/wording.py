@@ -59,7 +59,7 @@ class Language:
     formats: Mapping[str, Callable[[Any], str]] = field(repr=False)
     cjk: bool = False
 
-    def describe(self, seen: Observation, remedies: tuple[Remedy, ...]) -> Text:
+    def describe(self, seen: Observation, remedies: tuple[Remedy, ...], exhausted: bool = False) -> Text:
         """Fill the templates of an observation; the first remedies are named in the recommendation."""
         template, words = self.findings[seen.code], _Words(self.formats)
         numbers = seen.evidence | {"layers": seen.layers}
@@ -67,7 +67,7 @@ class Language:
         offers = [self._offer(remedy) for remedy in remedies[:NAMED]]
         if offers:
             recommendation += self.gap + self.compare.format(self.joiner.join(offers))
-        elif seen.severity != "info":
+        elif exhausted and seen.severity != "info":
             recommendation += self.gap + self.exhausted
         return Text(
             issue=words.format(template.issue, **numbers),

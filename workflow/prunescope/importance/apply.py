@@ -43,7 +43,7 @@ def write_applied(
 
 def _as_selection(plan: PruningPlan, facts: ModelFacts) -> Selection:
     removed = plan.removed_parameters
-    unit = rounding_unit(lanes_of(facts, NO_LIMITS, "group"))
+    unit = rounding_unit(lanes_of(facts.blocks, NO_LIMITS, "group"))
     return Selection(plan, removed / facts.total_parameters, NO_LIMITS, removed, unit)
 
 

@@ -60,6 +60,11 @@ def log_scale(values: np.ndarray) -> np.ndarray:
     return np.log1p(values / (values.mean() or 1))
 
 
+def sqrt_scale(values: np.ndarray) -> np.ndarray:
+    """Return ``sqrt(x / mean)``: a root of plain saliency would keep every order, between blocks too."""
+    return np.sqrt(values / (values.mean() or 1))
+
+
 def minmax_scale(values: np.ndarray) -> np.ndarray:
     """Return ``(x - min) / (max - min)``; 1 where all are equal, since nothing says that any of them should go."""
     low, high = values.min(), values.max()
@@ -77,7 +82,7 @@ def zscore_scale(values: np.ndarray) -> np.ndarray:
 
 NORMALIZE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log": log_scale,
-    "sqrt": np.sqrt,
+    "sqrt": sqrt_scale,
     "minmax": minmax_scale,
     "zscore": zscore_scale,
 }

@@ -186,11 +186,16 @@ class _Pass:
             tokens=self.extent.tokens,
             computed=sum(part.numel() for part in self.parts[resumed:]),
             statistics=self.observer.statistics([part.numel() for part in self.parts]),
-            stability=self.observer.stability(),
+            stability=self._stability(),
             statistics_seconds=self.observer.stopwatch.seconds(),
             effort=self.effort,
             resumed=resumed,
         )
+
+    def _stability(self) -> Stability:
+        collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
+        found = {collector.compared: collector.agreement() for collector in collectors}
+        return Stability(self.observer.compared, found.pop(self.observer.compared), self.extent.samples, found)
 
 
 def _transfer(scalars: list[Tensor]) -> list[float]:

@@ -6,12 +6,6 @@ from prunescope.importance.limits import Lane, RemovalUnit, lanes_of, minimum_pa
 from prunescope.models.facts import ModelFacts
 
 
-def largest_ratio(facts: ModelFacts, limits: Limits, unit: RemovalUnit = "group") -> tuple[float, list[str]]:
-    """Return the largest fraction of all parameters that can go, and the config paths of the limits behind it."""
-    lanes = lanes_of(facts, limits, unit)
-    return _fraction(facts, _most(lanes)), _binding(lanes)
-
-
 def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
     """Raise what `select` would raise.
 
@@ -28,11 +22,11 @@ def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: Remova
     Raises:
         ConfigError, BudgetError: as `check_feasible`.
     """
-    lanes = lanes_of(facts, limits, unit)
+    lanes = lanes_of(facts.blocks, limits, unit)
     budget = budget_of(facts, ratio)
     least = sum(lane.parameters(lane.least) for lane in lanes)
-    if budget > _most(lanes):
-        raise BudgetError(_too_high(ratio, _fraction(facts, _most(lanes)), _binding(lanes)))
+    if budget > most_parameters(lanes):
+        raise BudgetError(_too_high(ratio, _fraction(facts, most_parameters(lanes)), _binding(lanes)))
     if budget < least:
         raise BudgetError(
             f"method.ratio = {ratio:g} is too low: {' and '.join(minimum_paths(limits))} takes at least "
@@ -56,7 +50,8 @@ def rounding_unit(lanes: list[Lane]) -> int:
     return min(lane.unit_parameters for lane in lanes)
 
 
-def _most(lanes: list[Lane]) -> int:
+def most_parameters(lanes: list[Lane]) -> int:
+    """Return how many parameters the limits leave to selection."""
     return sum(lane.parameters(lane.most) for lane in lanes)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
 from prunescope.importance.criteria import Criterion
-from prunescope.importance.stability import Stability, layer_correlations
+from prunescope.importance.stability import layer_correlations
 from prunescope.importance.statistics import STATISTICS, GradientStatistics, absolute_statistics
 from prunescope.importance.stopwatch import Stopwatch
 from prunescope.models.adapter import ModelAdapter
@@ -64,14 +64,13 @@ class GradientCollector(Collector):
             for block in self.adapter.blocks
         }
 
-    def stability(self) -> Stability:
-        """Compare the ranking of the groups by even batches with that by odd batches."""
+    def agreement(self) -> dict[int, float | None]:
+        """Correlate the ranking of the groups by even batches with that by odd batches, layer by layer."""
         halves = {
             block.name: np.stack([self._numbers(block.name, half, block.facts.groups) for half in (0, 1)])
             for block in self.adapter.blocks
         }
-        correlations = layer_correlations((block.facts for block in self.adapter.blocks), halves)
-        return Stability(self.compared, correlations, self.extent.samples)
+        return layer_correlations((block.facts for block in self.adapter.blocks), halves)
 
     def _numbers(self, block: str, half: int, groups: int) -> np.ndarray:
         terms = self.half(self.compared, block, half)

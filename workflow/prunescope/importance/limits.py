@@ -15,7 +15,7 @@ from typing import Literal
 
 from prunescope.config.sections import Limits
 from prunescope.errors import ConfigError
-from prunescope.models.facts import KINDS, BlockFacts, BlockKind, ModelFacts
+from prunescope.models.facts import KINDS, BlockFacts, BlockKind
 
 RemovalUnit = Literal["group", "layer"]
 
@@ -44,7 +44,7 @@ class Lane:
         blocks: one block, or all blocks of a layer.
         ends: how many of the lane's groups are gone after each unit; the last is all of them.
         least, most: how many units must go and how many may.
-        limit: config path of the limit behind `most`; None where there is none.
+        limit: config path of the limit behind `most`; None where there is none. minimum: of that behind `least`.
     """
 
     blocks: tuple[BlockFacts, ...]
@@ -52,6 +52,7 @@ class Lane:
     least: int
     most: int
     limit: str | None
+    minimum: str | None = None
 
     @property
     def groups(self) -> int:
@@ -81,19 +82,20 @@ class Lane:
         return self.ends[units - 1] * self.blocks[0].cost if units else 0
 
 
-def lanes_of(facts: ModelFacts, limits: Limits, unit: RemovalUnit) -> list[Lane]:
-    """Return the lanes of a model in the order of its blocks.
+def lanes_of(blocks: tuple[BlockFacts, ...], limits: Limits, unit: RemovalUnit) -> list[Lane]:
+    """Return the lanes of all blocks of a model, in their order.
 
     Raises:
         ConfigError: a limit names a layer that is not there, contradicts another or the removal of whole layers.
     """
-    _check_protect(facts, limits)
+    layers = blocks[-1].layer + 1
+    _check_protect(layers, limits)
     if unit == "layer":
         _check_whole_layers(limits)
-        layers = [tuple(blocks) for _, blocks in groupby(facts.blocks, key=lambda block: block.layer)]
-        return [_layer_lane(blocks, facts.layers, limits) for blocks in layers]
+        whole = [tuple(of_layer) for _, of_layer in groupby(blocks, key=lambda block: block.layer)]
+        return [_layer_lane(of_layer, layers, limits) for of_layer in whole]
     _check_rates(limits)
-    return [_block_lane(block, facts.layers, limits) for block in facts.blocks]
+    return [_block_lane(block, layers, limits) for block in blocks]
 
 
 def _layer_lane(blocks: tuple[BlockFacts, ...], layers: int, limits: Limits) -> Lane:
@@ -106,9 +108,9 @@ def _block_lane(block: BlockFacts, layers: int, limits: Limits) -> Lane:
     ends = unit_ends(block, limits.width_multiple)
     cap = block_cap(block, layers, limits)
     most = bisect_right(ends, cap.groups)
-    wanted = block_minimum(block, limits)
+    wanted, minimum = block_minimum(block, limits)
     least = bisect_left(ends, wanted) + 1 if wanted else 0
-    return Lane((block,), ends, min(least, most), most, cap.limit)
+    return Lane((block,), ends, min(least, most), most, cap.limit, minimum)
 
 
 def unit_ends(block: BlockFacts, multiple: int) -> range:
@@ -134,10 +136,13 @@ def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
     return min(caps, key=lambda cap: cap.groups)
 
 
-def block_minimum(block: BlockFacts, limits: Limits) -> int:
-    """Return the groups that must go; `early_layers` and `protect` are exceptions and win over it."""
-    rates = dict(_rates(limits, "min_rate", block.block)).values()
-    return math.ceil(max(rates, default=0.0) * block.groups - 1e-9)
+def block_minimum(block: BlockFacts, limits: Limits) -> tuple[int, str | None]:
+    """Return the groups that must go and the config path of the limit that says so.
+
+    `early_layers` and `protect` are exceptions and win over it.
+    """
+    path, rate = max(_rates(limits, "min_rate", block.block), key=lambda found: found[1], default=(None, 0.0))
+    return math.ceil(rate * block.groups - 1e-9), path
 
 
 def minimum_paths(limits: Limits) -> list[str]:
@@ -153,12 +158,10 @@ def _rates(limits: Limits, name: Literal["min_rate", "max_rate"], kind: BlockKin
             yield f"{path}.{name}", rate
 
 
-def _check_protect(facts: ModelFacts, limits: Limits) -> None:
+def _check_protect(layers: int, limits: Limits) -> None:
     for layer in limits.protect:
-        if not -facts.layers <= layer < facts.layers:
-            raise ConfigError(
-                f"limits.protect: layer {layer} does not exist; allowed: {-facts.layers} to {facts.layers - 1}"
-            )
+        if not -layers <= layer < layers:
+            raise ConfigError(f"limits.protect: layer {layer} does not exist; allowed: {-layers} to {layers - 1}")
 
 
 def _check_rates(limits: Limits) -> None:

@@ -30,11 +30,11 @@ class Prior:
         return float(self.values[block.block][block.layer])
 
     def negative(self) -> list[dict[str, Any]]:
-        """List the blocks whose removal lowers the loss: ``{"layer", "block", "delta"}``."""
+        """List the blocks whose removal lowers the loss: ``{"layer", "block", "delta"}``; ``"layer"``: all of it."""
         return [
-            {"layer": layer, "block": kind, "delta": float(self.values[kind][layer])}
+            {"layer": layer, "block": name, "delta": float(self.values[kind][layer])}
             for layer in range(len(self.values[KINDS[0]]))
-            for kind in KINDS
+            for name, kind in ([("layer", KINDS[0])] if layer in self.layer_wise else zip(KINDS, KINDS, strict=True))
             if self.values[kind][layer] < 0
         ]
 

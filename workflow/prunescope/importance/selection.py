@@ -27,7 +27,7 @@ class Selection:
         plan: the groups to remove.
         ratio, limits: as asked for. budget: parameters that should go.
         rounding_unit: parameters of the smallest full unit.
-        bound: config path of a limit -> names of the blocks that it stopped.
+        bound: config path of a limit -> names of the blocks in which it decided against the score.
         collapsed: names of the blocks that went whole because too little of them would have stayed.
     """
 
@@ -85,7 +85,7 @@ def select(
         limits,
         budget,
         rounding_unit(lanes),
-        _bound(units, chosen, lanes),
+        _bound(units, chosen, lanes, collapsed),
         [name for index in collapsed for name in lanes[index].names],
     )
 
@@ -190,11 +190,13 @@ def _fill(units: _Units, forced: np.ndarray, budget: int) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def _bound(units: _Units, chosen: np.ndarray, lanes: list[Lane]) -> dict[str, list[str]]:
-    """Find the blocks whose next unit would have gone, had a limit not stopped it."""
-    by_score = chosen[~units.forced[chosen]]
+def _bound(units: _Units, chosen: np.ndarray, lanes: list[Lane], collapsed: list[int]) -> dict[str, list[str]]:
+    """Find the blocks whose next unit a limit kept, and those of which a minimum took more than the score."""
+    by_score = chosen[~units.forced[chosen] & ~np.isin(units.lane[chosen], collapsed)]
     cut = units.score[by_score].max(initial=-np.inf)
     bound: dict[str, list[str]] = {}
     for index in np.unique(units.lane[~units.allowed & (units.score <= cut)]):
         bound.setdefault(lanes[index].limit, []).extend(lanes[index].names)
+    for index in np.unique(units.lane[units.forced & (units.score > cut)]):
+        bound.setdefault(lanes[index].minimum, []).extend(lanes[index].names)
     return bound

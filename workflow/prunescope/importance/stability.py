@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,26 @@ class Stability:
         criterion: the criterion that was compared.
         layers: layer -> Spearman correlation; None where there is nothing to compare.
         samples: windows in both halves together.
+        others: further criteria that were compared -> their `layers`.
     """
 
     criterion: str
     layers: dict[int, float | None]
     samples: int
+    others: dict[str, dict[int, float | None]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return ``{"criterion": name, "layers": {layer: correlation or null}, "samples": n}``."""
-        layers = {str(layer): value for layer, value in self.layers.items()}
-        return {"criterion": self.criterion, "layers": layers, "samples": self.samples}
+        """Return the fields, layers as text: ``{"criterion": name, "layers": {"0": correlation or null}, ...}``."""
+        return {
+            "criterion": self.criterion,
+            "layers": _with_text_keys(self.layers),
+            "samples": self.samples,
+            "others": {name: _with_text_keys(layers) for name, layers in self.others.items()},
+        }
+
+
+def _with_text_keys(layers: dict[int, float | None]) -> dict[str, float | None]:
+    return {str(layer): value for layer, value in layers.items()}
 
 
 def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:

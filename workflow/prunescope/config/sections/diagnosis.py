@@ -21,6 +21,13 @@ class Diagnosis(Section):
     stability: float = Field(
         0.8, ge=-1, le=1, description="Rank correlation between halves of the calibration set below which to report."
     )
+    unstable_share: Rate = Field(0.25, description="Share of layers below `stability` above which the finding is high.")
+    correlation: float = Field(
+        -0.3, ge=-1, le=0, description="Rank correlation of importance and rate that is clearly negative."
+    )
+    saturation: Rate = Field(
+        0.5, description="Share of the blocks that a limit is for above which its deciding there is a saturation."
+    )
     on_critical: Literal["warn", "fail"] = Field(
         "warn", description="`fail`: a critical finding stops the run before any weight is cut."
     )

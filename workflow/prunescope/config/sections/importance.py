@@ -92,8 +92,8 @@ class Corrections(Section):
 
     normalize: Literal["log", "sqrt", "minmax", "zscore"] | None = Field(
         None,
-        description="Rescale saliency: `log` ln(1 + x / mean), `sqrt`, `minmax` to [0, 1], `zscore` shifted "
-        "to stay positive. Within a scope all of them keep the order.",
+        description="Rescale saliency: `log` ln(1 + x / mean), `sqrt` of x / mean, `minmax` to [0, 1], `zscore` "
+        "shifted to stay positive. Within a scope all of them keep the order.",
     )
     scope: Literal["block", "layer"] = Field("block", description="What is rescaled and clipped together.")
     clip: tuple[Percentile, Percentile] | None = Field(

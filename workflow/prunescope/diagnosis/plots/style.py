@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from prunescope.diagnosis.measures import extreme_layers
+from prunescope.diagnosis.measures import extreme_layers, varies
 from prunescope.diagnosis.wording import Language
 
 WIDTH = 11.5
@@ -97,4 +97,4 @@ def log_scaled(values: pd.Series) -> pd.Series:
     """Scale log10 of `values` to [0, 1]; zeros count as the visible floor, constants as 0.5."""
     logs = np.log10(floored(values, visible_floor(values)))
     low, high = logs.min(), logs.max()
-    return (logs - low) / (high - low) if high > low else logs * 0 + 0.5
+    return (logs - low) / (high - low) if varies(values) else logs * 0 + 0.5

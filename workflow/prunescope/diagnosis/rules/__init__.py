@@ -25,11 +25,20 @@ RULES: tuple[Rule, ...] = (
     importance.negative_deltas,
     importance.shared_source,
 )
+OF_GRADIENTS = (gradients.vanishing, gradients.scale_gap, gradients.peaks_and_valleys)
+"""Rules that explain nothing where no gradient decides what goes."""
 
 
-def observe(measures: Measures, evidence: Evidence, thresholds: Diagnosis) -> tuple[Observation, ...]:
-    """Apply all rules; the worst first, and one `no_problem` when none is high or critical."""
-    seen = [found for rule in RULES for found in rule(measures, evidence, thresholds)]
+def observe(
+    measures: Measures, evidence: Evidence, thresholds: Diagnosis, gradients_decide: bool = True
+) -> tuple[Observation, ...]:
+    """Apply all rules; the worst first, and one `no_problem` when none is high or critical.
+
+    Args:
+        gradients_decide: whether the criterion reads gradients; else the rules on them are left out.
+    """
+    rules = [rule for rule in RULES if gradients_decide or rule not in OF_GRADIENTS]
+    seen = [found for rule in rules for found in rule(measures, evidence, thresholds)]
     if all(found.severity == "info" for found in seen):
         seen.insert(0, _no_problem(measures, thresholds))
     order = ("critical", "high", "info")

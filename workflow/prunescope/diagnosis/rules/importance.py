@@ -8,17 +8,13 @@ from prunescope.diagnosis.evidence import Evidence, block_layers
 from prunescope.diagnosis.measures import Measures
 from prunescope.diagnosis.rules.observation import Observation
 
-CLEARLY_NEGATIVE = -0.3
-# Of the layers: a few unstable ones are ordinary, a quarter of them is a matter of the sample count.
-MANY_UNSTABLE = 0.25
 
-
-def correlation(measures: Measures, _: Evidence, __: Diagnosis) -> Iterator[Observation]:
+def correlation(measures: Measures, _: Evidence, thresholds: Diagnosis) -> Iterator[Observation]:
     """Rates that do not fall as importance rises."""
     rho = measures.spearman
-    if rho is None or rho <= CLEARLY_NEGATIVE:
+    if rho is None or rho <= thresholds.correlation:
         return
-    numbers = {"spearman": rho, "threshold": CLEARLY_NEGATIVE}
+    numbers = {"spearman": rho, "threshold": thresholds.correlation}
     if rho > 0:
         yield Observation("importance_rate_inverted", "high", numbers)
     else:
@@ -57,7 +53,7 @@ def few_samples(measures: Measures, evidence: Evidence, thresholds: Diagnosis) -
         "of": len(known),
         "threshold": thresholds.stability,
     }
-    severity = "high" if count / len(known) > MANY_UNSTABLE else "info"
+    severity = "high" if count / len(known) > thresholds.unstable_share else "info"
     yield Observation("few_samples", severity, numbers, measures.unstable)
 
 

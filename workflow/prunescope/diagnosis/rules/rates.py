@@ -7,9 +7,6 @@ from prunescope.diagnosis.evidence import Evidence, block_layers
 from prunescope.diagnosis.measures import Extreme, Measures
 from prunescope.diagnosis.rules.observation import Observation
 
-# Of all blocks: when a limit decides for more than half of them, the scores decide for the lesser part.
-SATURATED = 0.5
-
 
 def early_extreme(measures: Measures, _: Evidence, thresholds: Diagnosis) -> Iterator[Observation]:
     """Extreme rates among the first layers, which everything after them builds on."""
@@ -58,14 +55,18 @@ def imbalance(measures: Measures, _: Evidence, thresholds: Diagnosis) -> Iterato
         yield Observation("block_imbalance", "high", numbers)
 
 
-def limits(_: Measures, evidence: Evidence, __: Diagnosis) -> Iterator[Observation]:
-    """Limits that kept what the score would have removed, and whether they did so in most blocks."""
-    blocks = 2 * len(evidence.layers)
+def limits(_: Measures, evidence: Evidence, thresholds: Diagnosis) -> Iterator[Observation]:
+    """Limits that decided against the score, and whether they did so in most blocks that they are for.
+
+    What is for a few layers only (`early_layers`, `protect`) counts among all blocks: it decides there by intention.
+    """
     for bound in evidence.rates.bound:
+        of_one_kind = bound.limit.startswith(("limits.attention", "limits.mlp"))
+        blocks = len(evidence.layers) * (1 if of_one_kind else 2)
         share = len(bound.blocks) / blocks
         numbers = {"limit": bound.limit, "blocks": list(bound.blocks), "count": len(bound.blocks)}
         numbers |= {"of": blocks, "share": share}
-        code, severity = ("limit_saturation", "high") if share > SATURATED else ("limit_bound", "info")
+        code, severity = ("limit_saturation", "high") if share > thresholds.saturation else ("limit_bound", "info")
         yield Observation(code, severity, numbers, bound.layers)
 
 

@@ -16,7 +16,7 @@ from prunescope.diagnosis.wording import (
 )
 
 # A Latin word stands between spaces, a Chinese one does not.
-BLOCKS = {"attention": "注意力", "mlp": " MLP ", "total": "参数"}
+BLOCKS = {"attention": "注意力", "mlp": " MLP ", "total": "参数", "layer": "整体"}
 
 
 def _percent(rate: float) -> str:
@@ -157,7 +157,7 @@ CHINESE = Language(
         ),
         "limit_bound": Text(
             "触及限制：{limit}",
-            "{limit} 在 {of} 个块中的 {count} 个块里保留了仅凭得分会被剪去的组（{layers:layers}），预算改从别处扣除。",
+            "{limit} 在 {of} 个块中的 {count} 个块里取代得分作出决定（{layers:layers}），差额由别处补足。",
             "这正是限制的作用。",
         ),
         "limit_saturation": Text(
@@ -173,8 +173,9 @@ CHINESE = Language(
         ),
         "negative_removal_delta": Text(
             "移除损失为负",
-            "移除某些块反而降低了校准损失（{deltas:deltas}）。这些值已置为 0，因为负的先验会颠倒块内各组的次序。",
-            "值为 0 的块会最先被剪去。若数值很小，可能只是校准窗口太少造成的噪声。",
+            "移除某些块反而降低了校准损失（{deltas:deltas}）。这些值已提高到 0（share 时为 method.prior_floor），"
+            "因为负的先验会颠倒块内各组的次序。",
+            "值这样小的块会最先被剪去。若数值很小，可能只是校准窗口太少造成的噪声。",
         ),
         "shared_source": Text(
             "校准与评测使用同一来源的文本",
@@ -189,8 +190,7 @@ CHINESE = Language(
         ),
     },
     remedies={
-        "block_correction": "T = {temperature:g}，tau = {tau:g}：用实测的块移除损失对得分加权，"
-        "对一些模型有益，对另一些有害",
+        "block_correction": "T = {temperature:g}，tau = {tau:g}：用各块的先验对得分加权，对一些模型有益，对另一些有害",
         "share": "{combine}：将每块的移除损失分摊给块内各组，使注意力与 MLP 处于同一尺度",
         "cap_rates": "任何块最多剪去 {max_rate:percent}",
         "cap_early": "前几层最多剪去 {max_rate:percent}",
@@ -201,7 +201,7 @@ CHINESE = Language(
         "normalize_log": "显著性按块除以均值后取对数（{normalize}）",
         "block_mean": "显著性除以所在块的均值",
         "clip": "将显著性裁剪到所在块的第 {clip:percentiles} 百分位之间",
-        "other_text": "改用 {dataset} 校准",
+        "other_text": "改用 {dataset} 校准，之后应以 {dataset} 之外的文本评判",
         "depth_weight": "前面的层得分最多加权 {depth_weight:percent}",
         "protect": "保护{protect:layers}，一概不剪",
         "collapse": "保留不足 {collapse_below:percent} 的块整体移除",
@@ -211,7 +211,7 @@ CHINESE = Language(
     compare="可对照：{}。",
     offer="{experiment}（{what}）",
     joiner="；或 ",
-    exhausted="配置中可用的对策均已生效，或在此剪枝比例下无法满足；请对照更低的剪枝比例或其他校准文本。",
+    exhausted="配置中可用的对策均已生效，或在此剪枝比例下无法满足。",
     gap="",
     labels={
         "layer": "层",

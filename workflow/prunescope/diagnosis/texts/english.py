@@ -15,7 +15,7 @@ from prunescope.diagnosis.wording import (
     times,
 )
 
-BLOCKS = {"attention": "attention", "mlp": "MLP", "total": "parameters"}
+BLOCKS = {"attention": "attention", "mlp": "MLP", "total": "parameters", "layer": "the whole"}
 
 
 def _layers(layers: Iterable[int]) -> str:
@@ -173,8 +173,8 @@ ENGLISH = Language(
         ),
         "limit_bound": Text(
             "A limit was reached: {limit}",
-            "{limit} kept groups that their score alone would have removed, in {count} of {of} blocks "
-            "({layers:layers}); the budget was taken elsewhere.",
+            "{limit} decided against the score in {count} of {of} blocks ({layers:layers}); what it kept or took "
+            "was balanced elsewhere.",
             "This is what a limit is for.",
         ),
         "limit_saturation": Text(
@@ -191,9 +191,10 @@ ENGLISH = Language(
         ),
         "negative_removal_delta": Text(
             "Negative removal loss",
-            "Removing some blocks lowered the calibration loss ({deltas:deltas}). The values were set to "
-            "0, since a negative prior would reverse the order of the groups inside these blocks.",
-            "With a value of 0 these blocks go first. If the deltas are tiny, they may be noise of few "
+            "Removing some blocks lowered the calibration loss ({deltas:deltas}). The values were raised to "
+            "0 (with share: to method.prior_floor), since a negative prior would reverse the order of the groups "
+            "inside these blocks.",
+            "With so small a value these blocks go first. If the deltas are tiny, they may be noise of few "
             "calibration windows.",
         ),
         "shared_source": Text(
@@ -209,8 +210,8 @@ ENGLISH = Language(
         ),
     },
     remedies={
-        "block_correction": "T = {temperature:g}, tau = {tau:g}: scores weighed by the measured removal loss "
-        "of each block, which helps some models and hurts others",
+        "block_correction": "T = {temperature:g}, tau = {tau:g}: scores weighed by the prior of each block, "
+        "which helps some models and hurts others",
         "share": "{combine}: the removal loss of each block shared out among its groups, which puts "
         "attention and MLP on one scale",
         "cap_rates": "at most {max_rate:percent} of any block",
@@ -223,7 +224,7 @@ ENGLISH = Language(
         "normalize_log": "logarithm of the saliency ({normalize}), per block, relative to its mean",
         "block_mean": "saliency divided by the mean of its block",
         "clip": "saliency clipped to the percentiles {clip:percentiles} of its block",
-        "other_text": "calibration on {dataset}",
+        "other_text": "calibration on {dataset}; then judge by another text than {dataset}",
         "depth_weight": "scores of early layers weighed up to {depth_weight:percent} more",
         "protect": "{protect:layers} protected, nothing removed there",
         "collapse": "blocks that would keep less than {collapse_below:percent} removed whole",
@@ -233,8 +234,7 @@ ENGLISH = Language(
     compare="To compare: {}.",
     offer="{experiment} ({what})",
     joiner="; or ",
-    exhausted="What the configuration offers against it is in force or cannot be reached at this ratio; "
-    "compare a lower ratio, or other calibration text.",
+    exhausted="What the configuration offers against it is in force, or cannot be reached at this ratio.",
     gap=" ",
     labels={
         "layer": "layer",
