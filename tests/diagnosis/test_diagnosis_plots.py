@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib.image
 import numpy as np
@@ -12,7 +13,15 @@ from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_v
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
 from prunescope.diagnosis.evidence import Bound
 from prunescope.diagnosis.inputs import read_rates, read_table
-from prunescope.diagnosis.plots import PLOTS, fonts, gradient_analysis, importance_heatmap, pruning_rates, save_plot
+from prunescope.diagnosis.plots import (
+    PLOTS,
+    before_after,
+    fonts,
+    gradient_analysis,
+    importance_heatmap,
+    pruning_rates,
+    save_plot,
+)
 from prunescope.diagnosis.plots.headline import headline
 from prunescope.diagnosis.plots.scores import QUANTILES
 from prunescope.diagnosis.report import write_diagnosis
@@ -129,6 +138,42 @@ def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
     assert segments(axes, "limit 30 %, first layers")[0].tolist() == [[-0.5, 0.3], [4.5, 0.3]]
 
 
+def test_minima_of_a_kind_and_protected_layers_are_drawn(evidence):
+    limits = Limits(attention=BlockLimits(min_rate=0.1), mlp=BlockLimits(min_rate=0.02), protect=(0, -1))
+    _, axes = pruning_rates(evidence.rates, 0.5, limits).axes
+    assert segments(axes, "minimum 10 %, attention")[0].tolist() == [[-0.5, 0.1], [LAYERS - 0.5, 0.1]]
+    assert "minimum 2 %, MLP" in legend(axes)
+    assert lines(axes)[LABELS["protected"]].get_xdata().tolist() == [0, LAYERS - 1]
+
+
+def drawings(layers):
+    """One of each plot, of a model with so many layers, a third of them extreme."""
+    rate = [0.9 if layer % 3 == 0 else 0.1 for layer in range(layers)]
+    made = make_evidence(count=layers, mlp=rate, rate=rate, importance=np.arange(layers) + 1.0, target_ratio=0.2)
+    rows = {"layer": np.repeat(np.arange(layers), 64), "block": "mlp", "group": np.tile(np.arange(64), layers)}
+    table = pd.DataFrame(rows | {"score": np.linspace(1, 2, 64 * layers), "cost": 3, "removed": False})
+    title = f"a-model-with-a-long-name-70B / taylor_T1_tau0_20_c4_s256_n64_max50\n{'20 % of all ' * 8}"
+    yield gradient_analysis(made.layers, 0.5, title)
+    yield pruning_rates(made.rates, 0.5, LIMITS, title)
+    yield importance_heatmap(table, title)
+    yield before_after(made.layers, made.layers, 0.5, title)
+
+
+@pytest.mark.parametrize("layers", [32, 80, 126])
+def test_nothing_covers_data_or_other_text_however_many_layers(layers):
+    for figure in drawings(layers):
+        figure.draw_without_rendering()
+        title = figure._suptitle.get_window_extent()
+        assert figure.bbox.x0 <= title.x0 and title.x1 <= figure.bbox.x1
+        for axes in figure.axes:
+            ticks = [tick.get_window_extent() for tick in axes.get_xticklabels() if tick.get_text()]
+            inside = [box for box in ticks if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1]
+            assert all(left.x1 < right.x0 for left, right in pairwise(inside))
+            legend = axes.get_legend()
+            assert legend is None or not legend.get_window_extent().overlaps(axes.bbox)
+            assert legend is None or legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_extreme_layers_are_shaded_in_both_panels_of_the_rates(evidence):
     for axes in pruning_rates(evidence.rates, 0.5).axes:
         bars = [bar for container in axes.containers for bar in container]
@@ -180,7 +225,7 @@ def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
     rows = {"layer": np.repeat([0, 1], 100), "block": "mlp", "group": np.tile(np.arange(100), 2), "cost": 3}
     for score in (0.0, 1.0):
         table = pd.DataFrame(rows | {"score": score, "removed": False})
-        importance_heatmap(table).canvas.draw()
+        importance_heatmap(table).draw_without_rendering()
 
 
 @pytest.mark.parametrize("name", PLOTS)

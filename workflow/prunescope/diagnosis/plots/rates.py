@@ -87,6 +87,9 @@ def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> N
         look = {"width": BAR, "color": style.BLOCK_COLOURS[block], "label": labels[block]}
         axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
     _mark_bound_blocks(axes, rates, labels["at_limit"])
+    protected = sorted({layer % len(layers) for layer in limits.protect})
+    if protected:
+        axes.plot(protected, [0.015] * len(protected), "s", color="black", markersize=4, label=labels["protected"])
     first, last = layers.index.min() - 0.5, layers.index.max() + 0.5
     for line in _lines(limits):
         until = last if line.layers is None else min(first + line.layers, last)
@@ -109,11 +112,15 @@ def _lines(limits: Limits) -> Iterator[_Line]:
     # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
     if limits.max_rate is not None:
         yield _Line(limits.max_rate, "limit", style.PALE_PURPLE, "-", linewidth=5.0)
-    if limits.attention.max_rate is not None:
-        yield _Line(limits.attention.max_rate, "attention_limit", style.BLOCK_COLOURS["attention"], "-")
-    if limits.mlp.max_rate is not None:
-        yield _Line(limits.mlp.max_rate, "mlp_limit", style.BLOCK_COLOURS["mlp"], "-")
+    for block in OFFSETS:
+        most = getattr(limits, block).max_rate
+        if most is not None:
+            yield _Line(most, f"{block}_limit", style.BLOCK_COLOURS[block], "-")
     if limits.early_layers is not None:
         yield _Line(limits.early_layers.max_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_layers.count)
     if limits.min_rate is not None:
         yield _Line(limits.min_rate, "minimum", style.PURPLE, "-.")
+    for block in OFFSETS:
+        least = getattr(limits, block).min_rate
+        if least is not None:
+            yield _Line(least, f"{block}_minimum", style.BLOCK_COLOURS[block], "-.")
