@@ -357,8 +357,9 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
     assert agreement.keys() == {"criterion", "layers", "samples", "others"}
     assert all(-1 <= value <= 1 for value in agreement["layers"].values())
     timing = read_json(tmp_path / "timing.json")
-    assert timing["statistics_share"] == pytest.approx(
-        timing["statistics_seconds"] / timing["compute_seconds"], abs=2e-2
+    assert 0 < timing["statistics_share"] < 1
+    assert timing["statistics_seconds"] == pytest.approx(
+        timing["statistics_share"] * timing["compute_seconds"], abs=1e-3
     )
 
 

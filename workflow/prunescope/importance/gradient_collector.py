@@ -11,7 +11,7 @@ from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
 from prunescope.importance.criteria import Criterion
 from prunescope.importance.stability import layer_correlations
-from prunescope.importance.statistics import STATISTICS, GradientStatistics, absolute_statistics
+from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics
 from prunescope.importance.stopwatch import Stopwatch
 from prunescope.models.adapter import ModelAdapter
 
@@ -41,6 +41,7 @@ class GradientCollector(Collector):
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
         super().__init__(adapter, criteria, extent)
         self.sources: dict[str, Source] = {}
+        self.absolute = AbsoluteStatistics()
         self.stopwatch = Stopwatch(next(adapter.model.parameters()).device)
 
     # --- halves -------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class GradientCollector(Collector):
     def note(self, name: str, gradient: Tensor) -> None:
         """Note the statistics of a gradient in this batch."""
         with self.stopwatch.running():
-            rows, row = f"statistics/{name}", absolute_statistics(gradient.float())
+            rows, row = f"statistics/{name}", self.absolute.of(gradient.float())
             if rows not in self.sums:
                 self.sums[rows] = row.new_full((self.extent.batches, len(STATISTICS)), torch.nan)
             self.sums[rows] = self.sums[rows].to(row.device)

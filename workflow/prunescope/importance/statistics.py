@@ -10,14 +10,29 @@ from torch import Tensor
 STATISTICS = ("mean", "std", "norm", "max", "min")
 
 
-def absolute_statistics(gradient: Tensor) -> Tensor:
-    """Return mean, std (population), L2 norm, max and min of |g| as a float32 ``[5]`` on the same device."""
-    absolute = gradient.abs()
-    mean = absolute.mean()
-    norm = torch.linalg.vector_norm(gradient)
-    variance = (norm.double().square() / gradient.numel() - mean.double().square()).clamp(min=0)
-    lowest, highest = torch.aminmax(absolute)
-    return torch.stack([mean, variance.sqrt().float(), norm, highest, lowest])
+class AbsoluteStatistics:
+    """Mean, std (population), L2 norm, max and min of |g|.
+
+    The buffer for |g| is kept: to allocate one for every gradient costs a CPU as much as the statistics.
+    """
+
+    def __init__(self) -> None:
+        self.buffers: dict[torch.device, Tensor] = {}
+
+    def of(self, gradient: Tensor) -> Tensor:
+        """Return the statistics of a gradient in the order of `STATISTICS`, float32 ``[5]`` on its device."""
+        values = torch.abs(gradient, out=self._buffer(gradient))
+        mean, (lowest, highest) = values.mean().double(), torch.aminmax(values)
+        # `mean` sums in pairs; `vector_norm` loses digits in one long sum on a CPU: 0.5 % of 59 million values.
+        mean_square = values.square_().mean().double()
+        std, norm = (mean_square - mean.square()).clamp(min=0).sqrt(), (mean_square * gradient.numel()).sqrt()
+        return torch.stack([mean, std, norm, highest, lowest]).float()
+
+    def _buffer(self, gradient: Tensor) -> Tensor:
+        kept = self.buffers.get(gradient.device)
+        if kept is None or kept.numel() < gradient.numel():
+            kept = self.buffers[gradient.device] = gradient.new_empty(gradient.numel())
+        return kept[: gradient.numel()].view(gradient.shape)
 
 
 @dataclass(frozen=True)
