@@ -126,7 +126,7 @@ def test_the_file_holds_both_models(tmp_path):
 
 
 def test_gguf_files_of_both_models_are_measured_beside_them(tmp_path):
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'prunescope[gguf]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[gguf]'")
     directory = tmp_path / "e"
     _, facts, plan = tiny_checkpoint(directory)
     exact = GgufExport(exact={"min_agreement": 0.98, "max_kl": 1e-3})

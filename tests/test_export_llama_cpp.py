@@ -11,7 +11,7 @@ from prunescope.errors import ExportError
 from prunescope.export import gguf_file, outputs
 from prunescope.pruning.plan import BlockPlan, PruningPlan
 
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'prunescope[gguf]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[gguf]'")
 
 
 def narrow_mlp(facts):

@@ -101,13 +101,14 @@ def test_names_do_not_collide():
 
 @pytest.mark.parametrize("sweep", CONFIG.sweeps)
 def test_the_sweeps_of_the_configuration_can_be_run(sweep):
-    planned = Registry(CONFIG).sweep(MODEL, sweep)
+    declared = CONFIG.sweeps[sweep]
+    planned = Registry(CONFIG).sweep(declared.model, sweep)
     assert not planned.impossible
-    assert len(planned.members) == len(list(changes(CONFIG.sweeps[sweep])))
-    assert BASE in planned.members
+    assert len(planned.members) == len(list(changes(declared)))
+    assert declared.base in planned.members
     shared = {step.key for member in planned.planned.values() for step in member.shared.values()}
     gradients = {key for key in shared if key in {m.shared["gradients"].key for m in planned.planned.values()}}
-    assert len(gradients) == {"sequence_length": 3, "datasets": 3, "remedies": 2}.get(sweep, 1)
+    assert len(gradients) == {"sequence_length": 3, "datasets": 3, "remedies": 2, "remedies_c4": 3}.get(sweep, 1)
 
 
 def test_another_model_takes_the_sweep_as_a_path():

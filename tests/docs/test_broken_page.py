@@ -7,6 +7,7 @@ import pytest
 
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.remedies import CHANGES
+from prunescope.diagnosis.replay import replay
 from prunescope.diagnosis.texts import ENGLISH
 
 TEXT = (Path(__file__).parents[2] / "docs/broken.md").read_text(encoding="utf-8")
@@ -50,3 +51,13 @@ def test_it_offers_what_the_report_offers(code):
 def test_every_threshold_is_named():
     for name in set(Diagnosis.model_fields) - {"on_critical"}:
         assert f"`diagnosis.{name}`" in TEXT
+
+
+def test_the_files_of_another_tool_give_the_findings_that_the_page_says(tmp_path):
+    section = TEXT.partition("## Pruned by another tool")[2].partition("\n### ")[0]
+    examples = dict(re.findall(r"^```(json|csv)\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
+    for kind, text in examples.items():
+        (tmp_path / f"numbers.{kind}").write_text(text)
+    report = replay(tmp_path / "numbers.json", tmp_path / "numbers.csv")
+    sentence = section.partition("It finds ")[2].partition(". ")[0]
+    assert [found.code for found in report.findings] == re.findall(r"`(\w+)`", sentence)

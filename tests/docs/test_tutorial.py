@@ -66,7 +66,9 @@ def project(tmp_path) -> Path:
 
 def environment() -> dict[str, str]:
     # Installing is `make`'s business and not tried here: the mark that it is done lies in the copy.
-    return os.environ | {"MAKEFLAGS": "-- STAMP=installed"}
+    # What `source .venv/bin/activate` does for the commands.
+    path = f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"MAKEFLAGS": "-- STAMP=installed", "PATH": path}
 
 
 def run(folder: Path, language: str, text: str) -> str:

@@ -43,5 +43,5 @@ def test_a_gguf_export_without_llama_cpp_says_what_to_install(copy):
         pytest.skip("llama-cpp-python is installed")
     done = copy.run(f"{EXPERIMENT}/export/gguf/f16.gguf", check=False)
     assert done.returncode != 0
-    assert "pip install 'prunescope[gguf]'" in done.stderr + done.stdout
+    assert "pip install -c requirements.lock -e '.[gguf]'" in done.stderr + done.stdout
     assert not (copy.folder / EXPERIMENT / "export").exists()

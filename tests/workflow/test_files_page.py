@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from prunescope.config.planned import COMPARISON_FILES
+from prunescope.config.specs import Spec
 from prunescope.files import read_json
 
 PAGE = Path(__file__).parents[2] / "docs/files.md"
-CODE = re.findall(r"`([^`]+)`", PAGE.read_text(encoding="utf-8"))
+TEXT = PAGE.read_text(encoding="utf-8")
+CODE = re.findall(r"`([^`]+)`", TEXT)
 WORDS = {word for code in CODE for word in re.findall(r"\w+", code)}
 
 # Keys below these are other people's names: settings, numbers that depend on the rule, parameters, libraries.
@@ -54,6 +56,16 @@ def files(results: Path, suffix: str) -> list[Path]:
     """Return the files of a kind, without those of the checkpoint and the specs."""
     found = results.rglob(f"*{suffix}")
     return [path for path in found if path.name != "key.json" and (path.parent.name != "model" or suffix != ".json")]
+
+
+def steps(kind: type[Spec] = Spec) -> set[str]:
+    """Return the names of all steps, those too that `finished` does not run."""
+    own = {kind.step} if hasattr(kind, "step") else set()
+    return own.union(*map(steps, kind.__subclasses__()))
+
+
+def test_every_step_is_named():
+    assert not {step for step in steps() if step not in TEXT}
 
 
 def test_every_file_is_named(results):

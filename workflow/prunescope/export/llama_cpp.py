@@ -37,7 +37,7 @@ def check_installed(what: str = "a GGUF file, which is compared with its checkpo
     if importlib.util.find_spec("llama_cpp") is None:
         raise NotInstalledError(
             f"{what} needs llama.cpp, which is not installed: "
-            "pip install 'prunescope[gguf]' (it compiles for some minutes; needs cmake and a C++ compiler)"
+            "pip install -c requirements.lock -e '.[gguf]' (compiles for some minutes; needs cmake and a C++ compiler)"
         )
 
 

@@ -6,7 +6,7 @@ from prunescope.tracking.gather import ON_REQUEST
 from prunescope.tracking.record import StepRecord
 
 RUN_GGUF = """```python
-from llama_cpp import Llama  # pip install 'prunescope[gguf]'; any llama.cpp that knows `deci` will do
+from llama_cpp import Llama  # pip install llama-cpp-python; any llama.cpp that knows `deci` will do
 
 model = Llama("{path}")
 print(model("The city of", max_tokens=32)["choices"][0]["text"])

@@ -9,7 +9,7 @@ from prunescope.config.sections.base import Dtype, GgufType, ProtocolName, Rate,
 
 
 class Zeroshot(Section):
-    """Zero-shot tasks through lm-evaluation-harness (`pip install 'prunescope[zeroshot]'`)."""
+    """Zero-shot tasks through lm-evaluation-harness (`make` installs it)."""
 
     tasks: tuple[str, ...] = Field(
         ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"),
@@ -38,7 +38,7 @@ class Efficiency(Section):
     gguf: tuple[GgufType, ...] = Field(
         (),
         description="GGUF types to measure too, of both models, through llama.cpp on the CPU; they are exported first "
-        "(`pip install 'prunescope[gguf]'`).",
+        "(`pip install -c requirements.lock -e '.[gguf]'`).",
         examples=[["q8_0"]],
     )
 
@@ -49,7 +49,7 @@ class Efficiency(Section):
 
 
 class Recovery(Section):
-    """LoRA fine-tuning of the pruned model, merged into its weights (`pip install 'prunescope[recover]'`)."""
+    """LoRA fine-tuning of the pruned model, merged into its weights (`make` installs peft for it)."""
 
     enabled: bool = Field(False, description="Whether to fine-tune; an experiment's name says it with `recover`.")
     dataset: str | None = Field(

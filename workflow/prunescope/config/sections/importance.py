@@ -42,7 +42,7 @@ class Gradients(Section):
 
 
 class Removal(Section):
-    """The prior of T > 0: loss increase when a block contributes nothing (2L + L measurements)."""
+    """The prior of T > 0: loss increase without attention, MLP or both, of each of L layers (3L measurements)."""
 
     estimate: Literal["exact", "first_order"] = Field(
         "exact",

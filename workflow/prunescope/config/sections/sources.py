@@ -61,7 +61,7 @@ class SplitNames(Section):
     """Which split of a hub dataset serves which purpose; the purposes must not share documents."""
 
     calibration: str = Field("train", description="Split that calibration samples are drawn from.")
-    validation: str = Field("validation", description="Split for choices made between experiments.")
+    validation: str = Field("validation", description="Kept for your own use: no step reads it.")
     test: str = Field("test", description="Split that perplexity is measured on.")
 
 
