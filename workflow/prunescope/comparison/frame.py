@@ -79,7 +79,8 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     unpruned: dict[str, dict[str, Any]] = {}
     for name, path in named.items():
         title = "/".join([*name.split("/")[:-1], UNPRUNED])
-        unpruned[title] = unpruned.get(title) or _measured_values(path, "baseline")
+        # Experiments of one model may have been measured on different texts.
+        unpruned[title] = _measured_values(path, "baseline") | unpruned.get(title, {})
     measured = [found for path in named.values() for found in _measured(_results(path)["pruned"])]
     return Comparison(
         directories=named,
@@ -121,7 +122,10 @@ def _numbers(directory: Path) -> dict[str, Any]:
 
 
 def _measured_values(directory: Path, which: str) -> dict[str, Any]:
-    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned."""
+    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned.
+
+    Beside those of the pruned model, as ``trained ...``, those of what recovery made of it.
+    """
     results, row = _results(directory)[which], {}
     for measured in _measured(results):
         result = results[measured.text][measured.protocol]
@@ -135,8 +139,10 @@ def _measured_values(directory: Path, which: str) -> dict[str, Any]:
         }
     for step in OPTIONAL:
         file = directory / f"evaluation/{step}.json"
-        values = flatten(read_json(file)[which]) if file.is_file() else {}
-        row |= {f"{step} {name}": value for name, value in values.items()}
+        found = read_json(file) if file.is_file() else {}
+        row |= {f"{step} {name}": value for name, value in flatten(found.get(which, {})).items()}
+        if which == "pruned":
+            row |= {f"trained {step} {name}": value for name, value in flatten(found.get(RECOVERED, {})).items()}
     return row
 
 
