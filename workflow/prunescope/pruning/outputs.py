@@ -24,7 +24,7 @@ def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path) -> None:
     """
     check_diagnosis(directory / "analysis/gradient_diagnosis.json", spec.on_critical)
     plan = PruningPlan.read(directory / "analysis/plan.json", facts)
-    with recording(spec.step, spec.experiment, directory / "records/pruning.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/pruning.json") as record:
         provenance = {
             "experiment": spec.experiment,
             "parent_origin": facts.origin,
