@@ -71,7 +71,7 @@ class TrackedRun:
         params: settings. metrics: finite numbers. curves: per layer, None where there is no number.
         histories: (training step, value) in the course of a step.
         tags: labels. note: the page shown with the run.
-        artifacts: name within the run -> small file to copy there.
+        artifacts: name within the run -> absolute path of a small file to copy there.
         started, finished: Unix time in seconds.
     """
 
@@ -294,7 +294,7 @@ def _artifacts(directory: Path, patterns: Iterable[str], records: Iterable[tuple
     found += [Path(os.path.normpath(folder / name)) for folder, record in records for name in record.artifacts]
     inside = {p.relative_to(directory).as_posix(): p for p in found if p.is_relative_to(directory)}
     return {
-        name: path
+        name: path.absolute()
         for name, path in sorted(inside.items())
         if not name.startswith(("model/", "recovered/")) and path.is_file() and path.stat().st_size <= LARGEST_ARTIFACT
     }
