@@ -158,6 +158,15 @@ def test_each_ratio_is_judged_apart(tmp_path):
     assert alone.startswith("No two experiments removed the same share")
 
 
+def test_a_single_experiment_is_compared_with_the_unpruned_model(tmp_path):
+    compared = read_comparison([write(tmp_path, "x", {"a w8": 25, "b w8": 30})])
+    assert recommend(compared) == [
+        "`x`: perplexity on a w8 25.0, 2.50 times the unpruned model's 10.0.",
+        "`x`: perplexity on b w8 30.0, 3.00 times the unpruned model's 10.0.",
+        "A recommendation needs a second experiment.",
+    ]
+
+
 def test_what_was_measured_on_other_texts_is_not_ranked(tmp_path):
     folders = [write(tmp_path, "x", {"a w8": 20}), write(tmp_path, "y", {"b w8": 10})]
     assert (

@@ -103,9 +103,7 @@ def _frame(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 def _numbers(directory: Path) -> dict[str, Any]:
     summary = read_json(directory / "analysis/pruning_summary.json")
-    report = read_json(directory / "analysis/gradient_diagnosis.json")
     rates = [layer["rate"] for layer in summary["layers"]]
-    found = [finding["severity"] for finding in report["diagnosis"]]
     return {
         "removed of all": summary["ratio_of_total"],
         "removed of decoder": summary["ratio_of_decoder"],
@@ -114,11 +112,19 @@ def _numbers(directory: Path) -> dict[str, Any]:
         "MLP rate": summary["mlp_rate"],
         "highest layer rate": max(rates),
         "rate spread": max(rates) - min(rates),
-        "extreme layers": report["num_extreme_layers"],
-        "extreme layer indices": " ".join(str(layer["layer_idx"]) for layer in report["extreme_pruning_layers"]),
-        **{f"{severity} findings": found.count(severity) for severity in SEVERITIES},
+        **_diagnosed(directory / "analysis/gradient_diagnosis.json"),
         "checkpoint bytes": sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
     }
+
+
+def _diagnosed(file: Path) -> dict[str, Any]:
+    names = ("extreme layers", "extreme layer indices", *(f"{severity} findings" for severity in SEVERITIES))
+    if not file.is_file():  # a plan that a person applied is not diagnosed
+        return dict.fromkeys(names)
+    report = read_json(file)
+    found = [finding["severity"] for finding in report["diagnosis"]]
+    indices = " ".join(str(layer["layer_idx"]) for layer in report["extreme_pruning_layers"])
+    return dict(zip(names, (report["num_extreme_layers"], indices, *map(found.count, SEVERITIES)), strict=True))
 
 
 def _measured_values(directory: Path, which: str) -> dict[str, Any]:
