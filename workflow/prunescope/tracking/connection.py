@@ -77,9 +77,7 @@ def _reason(error: Exception, uri: str) -> str:
     if status == 503 or (status is not None and status >= 500 and store.is_server(uri)):
         return "cannot be reached"
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    for address in (store.absolute(uri), uri):
-        said = said.replace(address, store.redact(address))
-    return f"cannot be used ({said})"
+    return f"cannot be used ({said.replace(uri, store.redact(uri))})"
 
 
 def _http_status(error: Exception) -> int | None:
