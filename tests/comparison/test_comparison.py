@@ -8,6 +8,7 @@ import pytest
 from folders import write
 from scipy.stats import spearmanr
 
+from prunescope.comparison.figures import perplexity
 from prunescope.comparison.frame import Measurement, _settings, differing, read_comparison
 from prunescope.comparison.groups import kept_similarity, removed_similarity, score_correlation
 from prunescope.comparison.recommend import recommend
@@ -60,6 +61,23 @@ def test_what_optional_steps_measured_is_in_the_table(tmp_path):
     write_json(folder / "evaluation/zeroshot.json", {"baseline": better, "pruned": scores, "settings": {}})
     table = read_comparison([folder]).table()
     assert table["zeroshot boolq.acc.value"].tolist() == [0.8, 0.75]
+
+
+def test_zero_shot_tasks_of_a_trained_model_are_in_columns_of_their_own(tmp_path):
+    one, two = write(tmp_path, "one", A), write(tmp_path, "two_recover", A)
+    for folder, which, value in ((one, "pruned", 0.5), (two, "recovered", 0.6)):
+        content = {name: {"boolq": {"acc": {"value": v}}} for name, v in (("baseline", 0.8), (which, value))}
+        write_json(folder / "evaluation/zeroshot.json", content | {"settings": {}})
+    table = read_comparison([one, two]).table()
+    assert table["zeroshot boolq.acc.value"].fillna(0).tolist() == [0.8, 0.5, 0]
+    assert table["trained zeroshot boolq.acc.value"].fillna(0).tolist() == [0, 0, 0.6]
+
+
+def test_every_text_has_the_unpruned_model(tmp_path):
+    folders = [write(tmp_path, "x", {"a w8": 20}), write(tmp_path, "y", {"a w8": 30, "b w4": 40})]
+    compared = read_comparison(folders)
+    assert compared.unpruned.loc["(unpruned)", ["perplexity a w8", "perplexity b w4"]].tolist() == [10, 10]
+    perplexity(compared)
 
 
 def test_no_experiment_is_said(tmp_path):
@@ -138,6 +156,15 @@ def test_each_ratio_is_judged_apart(tmp_path):
     assert said[0].startswith("At 20 % of all parameters: `z` has the lowest perplexity on a w8 of 2 experiments, 25.0")
     (alone,) = recommend(read_comparison(folders[:2]))
     assert alone.startswith("No two experiments removed the same share")
+
+
+def test_a_single_experiment_is_compared_with_the_unpruned_model(tmp_path):
+    compared = read_comparison([write(tmp_path, "x", {"a w8": 25, "b w8": 30})])
+    assert recommend(compared) == [
+        "`x`: perplexity on a w8 25.0, 2.50 times the unpruned model's 10.0.",
+        "`x`: perplexity on b w8 30.0, 3.00 times the unpruned model's 10.0.",
+        "A recommendation needs a second experiment.",
+    ]
 
 
 def test_what_was_measured_on_other_texts_is_not_ranked(tmp_path):

@@ -13,10 +13,11 @@ from prunescope.config.specs import EfficiencySpec
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"
+MODEL = "SmolLM2-135M"
 SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "baseline")
 
 
-def steps(name=BASE, model="SmolLM2-135M", **change):
+def steps(name=BASE, model=MODEL, **change):
     return shared_steps(resolve(parse_config(merge(RAW, change)), model, name))
 
 
@@ -84,6 +85,15 @@ def test_what_is_told_to_a_step_does_not_mention_other_settings():
     before = {name: step.spec.text() for name, step in steps().items()}
     after = {name: step.spec.text() for name, step in steps(limits={"max_rate": 0.4}, **EVALUATED).items()}
     assert {name for name in before if before[name] != after[name]} == {"evaluation_text", "baseline"}
+
+
+@pytest.mark.parametrize("name", [BASE, "taylor_T1_tauinf_20_wiki_log_clip5_max50_early30_recover"])
+def test_a_step_records_the_key_that_the_page_is_told(name):
+    """A step computes it from the line that it was given."""
+    experiment = resolve(parse_config(merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})), MODEL, name)
+    own = experiment_specs(experiment, shared_steps(experiment))
+    told = own.pop("page").steps
+    assert {step: type(spec).model_validate_json(spec.text()).record_key for step, spec in own.items()} == told
 
 
 def test_local_copies_are_known_by_content_not_by_place(tmp_path):

@@ -1,12 +1,12 @@
 """What an experiment is compared with: resolved by name, checked early, and in no key."""
 
 import pytest
-import yaml
 
 from prunescope.config import parse_config, resolve
-from prunescope.config.references import before_after_spec, compared, differences
+from prunescope.config.references import before_after_spec, compared
 from prunescope.config.registry import Registry
-from prunescope.errors import ConfigError
+from prunescope.errors import ConfigError, DataError
+from prunescope.files import write_json
 
 NEW, OLD = "taylor_T1_tau0_20_wiki", "taylor_T0_20_wiki"
 WHEEL = {"wheel": "a==1", "sha256": "0" * 64, "member": "m", "member_sha256": "1" * 64}
@@ -112,28 +112,33 @@ def test_a_reference_that_does_not_resolve_is_found_with_the_experiment():
     assert resolve(config, "N", NEW)
 
 
-def test_differences_are_the_settings_that_decide():
-    config = parse_config(content())
+def test_changes_are_the_settings_that_decide():
+    config = parse_config(content(OLD))
     old, new = (resolve(config, "M", name) for name in (OLD, "wanda_T1_tauinf_20_wiki_early30_s256"))
-    assert differences(old, new) == {
+    assert before_after_spec(new, old).changes == {
         "calibration.seq_len": ("512", "256"),
         "method.criterion": ("taylor", "wanda"),
         "method.temperature": ("0", "1"),
         "method.tau": ("0", "inf"),
         "limits.early_layers": ("null", "{count: 5, max_rate: 0.3}"),
     }
-    assert differences(old, old) == {}
-    assert before_after_spec(new, old).changes["method.tau"] == ("0", "inf")
+    assert before_after_spec(old, old).changes == {}
 
 
-def test_the_command_line_may_name_another_reference(tmp_path):
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(content(OLD)))
-    assert compared(file, "M", NEW).reference == OLD
-    assert compared(file, "M", NEW, "wanda_T0_20_wiki").changes["method.criterion"] == ("wanda", "taylor")
-    with pytest.raises(ConfigError, match=rf"M/{OLD} has no reference; set report.reference .* or pass --reference"):
-        compared(file, "M", OLD)
+def test_finished_experiments_are_compared_by_what_their_folders_say(tmp_path):
+    config = parse_config(content(OLD))
+    for folder, name in ((NEW, NEW), (OLD, OLD), ("by__a_sweep", "wanda_T0_20_wiki")):
+        experiment = resolve(config, "M", name)
+        told = {"model": "M", "experiment": folder, "dataset": "wiki"}
+        settings = experiment.settings.model_dump(mode="json")
+        write_json(tmp_path / "M" / folder / "experiment.json", told | {"settings": settings})
+    planned = Registry(config).experiment("M", NEW)
+    assert compared(tmp_path / "M" / NEW) == planned.own["before_after"]
+    spec = compared(tmp_path / "M" / NEW, "by__a_sweep")
+    assert (spec.reference, spec.changes["method.criterion"]) == ("by__a_sweep", ("wanda", "taylor"))
+    with pytest.raises(ConfigError, match=f"{OLD} has no reference; pass --reference .* or set report.reference"):
+        compared(tmp_path / "M" / OLD)
     with pytest.raises(ConfigError, match="not compared with itself"):
-        compared(file, "M", OLD, OLD)
-    with pytest.raises(ConfigError, match="unknown experiment 'nope'"):
-        compared(file, "M", NEW, "nope")
+        compared(tmp_path / "M" / OLD, OLD)
+    with pytest.raises(DataError, match=r"M/nope/experiment\.json is not there"):
+        compared(tmp_path / "M" / NEW, "nope")

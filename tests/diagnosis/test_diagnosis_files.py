@@ -79,10 +79,11 @@ def test_the_ordinary_experiment_has_no_problem(ordinary):
 
 
 def test_the_record_holds_metrics_curves_and_artifacts(extreme):
-    report = write_diagnosis(spec(extreme), extreme)
+    told = spec(extreme)
+    report = write_diagnosis(told, extreme)
     path = extreme / "records" / "diagnosis.json"
     record = StepRecord.read(path)
-    assert (record.step, record.key) == ("diagnosis", extreme.name)
+    assert (record.step, record.key) == ("diagnosis", told.record_key)
     assert set(record.metrics) == {
         "grad/mean_ratio", "grad/norm_ratio", "diagnosis/findings_high", "diagnosis/findings_critical",
         "diagnosis/extreme_layers", "diagnosis/spearman", "diagnosis/score_ratio",

@@ -79,6 +79,25 @@ def test_unfinished_and_broken_experiments_are_sentences(tmp_path):
         gather_experiment(directory)
 
 
+def test_an_experiment_that_is_being_run_again_under_other_settings_is_not_complete(tmp_path):
+    directory = write_experiment(tmp_path)
+    told = {step: f"{NAME}-{step}" for step in ("importance", "diagnosis", "pruning", "evaluation")}
+    about = json.loads((directory / "experiment.json").read_text())
+    (directory / "experiment.json").write_text(json.dumps(about | {"steps": told}))
+    assert is_complete(directory)  # records of an earlier version have no digest
+    for step, key in told.items():
+        _rekey(directory / f"records/{step}.json", key)
+    assert is_complete(directory)
+    _rekey(directory / "records/pruning.json", f"{NAME}-other")
+    assert not is_complete(directory)
+    with pytest.raises(RecordError, match="of the same settings; run snakemake"):
+        gather_experiment(directory)
+
+
+def _rekey(record, key):
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"key": key}))
+
+
 def test_optional_steps_count_when_the_experiment_has_them(tmp_path):
     directory = write_experiment(tmp_path)
     record = directory / "records/zeroshot.json"

@@ -1,6 +1,7 @@
 import base64
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from requests.exceptions import ConnectionError
 from sqlalchemy.exc import OperationalError
 
 from prunescope.files import write_text
-from prunescope.tracking.connection import _absence, connected
+from prunescope.tracking.connection import TrackingUnavailable, _reason, connected
 from prunescope.tracking.mlflow_sync import _Target, sync
 
 RESULTS = f"results/{MODEL}"
@@ -139,13 +140,14 @@ def test_a_second_sync_adds_nothing(project, directory, store_counts):
     assert [r.run_id for r in first] == [r.run_id for r in second]
 
 
-def test_a_lost_store_is_rebuilt_from_results(project, directory, empty_database):
+def test_a_lost_store_is_rebuilt_from_results(project, directory, empty_database, monkeypatch):
     sync([directory], URI)
     shown = contents(project)
     lost = project.with_name("rebuilt")
     shutil.copytree(project / "results", lost / "results")
     shutil.copy(empty_database, lost)
     sync([lost / RESULTS / NAME], f"sqlite:///{lost}/mlflow.db")
+    monkeypatch.chdir(lost)
     assert contents(lost) == shown
 
 
@@ -250,6 +252,17 @@ def test_a_moved_folder_still_opens_its_artifacts(project, directory, monkeypatc
     assert sync([moved / RESULTS / NAME], URI)[0].change == "unchanged"
 
 
+def test_two_folders_with_one_store_keep_their_artifacts_beside_it(project, directory, monkeypatch):
+    sync([directory], URI)
+    other = project.with_name("other")
+    write_experiment(other, "taylor_T0_20_wiki", key="33334444")
+    monkeypatch.chdir(other)
+    (result,) = sync([Path(RESULTS, "taylor_T0_20_wiki")], f"sqlite:///{project}/mlflow.db")
+    (run,) = (run for run in rows(project) if run.info.run_id == result.run_id)
+    assert (project / run.info.artifact_uri / "README.md").is_file()
+    assert not (other / "mlartifacts").exists()
+
+
 def test_four_processes_on_a_fresh_store(project, store_counts):
     (project / "mlflow.db").unlink()
     names = [f"taylor_T{i}_20_wiki" for i in range(4)]
@@ -283,14 +296,28 @@ def test_a_second_sync_is_quick(project, directory):
     [
         (RestException({"error_code": "UNAUTHENTICATED"}), "http://host", "refuses access"),
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), "http://host", "cannot be reached"),
-        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), "http://host", None),
-        (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), "http://host", None),
+        (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), "http://host", "cannot be used (INVALID_PARAMETER"),
         (MlflowException("a page", ENDPOINT_NOT_FOUND), "http://host", "does not answer like an MLflow"),
-        (MlflowException("a bug"), URI, None),
+        (MlflowException("out-of-date schema\nand more"), URI, "cannot be used (out-of-date schema)"),
+        (ModuleNotFoundError("No module named 'psycopg2'"), "postgresql://host", "cannot be used (No module named"),
         (ConnectionError(), "http://host", "cannot be reached"),
         (OperationalError("select", {}, Exception("no such host")), "postgresql://host", "cannot be reached"),
     ],
 )
-def test_which_errors_mean_an_absent_store(error, uri, reason):
-    found = _absence(error, uri)
-    assert found is None if reason is None else found.startswith(reason)
+def test_what_a_store_that_does_not_work_means_is_said(error, uri, reason):
+    assert _reason(error, uri).startswith(reason)
+
+
+def test_a_refusal_tells_no_password(project):
+    uri = "http://me:secret@host"
+    assert "secret" not in _reason(RestException({"error_code": "NOT_FOUND", "message": f"no {uri}/x"}), uri)
+
+
+def test_a_database_of_another_version_is_a_sentence(project):
+    with sqlite3.connect(project / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+    with (
+        pytest.raises(TrackingUnavailable, match=r"cannot be used .*schema.*db upgrade.*results are safe"),
+        connected(URI),
+    ):
+        pass

@@ -13,13 +13,25 @@ def test_a_plan_edited_by_hand_is_applied(finished, tmp_path):
     plan = json.loads((finished.folder / EXPERIMENT / "analysis/plan.json").read_text())
     plan["removed"] = {"3": {"attention": "1", "mlp": "0-7"}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    finished.prunescope("apply", str(tmp_path / "plan.json"), "--like", EXPERIMENT, "--output", str(tmp_path / "out"))
+    told = ("apply", str(tmp_path / "plan.json"), "--like", EXPERIMENT, "--evaluate", "--output")
+    refused = finished.prunescope(*told, EXPERIMENT, check=False)
+    assert refused.returncode == 1
+    assert "would be lost; give a new folder" in refused.stderr
+    finished.prunescope(*told, str(tmp_path / "out"))
     layers = json.loads((tmp_path / "out/analysis/pruning_summary.json").read_text())["layers"]
     assert [layer["attention_rate"] for layer in layers] == [0, 0, 0, 0.5]
     assert [layer["mlp_rate"] for layer in layers] == [0, 0, 0, 0.4]
     kept = json.loads((tmp_path / "out/model/pruning_map.json").read_text())["layers"][3]
     assert kept["attention_groups"] == [0]
     assert kept["mlp_channels"] == list(range(8, 20))
+    measured = [
+        json.loads((folder / "evaluation/perplexity.json").read_text())
+        for folder in (finished.folder / EXPERIMENT, tmp_path / "out")
+    ]
+    assert measured[0]["baseline"] == measured[1]["baseline"]
+    assert measured[0]["pruned"] != measured[1]["pruned"]
+    assert finished.prunescope("verify", str(tmp_path / "out")).stdout.count("equal") == 2
+    assert "out" in finished.prunescope("compare", EXPERIMENT, str(tmp_path / "out")).stdout
 
 
 def test_numbers_alone_are_diagnosed(finished, tmp_path):

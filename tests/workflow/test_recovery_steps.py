@@ -8,6 +8,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from prunescope.cli.options import final_checkpoint
 from prunescope.comparison.frame import read_comparison
 from prunescope.config import parse_config, resolve
 from prunescope.config.keys import leakage
@@ -57,6 +58,7 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
     assert "It was not trained" not in (folder / "recovered/README.md").read_text()
     assert "It was not trained" in (folder / "model/README.md").read_text()
     assert "recovery" in json.loads((folder / "evaluation/card.json").read_text())
+    assert [final_checkpoint(trained.folder / name) for name in (BASE, EXPERIMENT)] == ["model", "recovered"]
     run = gather_experiment(folder)
     assert run.metrics["ppl_recovered/words_w16"] == content["recovered"]["words"]["w16"]["perplexity"]
     assert [step for step, _ in run.histories["recover/loss"]] == list(range(1, 11))

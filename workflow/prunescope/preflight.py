@@ -10,14 +10,16 @@ from prunescope.export.llama_cpp import check_installed
 from prunescope.importance.feasibility import check_feasible
 from prunescope.models.facts import ModelFacts
 from prunescope.recovery import require_peft
+from prunescope.tracking.store import tracking_uri
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that lm-eval is there for zero-shot tasks, peft for recovery, llama.cpp for GGUF files to be measured and,
-    for models that have been obtained before, that each ratio can be reached under its limits.
+    """Check that lm-eval is there for zero-shot tasks, peft for recovery, llama.cpp for GGUF files to be measured, that
+    the tracking store has an address and, for models that have been obtained before, that each ratio can be reached
+    under its limits.
 
     Raises:
-        PrunescopeError: names the experiment, the largest reachable ratio and the limits that bind.
+        PrunescopeError: says what is missing or wrong; of a ratio, the largest reachable one and the limits that bind.
     """
     for planned in experiments:
         check_one(planned)
@@ -31,6 +33,8 @@ def check_one(planned: Planned) -> None:
         check_installed("evaluation.efficiency.gguf")
     if planned.experiment.settings.recovery.enabled:
         require_peft()
+    if planned.experiment.tracking.enabled:
+        tracking_uri(planned.experiment.tracking.uri)
     file = Path(planned.shared["model"].file("model.json"))
     if not file.is_file():
         return

@@ -11,8 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from prunescope.config.messages import sentence
+from prunescope.config.planned import final_folder
 from prunescope.errors import ConfigError
-from prunescope.files import write_json
+from prunescope.files import read_json, write_json
 
 SPEC_HELP = "What to do: one line of JSON, or the name of a file that holds it."
 
@@ -26,7 +27,12 @@ Removal = Annotated[Path | None, typer.Option(help="block_importance.json of the
 Baseline = Annotated[Path, typer.Option(help="Directory of the baseline step.")]
 Corpora = Annotated[list[Path], typer.Option("--corpus", help="{text}-{hash}.jsonl of an embedded text.")]
 Output = Annotated[Path, typer.Option(help="Directory to write to.")]
-CheckpointFolder = Annotated[str, typer.Option("--checkpoint", help="Folder of the checkpoint in DIR.")]
+CheckpointFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Folder of the checkpoint in DIR; default: recovered where it was trained, else model."
+    ),
+]
 Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
 ComparedText = Annotated[Path | None, typer.Option("--text", help="Text to compare on; default: one that is built in.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
@@ -57,6 +63,12 @@ def read_facts(path: Path):
     from prunescope.models.facts import ModelFacts
 
     return ModelFacts.read(path)
+
+
+def final_checkpoint(directory: Path) -> str:
+    """Return the folder of an experiment's final checkpoint; while its page is not written, that of the pruned one."""
+    identity = directory / "experiment.json"
+    return final_folder(read_json(identity).get("steps", ()) if identity.is_file() else ())
 
 
 def by_text(corpora: list[Path]) -> dict[str, Path]:

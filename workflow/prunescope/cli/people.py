@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from prunescope.cli.app import app
-from prunescope.cli.options import ConfigFile, Directory, quiet_transformers
+from prunescope.cli.options import SPEC_HELP, ConfigFile, Directory, quiet_transformers, read_facts, read_spec
+from prunescope.config.planned import BEFORE_AFTER, PLOTS
+from prunescope.config.specs import BeforeAfterSpec, PageSpec
 
 
 class Language(StrEnum):
@@ -88,13 +90,17 @@ def diagnose(
 def apply(
     plan: Annotated[Path, typer.Argument(help="A plan.json, edited by hand perhaps.")],
     like: Annotated[Path, typer.Option(help="results/{model}/{experiment} that the plan came from.")],
-    output: Annotated[Path, typer.Option(help="Folder for the summary and the checkpoint.")],
+    output: Annotated[Path, typer.Option(help="A new folder, for the summary and the checkpoint.")],
+    evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure its perplexity, on the same windows.")] = False,
 ) -> None:
     """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
+    from prunescope.evaluation.like import evaluate_like
     from prunescope.pruning.outputs import write_by_plan
 
     quiet_transformers()
     write_by_plan(plan, like, output)
+    if evaluate:
+        evaluate_like(like, output)
 
 
 @app.command(rich_help_panel="For people")
@@ -119,6 +125,47 @@ def compare(
     from prunescope.comparison.show import print_comparison
 
     print_comparison(read_comparison(directories), markdown)
+
+
+@app.command(rich_help_panel="For people")
+def plot(
+    directory: Directory,
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join((*PLOTS, BEFORE_AFTER))}.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="For before_after: an experiment beside this one; default: the configured report.reference."),
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option(help="For before_after, instead of --reference: the spec, as one line of JSON.")
+    ] = None,
+) -> None:
+    """Draw one of the experiment's figures, as PNG and SVG."""
+    from prunescope.config.references import compared
+    from prunescope.diagnosis.plots import save_before_after, save_plot
+
+    if name != BEFORE_AFTER:
+        save_plot(name, directory)
+        return
+    save_before_after(read_spec(BeforeAfterSpec, spec) if spec else compared(directory, reference), directory)
+
+
+@app.command(rich_help_panel="For people")
+def page(
+    directory: Directory,
+    spec: Annotated[
+        str | None, typer.Option(help=f"{SPEC_HELP} Default: the page again, with what came since.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
+) -> None:
+    """Write the experiment's page and its resolved configuration."""
+    from prunescope.page import refresh_page, write_page
+
+    if spec is None:
+        refresh_page(directory)
+    elif model is None:
+        raise typer.BadParameter("--spec needs --model")
+    else:
+        write_page(read_spec(PageSpec, spec), read_facts(model), directory)
 
 
 @app.command(rich_help_panel="For people")

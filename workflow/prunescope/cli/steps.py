@@ -23,6 +23,7 @@ from prunescope.cli.options import (
     Spec,
     Windows,
     by_text,
+    final_checkpoint,
     quiet_transformers,
     read_facts,
     read_spec,
@@ -94,7 +95,8 @@ def gradients(
     checkpointing: Annotated[
         bool,
         typer.Option(
-            envvar="PRUNESCOPE_CHECKPOINTING", help="Compute activations twice instead of keeping them from the start."
+            envvar="PRUNESCOPE_CHECKPOINTING",
+            help="Recompute activations from the start, not only once memory has run out.",
         ),
     ] = False,
 ) -> None:
@@ -157,29 +159,6 @@ def diagnosis(directory: Directory, spec: Spec) -> None:
     from prunescope.diagnosis.report import write_diagnosis
 
     write_diagnosis(read_spec(specs.DiagnosisSpec, spec), directory)
-
-
-@app.command(rich_help_panel="Steps")
-def plot(
-    directory: Directory,
-    name: str,
-    spec: Annotated[str | None, typer.Option(help=f"For before_after: {SPEC_HELP}")] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="For before_after: experiment of the same model; default: the configuration's.")
-    ] = None,
-    config: ConfigFile = Path("config/config.yaml"),
-) -> None:
-    """Draw one of the experiment's figures, as PNG and SVG."""
-    from prunescope.config.planned import BEFORE_AFTER
-    from prunescope.config.references import compared
-    from prunescope.diagnosis.plots import save_before_after, save_plot
-
-    if name != BEFORE_AFTER:
-        save_plot(name, directory)
-        return
-    who = directory.resolve()
-    told = read_spec(specs.BeforeAfterSpec, spec) if spec else compared(config, who.parent.name, who.name, reference)
-    save_before_after(told, directory)
 
 
 @app.command(rich_help_panel="Steps")
@@ -251,13 +230,14 @@ def zeroshot(
     directory: Directory,
     spec: Spec,
     baseline: Annotated[Path, typer.Option(help="zeroshot.json of the zero-shot baseline step.")],
-    checkpoint: CheckpointFolder = "model",
+    checkpoint: CheckpointFolder = None,
 ) -> None:
-    """Run the zero-shot tasks on the pruned model, or on another checkpoint of the experiment."""
+    """Run the zero-shot tasks on the pruned model, or on what training made of it."""
     from prunescope.evaluation.zeroshot import write_zeroshot
 
     quiet_transformers()
-    write_zeroshot(read_spec(specs.ZeroshotSpec, spec), directory / checkpoint, baseline, directory)
+    told = read_spec(specs.ZeroshotSpec, spec)
+    write_zeroshot(told, directory / (checkpoint or final_checkpoint(directory)), baseline, directory)
 
 
 @app.command(rich_help_panel="Steps")
@@ -285,25 +265,6 @@ def efficiency(
 
 
 @app.command(rich_help_panel="Steps")
-def page(
-    directory: Directory,
-    spec: Annotated[
-        str | None, typer.Option(help=f"{SPEC_HELP} Default: the page again, with what came since.")
-    ] = None,
-    model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
-) -> None:
-    """Write the experiment's page and its resolved configuration."""
-    from prunescope.page import refresh_page, write_page
-
-    if spec is None:
-        refresh_page(directory)
-    elif model is None:
-        raise typer.BadParameter("--spec needs --model")
-    else:
-        write_page(read_spec(specs.PageSpec, spec), read_facts(model), directory)
-
-
-@app.command(rich_help_panel="Steps")
 def comparison(
     directory: Annotated[Path, typer.Argument(help="results/{model}/comparison/{sweep}")],
     spec: Spec,
@@ -322,7 +283,7 @@ def gguf(
     spec: Annotated[str | None, typer.Option(help=f"{SPEC_HELP} Default: by --config and --type.")] = None,
     config: ConfigFile = Path("config/config.yaml"),
     text: ComparedText = None,
-    checkpoint: CheckpointFolder = "model",
+    checkpoint: CheckpointFolder = None,
 ) -> None:
     """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
     from prunescope.config import load_config
@@ -332,13 +293,13 @@ def gguf(
     if type not in GGUF_TYPES:
         raise typer.BadParameter(f"'{type}' is no GGUF type here; allowed: {', '.join(GGUF_TYPES)}")
     told = read_spec(specs.GgufSpec, spec) if spec else specs.GgufSpec.of(load_config(config).export.gguf, type)
-    write_gguf_export(told, directory, text, checkpoint)
+    write_gguf_export(told, directory, text, checkpoint or final_checkpoint(directory))
 
 
 @export.command()
-def uniform(directory: Directory, text: ComparedText = None, checkpoint: CheckpointFolder = "model") -> None:
+def uniform(directory: Directory, text: ComparedText = None, checkpoint: CheckpointFolder = None) -> None:
     """Write DIR/export/uniform: the checkpoint padded with zeros to a stock one."""
     from prunescope.export.outputs import write_uniform_export
 
     quiet_transformers()
-    write_uniform_export(directory, text, checkpoint)
+    write_uniform_export(directory, text, checkpoint or final_checkpoint(directory))

@@ -79,7 +79,8 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     unpruned: dict[str, dict[str, Any]] = {}
     for name, path in named.items():
         title = "/".join([*name.split("/")[:-1], UNPRUNED])
-        unpruned[title] = unpruned.get(title) or _measured_values(path, "baseline")
+        # Experiments of one model may have been measured on different texts.
+        unpruned[title] = _measured_values(path, "baseline") | unpruned.get(title, {})
     measured = [found for path in named.values() for found in _measured(_results(path)["pruned"])]
     return Comparison(
         directories=named,
@@ -102,9 +103,7 @@ def _frame(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 def _numbers(directory: Path) -> dict[str, Any]:
     summary = read_json(directory / "analysis/pruning_summary.json")
-    report = read_json(directory / "analysis/gradient_diagnosis.json")
     rates = [layer["rate"] for layer in summary["layers"]]
-    found = [finding["severity"] for finding in report["diagnosis"]]
     return {
         "removed of all": summary["ratio_of_total"],
         "removed of decoder": summary["ratio_of_decoder"],
@@ -113,15 +112,26 @@ def _numbers(directory: Path) -> dict[str, Any]:
         "MLP rate": summary["mlp_rate"],
         "highest layer rate": max(rates),
         "rate spread": max(rates) - min(rates),
-        "extreme layers": report["num_extreme_layers"],
-        "extreme layer indices": " ".join(str(layer["layer_idx"]) for layer in report["extreme_pruning_layers"]),
-        **{f"{severity} findings": found.count(severity) for severity in SEVERITIES},
+        **_diagnosed(directory / "analysis/gradient_diagnosis.json"),
         "checkpoint bytes": sum(file.stat().st_size for file in (directory / "model").glob("*.safetensors")),
     }
 
 
+def _diagnosed(file: Path) -> dict[str, Any]:
+    names = ("extreme layers", "extreme layer indices", *(f"{severity} findings" for severity in SEVERITIES))
+    if not file.is_file():  # a plan that a person applied is not diagnosed
+        return dict.fromkeys(names)
+    report = read_json(file)
+    found = [finding["severity"] for finding in report["diagnosis"]]
+    indices = " ".join(str(layer["layer_idx"]) for layer in report["extreme_pruning_layers"])
+    return dict(zip(names, (report["num_extreme_layers"], indices, *map(found.count, SEVERITIES)), strict=True))
+
+
 def _measured_values(directory: Path, which: str) -> dict[str, Any]:
-    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned."""
+    """Return perplexities, and all that the optional steps measured, of the model `which`: baseline or pruned.
+
+    Beside those of the pruned model, as ``trained ...``, those of what recovery made of it.
+    """
     results, row = _results(directory)[which], {}
     for measured in _measured(results):
         result = results[measured.text][measured.protocol]
@@ -135,8 +145,10 @@ def _measured_values(directory: Path, which: str) -> dict[str, Any]:
         }
     for step in OPTIONAL:
         file = directory / f"evaluation/{step}.json"
-        values = flatten(read_json(file)[which]) if file.is_file() else {}
-        row |= {f"{step} {name}": value for name, value in values.items()}
+        found = read_json(file) if file.is_file() else {}
+        row |= {f"{step} {name}": value for name, value in flatten(found.get(which, {})).items()}
+        if which == "pruned":
+            row |= {f"trained {step} {name}": value for name, value in flatten(found.get(RECOVERED, {})).items()}
     return row
 
 

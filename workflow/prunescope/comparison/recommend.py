@@ -26,7 +26,12 @@ def best(compared: Comparison) -> dict[str, str]:
 
 
 def recommend(compared: Comparison) -> list[str]:
-    """Return a sentence or two for every ratio that two or more experiments reached, and what limits them."""
+    """Return a sentence or two for every ratio that two or more experiments reached, and what limits them.
+
+    Of a single experiment: how it compares with the unpruned model.
+    """
+    if len(compared.numbers) == 1:
+        return [*_alone(compared), "A recommendation needs a second experiment."]
     groups = _contested(compared)
     if not groups:
         return [
@@ -34,6 +39,15 @@ def recommend(compared: Comparison) -> list[str]:
             "perplexity alone: choose on the curve of perplexity against ratio."
         ]
     return [" ".join(_for(compared, group)) for group in groups] + [SCOPE]
+
+
+def _alone(compared: Comparison) -> list[str]:
+    said = []
+    for measured in compared.measurements:
+        (after,), (before,) = compared.numbers[measured.column], compared.unpruned[measured.column]
+        times = f"{after:.1f}, {after / before:.2f} times the unpruned model's {before:.1f}"
+        said.append(f"`{compared.numbers.index[0]}`: perplexity on {measured} {times}.")
+    return said
 
 
 def _contested(compared: Comparison) -> list[pd.DataFrame]:

@@ -156,7 +156,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
     own["page"] = PageSpec(
         **who,
         key=f"{experiment.model}/{experiment.name}-{digest}",
-        steps=tuple(own),
+        steps={name: spec.record_key for name, spec in own.items()},
         dataset=experiment.dataset,
         settings=settings if settings.recovery.enabled else settings.model_copy(update={"recovery": Recovery()}),
         shared={name: step.directory for name, step in shared.items()},

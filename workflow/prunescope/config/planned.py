@@ -1,5 +1,6 @@
 """An experiment or a sweep with its steps: which files make it complete."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +53,11 @@ COMPARISON_FILES = (
 )
 
 
+def final_folder(steps: Container[str]) -> str:
+    """Return the name of the folder of the final checkpoint of an experiment that has these steps of its own."""
+    return RECOVERED if RECOVERED in steps else "model"
+
+
 @dataclass(frozen=True)
 class Planned:
     """An experiment with its steps, and the experiment that it is compared with, if there is one."""
@@ -83,7 +89,7 @@ class Planned:
     @property
     def final(self) -> str:
         """Return the name of the folder of the final checkpoint: what is exported and used."""
-        return RECOVERED if RECOVERED in self.own else "model"
+        return final_folder(self.own)
 
     @property
     def checkpoint(self) -> str:

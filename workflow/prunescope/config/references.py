@@ -6,56 +6,57 @@ from typing import Any
 
 import yaml
 
-from prunescope.config.resolve import Experiment, load_config, resolve
+from prunescope.config.resolve import Experiment
 from prunescope.config.specs import BeforeAfterSpec
 from prunescope.errors import ConfigError
+from prunescope.files import read_json
 
+IDENTITY = "experiment.json"
 # The sections that decide what is removed.
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
 
 
-def compared(file: Path, model: str, name: str, reference: str | None = None) -> BeforeAfterSpec:
-    """Return how an experiment compares with `reference`, or with the one that a configuration file names.
+def compared(directory: Path, reference: str | None = None) -> BeforeAfterSpec:
+    """Return how a finished experiment compares with one beside it: `reference`, or the one of its configuration.
 
     Raises:
-        ConfigError: there is no reference, it is unknown, or it is the experiment itself.
+        ConfigError: there is no reference, or it is the experiment itself.
+        DataError: one of the two has not finished.
     """
-    config = load_config(file)
-    experiment = resolve(config, model, name)
-    reference = reference or experiment.settings.report.reference
+    about = read_json(directory / IDENTITY)
+    reference = reference or about["settings"]["report"]["reference"]
     if reference is None:
         raise ConfigError(
-            f"{model}/{name} has no reference; set report.reference in the configuration, or pass --reference "
-            "with an experiment of the same model"
+            f"{directory} has no reference; pass --reference with an experiment beside it, or set report.reference in "
+            "the configuration"
         )
-    if reference == name:
-        raise ConfigError(f"--reference {name}: an experiment is not compared with itself")
-    return before_after_spec(experiment, resolve(config, model, reference))
+    if reference == about["experiment"]:
+        raise ConfigError(f"--reference {reference}: an experiment is not compared with itself")
+    before = read_json(directory.resolve().parent / reference / IDENTITY)
+    changes = _differences(*(_decisive(told["dataset"], told["settings"]) for told in (before, about)))
+    return BeforeAfterSpec(model=about["model"], experiment=about["experiment"], reference=reference, changes=changes)
 
 
 def before_after_spec(experiment: Experiment, reference: Experiment) -> BeforeAfterSpec:
     """Return what the comparison of an experiment with its reference is told."""
+    told = (_decisive(one.dataset, one.settings.model_dump(mode="json")) for one in (reference, experiment))
     return BeforeAfterSpec(
-        model=experiment.model,
-        experiment=experiment.name,
-        reference=reference.name,
-        changes=differences(reference, experiment),
+        model=experiment.model, experiment=experiment.name, reference=reference.name, changes=_differences(*told)
     )
 
 
-def differences(before: Experiment, after: Experiment) -> dict[str, tuple[str, str]]:
-    """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
-    pairs = _unequal(_decisive(before), _decisive(after))
-    return {path: (_flow(old), _flow(new)) for path, old, new in pairs}
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the settings that differ: config path -> both values, as YAML."""
+    return {path: (_flow(old), _flow(new)) for path, old, new in _unequal(before, after)}
 
 
-def _decisive(experiment: Experiment) -> dict[str, Any]:
-    return {"dataset": experiment.dataset} | experiment.settings.model_dump(mode="json", include=DECISIVE)
+def _decisive(dataset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"dataset": dataset} | {section: told for section, told in settings.items() if section in DECISIVE}
 
 
 def _unequal(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key, old in before.items():
-        new = after[key]
+    for key in before | after:
+        old, new = before.get(key), after.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _unequal(old, new, f"{prefix}{key}.")
         elif old != new:

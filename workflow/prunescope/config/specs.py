@@ -172,6 +172,11 @@ class ExperimentSpec(Spec):
     model: str
     experiment: str
 
+    @property
+    def record_key(self) -> str:
+        """Return the key of the step's record, from which tracking sees what the step was told."""
+        return f"{self.experiment}-{self.digest()}"
+
 
 class ImportanceSpec(ExperimentSpec):
     """Score the groups and select what goes."""
@@ -274,9 +279,9 @@ class PageSpec(ExperimentSpec):
     """Write the experiment's own page, its resolved configuration and what tracking needs."""
 
     step: ClassVar[str] = "page"
-    version: int = 3
+    version: int = 4
     key: str
-    steps: tuple[str, ...] = Field(description="The experiment's own steps that leave a record.")
+    steps: dict[str, str] = Field(description="The experiment's own steps that leave a record, each with its key.")
     dataset: str
     settings: Settings
     shared: dict[str, str]

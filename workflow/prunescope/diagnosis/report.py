@@ -34,7 +34,7 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
     analysis = directory / "analysis"
     stability = analysis / "stability.json"
     params = {"diagnosis": spec.diagnosis.model_dump(mode="json")}
-    with recording("diagnosis", spec.experiment, directory / "records" / "diagnosis.json", params) as record:
+    with recording("diagnosis", spec.record_key, directory / "records" / "diagnosis.json", params) as record:
         evidence = read_evidence(
             analysis / "gradient_statistics.json",
             analysis / "pruning_summary.json",

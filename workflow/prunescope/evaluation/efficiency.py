@@ -36,7 +36,7 @@ def write_efficiency(
     Raises:
         ExportError: llama.cpp does not run one of the files.
     """
-    with recording(spec.step, spec.experiment, directory / "records/efficiency.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/efficiency.json") as record:
         device = default_device()
         checkpoints = {BASELINE: Path(facts.path), PRUNED: directory / "model"}
         checkpoints |= {RECOVERED: directory / RECOVERED} if spec.recovered else {}

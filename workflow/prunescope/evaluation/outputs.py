@@ -57,7 +57,7 @@ def write_evaluation(spec: EvaluationSpec, checkpoint: Path, spans: Path, baseli
     Raises:
         DataError: the baseline was measured on other tokens.
     """
-    with recording(spec.step, spec.experiment, directory / "records/evaluation.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/evaluation.json") as record:
         before = read_json(baseline / "perplexity.json")
         pruned, losses, tags = _measure_checkpoint(spec, checkpoint, spans)
         _check_tokens(before, pruned, "the baseline", baseline)
@@ -83,7 +83,7 @@ def write_recovered_evaluation(spec: RecoveredSpec, spans: Path, directory: Path
     Raises:
         DataError: the pruned model was measured on other tokens.
     """
-    with recording(spec.step, spec.experiment, directory / "records/recovered.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/recovered.json") as record:
         before = read_json(directory / "evaluation/perplexity.json")
         recovered, losses, tags = _measure_checkpoint(spec, directory / "recovered", spans)
         _check_tokens(before["pruned"], recovered, "the pruned model", directory / "evaluation/perplexity.json")

@@ -49,7 +49,7 @@ def write_zeroshot(spec: ZeroshotSpec, checkpoint: Path, baseline: Path, directo
         checkpoint: ``model`` (pruned) or ``recovered`` (then trained) of the experiment.
         baseline: ``zeroshot.json`` of the unpruned model.
     """
-    with recording(spec.step, spec.experiment, directory / "records/zeroshot.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/zeroshot.json") as record:
         before = read_json(baseline)["scores"]
         scores, settings = _measure(checkpoint, spec)
         content = {"baseline": before, RECOVERED if checkpoint.name == RECOVERED else "pruned": scores}

@@ -170,7 +170,7 @@ def write_importance(
             "block_importance.json of the removal step with --removal"
         )
     params = spec.model_dump(mode="json", include={"method", "corrections", "limits"})
-    with recording(spec.step, spec.experiment, directory / "records/importance.json", params) as record:
+    with recording(spec.step, spec.record_key, directory / "records/importance.json", params) as record:
         prior = choose_prior(read_removal(read_json(removal)), method.tau) if removal else None
         scores = _scores_of(saliency, method.criterion)
         table = build_table(facts.blocks, scores, prior, method, spec.corrections)

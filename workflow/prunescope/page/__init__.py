@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from prunescope.config.planned import RECOVERED
+from prunescope.config.planned import RECOVERED, final_folder
 from prunescope.config.specs import PageSpec
 from prunescope.diagnosis.page import write_diagnosis_page
 from prunescope.errors import DataError
@@ -92,7 +92,7 @@ def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
         "![Importance](visualization/importance_heatmap.png)",
         *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
         "## Protocol\n\n" + protocol_table(read_json(directory / "evaluation/card.json")),
-        "## Load it\n\n" + how_to_load(f"{directory}/{RECOVERED if RECOVERED in spec.steps else 'model'}"),
+        "## Load it\n\n" + how_to_load(f"{directory}/{final_folder(spec.steps)}"),
         exports_section(directory),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"

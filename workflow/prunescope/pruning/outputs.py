@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from prunescope.config.specs import PruningSpec
-from prunescope.errors import PrunescopeError
-from prunescope.files import read_json
+from prunescope.errors import DataError, PrunescopeError
+from prunescope.files import read_json, write_json
 from prunescope.importance.apply import write_applied
 from prunescope.models.facts import ModelFacts
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -24,7 +24,7 @@ def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path) -> None:
     """
     check_diagnosis(directory / "analysis/gradient_diagnosis.json", spec.on_critical)
     plan = PruningPlan.read(directory / "analysis/plan.json", facts)
-    with recording(spec.step, spec.experiment, directory / "records/pruning.json") as record:
+    with recording(spec.step, spec.record_key, directory / "records/pruning.json") as record:
         provenance = {
             "experiment": spec.experiment,
             "parent_origin": facts.origin,
@@ -46,14 +46,23 @@ def check_diagnosis(report: Path, on_critical: str) -> None:
 def write_by_plan(plan: Path, like: Path, output: Path) -> None:
     """Cut the model of the experiment in `like` by a plan that a person may have edited.
 
-    Writes ``analysis/plan.json``, ``pruning_summary.json`` and ``.csv`` and ``model/`` into `output`.
+    Writes ``analysis/plan.json``, ``pruning_summary.json`` and ``.csv``, ``model/`` and ``experiment.json`` into
+    `output`.
 
     Raises:
+        DataError: `output` is the experiment itself.
         PrunescopeError: the plan does not fit the model.
     """
-    shared = read_json(like / "experiment.json")["shared"]
-    facts = ModelFacts.read(Path(shared["model"]) / "model.json")
+    if output.resolve() == like.resolve():
+        raise DataError(
+            f"{output} is the experiment that the plan is applied like, and would be lost; give a new folder"
+        )
+    about = read_json(like / "experiment.json")
+    facts = ModelFacts.read(Path(about["shared"]["model"]) / "model.json")
     write_applied(facts, plan, like / "analysis/importance_table.parquet", output, output.name)
     edited = PruningPlan.read(output / "analysis/plan.json", facts)
     provenance = {"experiment": output.name, "plan": str(plan), "parent_origin": facts.origin}
     write_checkpoint(facts, edited, output / "model", provenance | {"parent_revision": facts.revision})
+    kept = {name: about[name] for name in ("model", "shared", "dataset", "settings")}
+    identity = {"experiment": output.name, "params": about["params"] | {"plan": str(plan)}}
+    write_json(output / "experiment.json", kept | identity)

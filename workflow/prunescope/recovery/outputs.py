@@ -35,7 +35,7 @@ def write_recovery(spec: RecoverySpec, text: Path, directory: Path, save_every: 
 
     checkpoint = directory / "model"
     params = spec.model_dump(mode="json")
-    with recording(spec.step, spec.experiment, directory / "records/recovery.json", params) as record:
+    with recording(spec.step, spec.record_key, directory / "records/recovery.json", params) as record:
         device = default_device()
         model = load_checkpoint(checkpoint, compute_dtype(calibration_dtype(spec.dtype), device), device)
         tags = compute_tags(model)

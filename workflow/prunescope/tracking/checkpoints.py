@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prunescope.config.planned import RECOVERED
+from prunescope.config.planned import final_folder
 from prunescope.files import read_json
 
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
@@ -40,7 +40,7 @@ def parent_checkpoint(step: Path, project: Path) -> Checkpoint | None:
 
 def pruned_checkpoint(directory: Path, project: Path, about: dict[str, Any]) -> Checkpoint | None:
     """Return the final checkpoint of ``results/{model}/{experiment}``; `about`: the experiment's identity."""
-    folder = directory.absolute() / (RECOVERED if RECOVERED in about.get("steps", ()) else "model")
+    folder = directory.absolute() / final_folder(about.get("steps", ()))
     if not folder.is_dir():
         return None
     return Checkpoint(about["key"], about["experiment"], _relative(folder, project), {"parent": about["model"]})

@@ -2,34 +2,38 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 
+from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from prunescope.errors import PrunescopeError
 from prunescope.tracking import store
 
 
 class TrackingUnavailable(PrunescopeError):
-    """The tracking store cannot be reached; nothing but the synchronisation is lost."""
+    """The tracking store cannot be reached or refuses; nothing but the synchronisation is lost."""
 
 
 @contextmanager
 def connected(uri: str) -> Iterator[MlflowClient]:
     """Yield a client of the store, alone among the project's processes; a fresh database is created.
 
+    Inside the block the store's folder is the working directory, as MLflow resolves relative locations against that.
+
     Raises:
-        TrackingUnavailable: the store cannot be reached, now or inside the block.
+        ConfigError: the address is none of a store.
+        TrackingUnavailable: the store cannot be reached or refuses, now or inside the block.
     """
     uri = store.tracking_uri(uri)
-    lock = store.lock_file(uri)
+    lock, address = store.lock_file(uri), store.absolute(uri)
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), _quiet(), _explaining_absence(uri):
-        client = MlflowClient(tracking_uri=store.absolute(uri))
+    with FileLock(lock), chdir(store.folder(uri)), _quiet(), _explaining_refusal(uri):
+        client = MlflowClient(tracking_uri=address)
         if root := store.artifact_root(uri):
             # Every public way to give MLflow a relative root makes it absolute.
             client._tracking_client.store.artifact_root_uri = root
@@ -51,32 +55,35 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explaining_absence(uri: str) -> Iterator[None]:
+def _explaining_refusal(uri: str) -> Iterator[None]:
     try:
         yield
-    except (MlflowException, RequestException, OperationalError) as error:
-        reason = _absence(error, uri)
-        if reason is None:
-            raise
+    # Of an old or foreign database alembic complains, of a missing driver Python.
+    except (MlflowException, RequestException, SQLAlchemyError, CommandError, ModuleNotFoundError) as error:
         raise TrackingUnavailable(
-            f"the tracking store {store.redact(uri)} {reason}; the results are safe, and "
-            "`prunescope track --all` catches up once it is back"
+            f"the tracking store {store.redact(uri)} {_reason(error, uri)}; the results are safe, and "
+            "`prunescope track --all` catches up afterwards"
         ) from error
 
 
-def _absence(error: Exception, uri: str) -> str | None:
-    """Return what keeps us from the store, None when the error is of another kind."""
+def _reason(error: Exception, uri: str) -> str:
+    """Return what keeps us from the store, fit for files and messages."""
     status = _http_status(error)
     if status in (401, 403):
         return f"refuses access (HTTP {status}: see MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN)"
     if status == 404 and store.is_server(uri) and not isinstance(error, RestException):
         return "does not answer like an MLflow server"
     # A server that does not answer looks like an internal error to MLflow's client.
-    return "cannot be reached" if status == 503 or (status >= 500 and store.is_server(uri)) else None
+    if status == 503 or (status is not None and status >= 500 and store.is_server(uri)):
+        return "cannot be reached"
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"cannot be used ({said.replace(uri, store.redact(uri))})"
 
 
-def _http_status(error: Exception) -> int:
+def _http_status(error: Exception) -> int | None:
+    """Return the status of an answer, 503 where there was none, None for what is no question of reaching a store."""
     if isinstance(error, MlflowException):
         return error.get_http_status_code()
-    response = getattr(error, "response", None)
-    return 503 if response is None else response.status_code
+    if isinstance(error, RequestException) and error.response is not None:
+        return error.response.status_code
+    return 503 if isinstance(error, (RequestException, OperationalError)) else None

@@ -5,7 +5,6 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -72,7 +71,7 @@ class TrackedRun:
         params: settings. metrics: finite numbers. curves: per layer, None where there is no number.
         histories: (training step, value) in the course of a step.
         tags: labels. note: the page shown with the run.
-        artifacts: name within the run -> small file to copy there.
+        artifacts: name within the run -> absolute path of a small file to copy there.
         started, finished: Unix time in seconds.
     """
 
@@ -120,28 +119,42 @@ class ExperimentRun(TrackedRun):
 
 
 def is_complete(directory: Path) -> bool:
-    """Return whether the experiment has everything that tracking needs."""
+    """Return whether the experiment has everything that tracking needs, all of it made under the same settings."""
     if not (directory / EXPERIMENT_FILE).is_file():
         return False
-    steps = ALWAYS
-    with suppress(DataError):  # a broken file is found when it is gathered
-        steps = _steps(read_json(directory / EXPERIMENT_FILE))
-    return all((directory / f"records/{step}.json").is_file() for step in steps)
+    try:
+        about = read_json(directory / EXPERIMENT_FILE)
+        return all(
+            _is_current(directory / f"records/{step}.json", key, about["experiment"])
+            for step, key in _steps(about).items()
+        )
+    except DataError:
+        return True  # a broken file is found when it is gathered
 
 
-def _steps(about: dict) -> tuple[str, ...]:
-    """Return the experiment's own steps, the optional ones that were asked for included."""
-    return tuple(about.get("steps", ALWAYS))
+def _is_current(record: Path, key: str | None, experiment: str) -> bool:
+    """Return whether a record is there and has the key that ``experiment.json`` tells.
+
+    While an experiment is run again under other settings, some of its records are of the new ones already.
+    """
+    # In files of earlier versions no key is told, or it is the experiment's name.
+    return record.is_file() and (key is None or read_json(record).get("key") in (key, experiment))
+
+
+def _steps(about: dict) -> dict[str, str | None]:
+    """Return the experiment's own steps, the optional ones that were asked for included, and their records' keys."""
+    steps = about.get("steps", ALWAYS)
+    return steps if isinstance(steps, dict) else dict.fromkeys(steps)
 
 
 def gather_experiment(directory: Path) -> ExperimentRun:
     """Collect an experiment from ``results/{model}/{experiment}``.
 
     Raises:
-        RecordError: the experiment has not finished, or a file is not what it should be.
+        RecordError: the experiment has not finished or is being run again, or a file is not what it should be.
     """
     if not is_complete(directory):
-        wanted = f"{EXPERIMENT_FILE} and a record of each of its steps ({', '.join(ALWAYS)}, ...)"
+        wanted = f"{EXPERIMENT_FILE} and a record of each of its steps ({', '.join(ALWAYS)}, ...), of the same settings"
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
     about = read_json(directory / EXPERIMENT_FILE)
     files = [directory / "records" / f"{step}.json" for step in _steps(about)]
@@ -281,7 +294,7 @@ def _artifacts(directory: Path, patterns: Iterable[str], records: Iterable[tuple
     found += [Path(os.path.normpath(folder / name)) for folder, record in records for name in record.artifacts]
     inside = {p.relative_to(directory).as_posix(): p for p in found if p.is_relative_to(directory)}
     return {
-        name: path
+        name: path.absolute()
         for name, path in sorted(inside.items())
         if not name.startswith(("model/", "recovered/")) and path.is_file() and path.stat().st_size <= LARGEST_ARTIFACT
     }

@@ -66,7 +66,7 @@ def gather_comparison(directory: Path) -> ComparisonRun:
         metrics={"comparison/experiments": len(said["experiments"])},
         curves={},
         tags={"model": model.name, "recommended": ", ".join(said["recommended"])},
-        artifacts={path.name: path for pattern in SHOWN for path in sorted(directory.glob(pattern))},
+        artifacts={path.name: path.absolute() for pattern in SHOWN for path in sorted(directory.glob(pattern))},
         started=record.started,
         finished=record.finished,
         note="\n\n".join(said["sentences"]),

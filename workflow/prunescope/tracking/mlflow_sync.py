@@ -50,10 +50,10 @@ def sync(directories: Iterable[Path], uri: str) -> list[SyncResult]:
         uri: MLflow address, as configured; a sqlite file is relative to the working directory.
 
     Raises:
-        TrackingUnavailable: the store cannot be reached.
+        TrackingUnavailable: the store cannot be reached or refuses.
         RecordError: an experiment or comparison has not finished or has a broken record.
     """
-    gathered = [(directory, gather(directory)) for directory in directories]
+    gathered = [(directory.absolute(), gather(directory)) for directory in directories]
     with connected(uri) as client:
         target = _Target(client)
         return [target.put(directory, run) for directory, run in gathered]

@@ -25,7 +25,7 @@ class StepRecord:
 
     Attributes:
         step: name of the step, for example ``"gradients"``.
-        key: directory name of a shared step, or the experiment name.
+        key: directory name of a shared step; name of the experiment and, of its own steps, the spec's digest.
         params: flat settings of the step, as MLflow parameters.
         metrics: scalar results, names with a prefix (``grad/``, ``prune/``, ``ppl/``).
         curves: results per layer; the index in the list is the layer.

@@ -4,12 +4,27 @@ import os
 import re
 from pathlib import Path
 
+from prunescope.errors import ConfigError
+
 ARTIFACTS = "mlartifacts"
+ENVIRONMENT = "MLFLOW_TRACKING_URI"
+ADDRESS = re.compile(r"(https?://|sqlite:///|(postgresql|mysql|mssql)(\+\w+)?://).")
 
 
 def tracking_uri(configured: str) -> str:
-    """Return the environment's MLFLOW_TRACKING_URI, which wins, or the configured address."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or configured
+    """Return the environment's MLFLOW_TRACKING_URI, which wins, or the configured address.
+
+    Raises:
+        ConfigError: it is not the address of a store that can be written to.
+    """
+    uri = os.environ.get(ENVIRONMENT) or configured
+    if not ADDRESS.match(uri):
+        where = ENVIRONMENT if os.environ.get(ENVIRONMENT) else "tracking.uri"
+        raise ConfigError(
+            f"{where} = '{redact(uri)}' is not the address of an MLflow store; allowed: sqlite:///FILE, an http:// or "
+            "https:// server, or a postgresql://, mysql:// or mssql:// database"
+        )
+    return uri
 
 
 def is_server(uri: str) -> bool:
@@ -19,7 +34,7 @@ def is_server(uri: str) -> bool:
 
 def redact(uri: str) -> str:
     """Return the address without user, password and query, fit for files and messages."""
-    return re.sub(r"//[^/]*@", "//", uri).partition("?")[0]
+    return re.sub(r"//([^/]*|[^?]*)@", "//", uri).partition("?")[0]
 
 
 def database_file(uri: str) -> Path | None:
@@ -48,10 +63,12 @@ def lock_file(uri: str) -> Path:
 def artifact_root(uri: str) -> str | None:
     """Return the artifact folder beside a sqlite database, None where MLflow's server decides.
 
-    Inside the working directory it is relative, so that the project folder can be moved.
+    Relative to `folder`, so that it can be moved.
     """
+    return None if database_file(uri) is None else ARTIFACTS
+
+
+def folder(uri: str) -> Path:
+    """Return the absolute folder that relative locations in a store are relative to: that of a sqlite database."""
     database = database_file(uri)
-    if database is None:
-        return None
-    folder = database.absolute().parent / ARTIFACTS
-    return (folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder).as_posix()
+    return database.absolute().parent if database else Path.cwd()

@@ -20,9 +20,10 @@ logger = logging.getLogger(__name__)
 def track_one(directory: Path, uri: str) -> Path:
     """Synchronise one experiment, or the comparison of a sweep, and return its ``mlflow.json``.
 
-    A store that cannot be reached is one warning and a pending ``mlflow.json``, never an error.
+    A store that cannot be reached or refuses is one warning and a pending ``mlflow.json``, never an error.
 
     Raises:
+        ConfigError: the address is none of a store.
         RecordError: the experiment has not finished or has a broken record.
     """
     try:
@@ -43,7 +44,7 @@ def track_all(results: Path, uri: str) -> Counter[str]:
         warning each) and left out.
 
     Raises:
-        TrackingUnavailable: the store cannot be reached.
+        TrackingUnavailable: the store cannot be reached or refuses.
     """
     patterns = (f"*/*/{EXPERIMENT_FILE}", f"*/{COMPARISON}/*/recommendation.json")
     found = [path.parent for pattern in patterns for path in sorted(results.glob(pattern))]

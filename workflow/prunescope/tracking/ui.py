@@ -15,7 +15,7 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
     """Return the link to the runs table of a model, or of the model tracked last; without any, to the list.
 
     Raises:
-        TrackingUnavailable: the store cannot be reached.
+        TrackingUnavailable: the store cannot be reached or refuses.
     """
     uri = store.tracking_uri(uri)
     server = store.redact(uri).rstrip("/") if store.is_server(uri) else f"http://{HOST}:{port}"
@@ -37,8 +37,11 @@ def serve(uri: str, port: int = PORT) -> None:
         return
     port = free_port(port)
     print(f"MLflow: {experiment_link(uri, port=port)}  (stop with Ctrl-C)", flush=True)
+    environment = _environment(uri)
+    # Relative locations in the store are relative to its folder.
+    os.chdir(store.folder(uri))
     # Replaces this process, so that every signal reaches the server.
-    os.execve(sys.executable, _command(port), _environment(uri))
+    os.execve(sys.executable, _command(port), environment)
 
 
 def free_port(wanted: int) -> int:

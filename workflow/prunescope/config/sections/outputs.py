@@ -10,7 +10,9 @@ class Tracking(Section):
 
     enabled: bool = Field(True, description="Whether to synchronise with MLflow at all.")
     uri: str = Field(
-        "sqlite:///mlflow.db", description="MLflow store; the environment variable MLFLOW_TRACKING_URI wins."
+        "sqlite:///mlflow.db",
+        description="MLflow store: `sqlite:///FILE`, the http(s) address of a server, or a `postgresql://`, `mysql://` "
+        "or `mssql://` database; the environment variable MLFLOW_TRACKING_URI wins.",
     )
 
 
