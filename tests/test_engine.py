@@ -173,11 +173,13 @@ class Killed(Exception):
 
 
 class KilledAfter(PartialSums):
-    """Saves after every batch and dies after the second."""
+    """Saves after every batch and dies after the second, or after `last`."""
+
+    last = 2
 
     def save_if_due(self, reached, collectors):
         super().save_if_due(reached, collectors)
-        if reached.batches == 2:
+        if reached.batches == self.last:
             raise Killed
 
 
@@ -190,6 +192,18 @@ def test_a_pass_goes_on_where_it_was_killed(file, shape, mode):
     found = collect(model, mode=mode, partial=PartialSums(file, "this", every=1))
     assert_equal(found, collect(model, mode=mode))
     assert (found.resumed, found.computed) == (2, 3 * 12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["accumulate", "stream", "gate"])
+def test_one_batch_is_left_for_the_gpu(file, monkeypatch, mode):
+    monkeypatch.setattr(KilledAfter, "last", 3)  # the other half of the sums stays on the CPU, where it was read
+    model, mode = tiny_model().cuda(), Mode(mode)
+    with pytest.raises(Killed):
+        collect(model, mode=mode, partial=KilledAfter(file, "this", every=1))
+    found = collect(model, mode=mode, partial=PartialSums(file, "this"))
+    torch.testing.assert_close(found.saliency, collect(model, mode=mode).saliency)
+    assert found.resumed == 3
 
 
 def test_a_smaller_batch_is_taken_up_again(file):
