@@ -282,17 +282,12 @@ FAMILIES: dict[str, type[ModelAdapter]] = {
 
 
 def adapter_for(model: nn.Module) -> ModelAdapter:
-    """Return the adapter of a model's architecture.
-
-    Raises:
-        DataError: the architecture is not supported, or its weights are quantised.
-    """
-    check_supported(model.config)
-    return FAMILIES[model.config.model_type](model)
+    """Return the adapter of a model of one of the `FAMILIES`, pruned or not."""
+    return FAMILIES[model.config.model_type.removeprefix("pruned_")](model)
 
 
 def check_supported(config: PretrainedConfig) -> None:
-    """Raise `DataError` unless models of this configuration can be pruned."""
+    """Raise `DataError` unless models of this configuration can be pruned: supported, not quantised."""
     if config.model_type not in FAMILIES:
         supported = ", ".join(sorted(FAMILIES))
         raise DataError(f"models of type '{config.model_type}' cannot be pruned yet; supported: {supported}")
