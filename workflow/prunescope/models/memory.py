@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+NO_HOST_MEMORY = "can't allocate memory"
+"""What PyTorch says then."""
+
 
 def free_memory(device: torch.device) -> int:
     """Return the bytes that are free on a GPU, or that the system can hand out to this process."""
@@ -25,7 +28,7 @@ def free_memory(device: torch.device) -> int:
 
 def out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device, or the host, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or NO_HOST_MEMORY in str(error)
 
 
 def release() -> None:
