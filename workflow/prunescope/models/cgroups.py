@@ -34,4 +34,4 @@ def _left(group: Path, limit: str, used: str, cache: str) -> int | None:
         counts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
     except OSError:
         return None  # no such group, or one that cannot have a limit
-    return None if allowed == "max" else max(0, int(allowed) - current + int(counts[cache]))
+    return None if allowed == "max" else max(0, int(allowed) - current + int(counts.get(cache, 0)))
