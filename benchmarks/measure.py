@@ -31,6 +31,9 @@ from prunescope.models.loss import batches, next_token_losses
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 NAIVE, FLOOR = "naive", "bare forward + backward"
+NAIVE_BATCH = 8
+"""Windows of the naive way, or as many as ours where those are fewer: long ones would not fit."""
+
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig}
 
 
@@ -133,7 +136,7 @@ def gradient_runs(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> li
         Run("accumulate", partial(ours, Mode("accumulate")), 3 * one_pass),
         Run("stream", partial(ours, Mode("stream")), 3 * one_pass),
         Run("gate", partial(ours, Mode("gate")), 2 * one_pass),  # no gradients of weights
-        Run(NAIVE, partial(naive_pass, adapter, windows), 3 * one_pass),
+        Run(NAIVE, partial(naive_pass, adapter, windows, min(NAIVE_BATCH, batch_size)), 3 * one_pass),
     ]
 
 
@@ -149,10 +152,10 @@ def bare_pass(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> None:
     adapter.model.requires_grad_(False)
 
 
-def naive_pass(adapter: ModelAdapter, windows: Tensor) -> None:
+def naive_pass(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> None:
     """Run the naive way; leave nothing behind, even where it runs out of memory."""
     try:
-        naive.gradients(adapter.model, windows)
+        naive.gradients(adapter.model, windows, batch_size)
     finally:
         adapter.model.zero_grad(set_to_none=True)
         adapter.model.requires_grad_(False)

@@ -19,10 +19,20 @@ from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
 from prunescope.importance.outputs import write_gradients
 from prunescope.importance.partial import PartialSums
-from prunescope.models.adapter import adapter_for
-from prunescope.models.loading import LIMIT, load_checkpoint, load_model, load_offloaded, native_bfloat16
+from prunescope.models.adapter import ModelAdapter, adapter_for
+from prunescope.models.loading import (
+    LIMIT,
+    compute_dtype,
+    load_checkpoint,
+    load_model,
+    load_offloaded,
+    native_bfloat16,
+    spread_layers,
+)
 from prunescope.models.loss import next_token_losses
-from tiny import tiny_facts, tiny_model, tiny_tokens
+from prunescope.models.offload import OffloadedLayers
+from prunescope.pruning.checkpoint import write_checkpoint
+from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 SHAPES = [{}, {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -93,6 +103,16 @@ def test_stream_keeps_no_gradient(file):
 def test_auto_goes_by_free_memory(monkeypatch, name, criteria, free, expected):
     monkeypatch.setattr(modes, "free_memory", lambda device: free)
     assert choose_mode(name, adapter_for(tiny_model()), criteria).name == expected
+
+
+@pytest.mark.parametrize(("spare", "expected"), [(RESERVE, "accumulate"), (RESERVE - 1, "stream")])
+def test_mean_gradients_may_be_kept_on_a_host_with_memory_to_spare(monkeypatch, spare, expected):
+    adapter = adapter_for(tiny_model())
+    free = {"cuda": RESERVE, "cpu": mean_gradient_bytes(adapter) + spare}
+    monkeypatch.setattr(modes, "free_memory", lambda device: free[device.type])
+    monkeypatch.setattr(ModelAdapter, "device", torch.device("cuda"))
+    mode = choose_mode("auto", adapter, NAMES)
+    assert (mode.name, mode.accumulators) == (expected, torch.device("cpu") if expected == "accumulate" else None)
 
 
 def test_mean_gradients_take_four_bytes_a_weight():
@@ -173,11 +193,13 @@ class Killed(Exception):
 
 
 class KilledAfter(PartialSums):
-    """Saves after every batch and dies after the second."""
+    """Saves after every batch and dies after the second, or after `last`."""
+
+    last = 2
 
     def save_if_due(self, reached, collectors):
         super().save_if_due(reached, collectors)
-        if reached.batches == 2:
+        if reached.batches == self.last:
             raise Killed
 
 
@@ -190,6 +212,18 @@ def test_a_pass_goes_on_where_it_was_killed(file, shape, mode):
     found = collect(model, mode=mode, partial=PartialSums(file, "this", every=1))
     assert_equal(found, collect(model, mode=mode))
     assert (found.resumed, found.computed) == (2, 3 * 12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["accumulate", "stream", "gate"])
+def test_one_batch_is_left_for_the_gpu(file, monkeypatch, mode):
+    monkeypatch.setattr(KilledAfter, "last", 3)  # the other half of the sums stays on the CPU, where it was read
+    model, mode = tiny_model().cuda(), Mode(mode)
+    with pytest.raises(Killed):
+        collect(model, mode=mode, partial=KilledAfter(file, "this", every=1))
+    found = collect(model, mode=mode, partial=PartialSums(file, "this"))
+    torch.testing.assert_close(found.saliency, collect(model, mode=mode).saliency)
+    assert found.resumed == 3
 
 
 def test_a_smaller_batch_is_taken_up_again(file):
@@ -309,12 +343,59 @@ def test_one_layer_is_in_memory_at_a_time(tmp_path):
 def test_a_memory_limit_offloads_the_layers(checkpoint, monkeypatch):
     facts, _ = checkpoint
     monkeypatch.setenv(LIMIT, "0.00001")
-    assert adapter_for(load_model(facts)).offloaded
+    assert adapter_for(load_model(facts.path)).offloaded
     monkeypatch.setenv(LIMIT, "1")
-    assert not adapter_for(load_model(facts)).offloaded
+    assert not adapter_for(load_model(facts.path)).offloaded
     monkeypatch.setenv(LIMIT, "much")
     with pytest.raises(ConfigError, match="PRUNESCOPE_DEVICE_MEMORY = 'much': must be a number of GiB"):
-        load_model(facts)
+        load_model(facts.path)
+
+
+def test_a_pruned_model_is_offloaded_too(tmp_path, monkeypatch):
+    facts = save_source(tiny_model(), tmp_path / "source")
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    whole = load_model(tmp_path / "model")
+    monkeypatch.setenv(LIMIT, "0.00001")
+    offloaded = load_model(tmp_path / "model")
+    assert absent_layers(offloaded) == len(offloaded.model.layers) == 3
+    assert torch.equal(next_token_losses(offloaded, tiny_tokens()), next_token_losses(whole, tiny_tokens()))
+
+
+def test_layers_are_spread_undivided_where_all_of_them_fit(monkeypatch):
+    model, memory = tiny_model(), {}
+    monkeypatch.setattr("prunescope.models.loading.weight_memory", lambda device: memory[device.index])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(memory))
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    memory |= {0: size * 2 // 3, 1: size}
+    places = spread_layers(model)
+    assert set(places.values()) == {0, 1}
+    assert {f"model.layers.{layer}" for layer in range(4)} <= places.keys()
+    memory |= {0: size // 2, 1: size // 8}
+    assert spread_layers(model) is None
+
+
+def test_a_layer_that_cannot_be_read_leaves_nothing_in_memory(tmp_path, monkeypatch):
+    tiny_model().save_pretrained(tmp_path / "model")
+    model = load_offloaded(tmp_path / "model", torch.float32, torch.device("cpu"))
+    expected, read = next_token_losses(model, tiny_tokens()), OffloadedLayers.read
+
+    def fail(self, name):
+        if name == "model.layers.1.mlp.up_proj.weight":
+            raise torch.OutOfMemoryError("no memory left")
+        return read(self, name)
+
+    with monkeypatch.context() as patched, pytest.raises(torch.OutOfMemoryError):
+        patched.setattr(OffloadedLayers, "read", fail)
+        next_token_losses(model, tiny_tokens())
+    assert absent_layers(model) == 4
+    assert torch.equal(next_token_losses(model, tiny_tokens()), expected)
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert compute_dtype("auto", torch.device("cuda")) == dtype
+    assert compute_dtype("auto", torch.device("cpu")) == torch.float32
 
 
 def test_bfloat16_is_native_only_with_instructions(monkeypatch):

@@ -275,6 +275,13 @@ def test_pre_tokenizers_by_how_they_split(steps, name):
     assert _pre_tokenizer({"pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}}) == name
 
 
+def test_a_checkpoint_without_its_file_is_told_how_to_get_it(tmp_path):
+    tiny_checkpoint(tmp_path)
+    (tmp_path / "model/tokenizer.json").unlink()
+    with pytest.raises(ExportError, match=r"tokenizer\.json, which .*model lacks: .*save_pretrained\('.*model'\)"):
+        write(tmp_path)
+
+
 def test_an_unknown_pre_tokenizer_needs_a_name(tmp_path):
     tiny_checkpoint(tmp_path)
     file = tmp_path / "model/tokenizer.json"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
 from prunescope.errors import BudgetError, ConfigError
-from prunescope.importance.feasibility import check_feasible, most_parameters
+from prunescope.importance.feasibility import budget_of, check_feasible, most_parameters
 from prunescope.importance.limits import lanes_of
 from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select
@@ -66,7 +66,7 @@ def test_every_selection_keeps_budget_limits_and_multiples(facts, limits, ratio,
         selection = select(table, facts, ratio, limits)
     except BudgetError:
         return
-    assert selection.plan.removed_parameters <= selection.budget == round(ratio * facts.total_parameters)
+    assert selection.plan.removed_parameters <= round(ratio * facts.total_parameters)
     for plan in selection.plan.blocks:
         block, count = plan.facts, len(plan.removed)
         least, most = allowed_counts(block, facts, limits)
@@ -83,7 +83,7 @@ def test_no_unit_that_may_go_fits_what_is_left_of_the_budget(facts, limits, rati
         selection = select(table_of(facts, seed), facts, ratio, limits)
     except BudgetError:
         return
-    left = selection.budget - selection.plan.removed_parameters
+    left = budget_of(facts, ratio) - selection.plan.removed_parameters
     for plan in selection.plan.blocks:
         block, count = plan.facts, len(plan.removed)
         larger = [c for c in possible_counts(block, limits.width_multiple) if c > count]
@@ -110,7 +110,7 @@ def test_collapse_leaves_no_thin_block_that_could_go_and_be_paid(facts, limits, 
         thin = 0 < len(plan.kept) / plan.facts.groups < below - 1e-9
         rest = cost_of(plan.facts, plan.facts.groups) - cost_of(plan.facts, must[block])
         if thin and bounds[block][1] == plan.facts.groups:
-            assert forced + rest > selection.budget
+            assert forced + rest > budget_of(facts, ratio)
 
 
 @settings(max_examples=60, deadline=None)
@@ -308,7 +308,7 @@ def test_collapse_by_hand():
     thick = select(table, facts, ratio, limits)
     assert [len(plan.removed) for plan in thick.plan.blocks] == [0, 10, 0, 1]
     assert (thick.collapsed, plain.collapsed) == (["0.mlp"], [])
-    assert thick.plan.removed_parameters == 35 <= thick.budget
+    assert thick.plan.removed_parameters == 35  # of 36
     # 9 channels pay for no tenth with its norm; a limit keeps the block from going whole.
     assert select(table, facts, 31 / facts.total_parameters, limits).collapsed == []
     assert select(table, facts, ratio, limits.model_copy(update={"max_rate": 0.95})).collapsed == []
@@ -347,11 +347,11 @@ def test_whole_layers_go_by_influence_and_the_budget_holds_within_one(facts, rat
         return
     layer = sum(block.parameters + block.overhead for block in facts.blocks[:2])
     free = [int(i) for i in np.argsort(influence) if i not in {index % facts.layers for index in protect}]
-    expected = free[: selection.budget // layer]
+    expected = free[: budget_of(facts, ratio) // layer]
     for plan in selection.plan.blocks:
         assert plan.rate == (plan.facts.layer in expected)
     assert selection.rounding_unit == layer
-    assert 0 <= selection.budget - selection.plan.removed_parameters < layer
+    assert 0 <= budget_of(facts, ratio) - selection.plan.removed_parameters < layer
 
 
 def test_whole_layers_use_the_prior_of_all_they_hold():
@@ -418,7 +418,7 @@ def test_rounding_unit_is_a_full_unit_even_where_the_width_is_no_multiple():
     for ratio in np.linspace(0.002, 0.01, 9):
         selection = select(table, facts, ratio, Limits(width_multiple=4))
         assert selection.rounding_unit == 12
-        assert selection.budget - selection.plan.removed_parameters < 12
+        assert budget_of(facts, ratio) - selection.plan.removed_parameters < 12
 
 
 def test_a_minimum_that_took_more_than_the_score_is_told():

@@ -13,8 +13,9 @@ from prunescope.errors import DataError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import checkpoint_logits
 from prunescope.export.outputs import write_uniform_export
+from prunescope.models.loading import LIMIT
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.verify import print_checks, verify
+from prunescope.pruning.verify import masked_logits, print_checks, verify
 from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
 
 
@@ -63,6 +64,26 @@ def test_a_checkpoint_that_needs_this_package_fails(experiment):
     (check,) = verify(experiment, GgufExport())
     assert not check.passed
     assert "does not run with transformers alone" in check.failure
+
+
+def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experiment):
+    code = experiment / "model/modeling_pruned_qwen3.py"
+    whole = code.read_text()
+    code.write_text(f'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n{whole}')
+    (check,) = verify(experiment, GgufExport())
+    assert not check.failed
+    assert "the host has not the memory to run" in check.unchecked
+    code.write_text(f"import os\nos.kill(os.getpid(), 9)\n{whole}")
+    (check,) = verify(experiment, GgufExport())
+    assert not check.failed
+
+
+def test_a_parent_that_does_not_fit_on_the_device_is_computed_on_the_host(tmp_path, monkeypatch):
+    facts = save_source(tiny_model(), tmp_path)
+    monkeypatch.setenv(LIMIT, "0.00001")
+    monkeypatch.setattr("prunescope.models.loading.default_device", lambda: torch.device("cuda"))
+    logits = masked_logits(facts, uneven_plan(facts), {"words": tiny_tokens()})["words"]
+    assert logits.isfinite().all()
 
 
 def test_nothing_to_verify(experiment):

@@ -16,7 +16,7 @@ from prunescope.config.specs import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.errors import ConfigError, DataError
 from prunescope.evaluation import zeroshot
 from prunescope.evaluation.zeroshot import run_tasks, write_zeroshot, write_zeroshot_baseline
-from prunescope.models.loading import load_checkpoint
+from prunescope.models.loading import LIMIT, load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
 from tiny import tiny_facts, tiny_model, uneven_plan
 
@@ -82,6 +82,19 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
         for prefix in ("zeroshot", "zeroshot_baseline")
         for metric in ("acc", "acc_norm")
     }
+
+
+@needs_lm_eval
+def test_a_model_larger_than_its_device_is_scored_as_well(source, tmp_path, monkeypatch, caplog):
+    spec = ZeroshotBaselineSpec(model="m", dtype="float32", **TOLD)
+    for name, limit in {"whole": "1", "offloaded": "0.00001"}.items():
+        assert "layers are read" not in caplog.text
+        monkeypatch.setenv(LIMIT, limit)
+        with caplog.at_level("INFO"):
+            write_zeroshot_baseline(spec, "key", source, tmp_path / name)
+    assert "layers are read" in caplog.text
+    whole, offloaded = (json.loads((tmp_path / name / "zeroshot.json").read_text()) for name in ("whole", "offloaded"))
+    assert offloaded == whole
 
 
 def naive_choice(model, tokenizer, row):

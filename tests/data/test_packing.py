@@ -39,7 +39,6 @@ def test_documents_are_joined_as_text_is():
     texts = {document.id: document.text for document in documents}
     joined = encode("\n\n".join(texts[name] for name in packed.document_ids))
     assert packed.tokens.ravel().tolist() == joined[:32]
-    assert packed.tokens_read == len(joined)
 
 
 def test_the_separator_is_the_one_of_running_text():

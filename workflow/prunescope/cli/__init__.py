@@ -9,6 +9,7 @@ import typer
 
 from prunescope.cli import people, steps
 from prunescope.cli.app import app
+from prunescope.cli.memory import way_out
 from prunescope.errors import PrunescopeError
 
 __all__ = ["app", "main", "people", "steps"]
@@ -29,10 +30,11 @@ def main() -> None:
     except PrunescopeError as error:
         sys.exit(_fail(error))
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        from prunescope.models.memory import out_of_memory
+
+        if not out_of_memory(error):
             raise
-        way_out = "lower calibration.seq_len, or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB for weights"
-        sys.exit(_fail(f"out of device memory: {way_out} ({error})"))
+        sys.exit(_fail(f"out of memory: {way_out(sys.argv[1])} ({error})"))
 
 
 def _fail(message: object) -> int:

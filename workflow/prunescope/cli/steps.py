@@ -90,7 +90,9 @@ def gradients(
     output: Output,
     save_every: Annotated[
         int | None,
-        typer.Option(min=1, envvar="PRUNESCOPE_SAVE_EVERY", help="Save the sums every N batches (else every 10 min)."),
+        typer.Option(
+            min=1, envvar="PRUNESCOPE_SAVE_BATCHES", help="Save the sums every N batches (else every 10 min)."
+        ),
     ] = None,
     checkpointing: Annotated[
         bool,
@@ -196,7 +198,7 @@ def recover(
     text: Annotated[Path, typer.Option(help="Directory of the recovery text step.")],
     save_every: Annotated[
         int | None,
-        typer.Option(min=1, envvar="PRUNESCOPE_SAVE_EVERY", help="Save the state every N steps (else every 5 min)."),
+        typer.Option(min=1, envvar="PRUNESCOPE_SAVE_STEPS", help="Save the state every N steps (else every 5 min)."),
     ] = None,
 ) -> None:
     """Train the pruned model by LoRA and merge what it learned."""

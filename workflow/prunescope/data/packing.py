@@ -28,12 +28,10 @@ class Packed:
     Attributes:
         tokens: int32 ``[samples, seq_len]``.
         document_ids: documents that the windows were cut from, in that order.
-        tokens_read: length of the stream that was cut, its unused end included.
     """
 
     tokens: np.ndarray
     document_ids: list[str]
-    tokens_read: int
 
 
 def pack(
@@ -74,7 +72,7 @@ def pack(
     windows = min(samples, length // seq_len)
     if windows == 0 or (windows < samples and not fewer):
         raise DataError(_too_short(windows, samples, seq_len))
-    return Packed(np.concatenate(stream)[: windows * seq_len].reshape(windows, seq_len), list(ids), length)
+    return Packed(np.concatenate(stream)[: windows * seq_len].reshape(windows, seq_len), list(ids))
 
 
 def separator_tokens(encode: Encoder) -> np.ndarray:

@@ -19,7 +19,7 @@ from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.perplexity import Perplexity, WindowLosses, measure_losses, summarise, tokens_read
 from prunescope.files import read_json, replacing, write_json
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint, load_model
+from prunescope.models.loading import compute_tags, default_device, load_model
 from prunescope.progress import Progress
 from prunescope.tracking.record import StepRecord, recording
 
@@ -37,7 +37,7 @@ def write_baseline(spec: BaselineSpec, key: str, facts: ModelFacts, spans: Path,
     ``losses.parquet`` has a row per window: ``dataset, protocol, window, tokens, loss`` (summed, in nats).
     """
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        model = load_model(facts, spec.dtype)
+        model = load_model(facts.path, spec.dtype)
         results, losses = measure_all(model, spans)
         write_json(output / "perplexity.json", results)
         _write_table(losses, output / "losses.parquet")
@@ -106,8 +106,7 @@ def _measure_checkpoint(
     spec: EvaluationSpec | RecoveredSpec, checkpoint: Path, spans: Path
 ) -> tuple[Results, pd.DataFrame, dict[str, str]]:
     """Return results with the leakage of each text, losses per window, and what the model computed in."""
-    device = default_device()
-    model = load_checkpoint(checkpoint, compute_dtype(spec.dtype, device), device)
+    model = load_model(checkpoint, spec.dtype)
     results, losses = measure_all(model, spans)
     for dataset, protocols in results.items():
         for result in protocols.values():

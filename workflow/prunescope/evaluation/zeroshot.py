@@ -111,10 +111,9 @@ def _task_manager(told: Zeroshot) -> Any:
 
 def _measure(checkpoint: Path, spec: ZeroshotBaselineSpec | ZeroshotSpec) -> tuple[Scores, dict[str, Any]]:
     require_lm_eval()
-    from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint, load_tokenizer
+    from prunescope.models.loading import compute_tags, load_model, load_tokenizer
 
-    device = default_device()
-    model = load_checkpoint(checkpoint, compute_dtype(spec.dtype, device), device)
+    model = load_model(checkpoint, spec.dtype)
     scores, settings = run_tasks(model, load_tokenizer(checkpoint), spec)
     for task, metrics in scores.items():
         log.info("%s: %s", task, ", ".join(f"{name} {score['value']:.4f}" for name, score in metrics.items()))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prunescope.config.sections import Closeness
 from prunescope.errors import ExportError
-from prunescope.models.loading import default_device, load_checkpoint
+from prunescope.models.loading import load_model
 
 POSITIONS = 64
 """Positions compared at once, in float64."""
@@ -69,6 +69,5 @@ def compare_logits(reference: Tensor, exported: Tensor) -> Agreement:
 @torch.no_grad()
 def checkpoint_logits(folder: Path, tokens: list[int]) -> Tensor:
     """Return the logits of a checkpoint in float32, ``[len(tokens), vocabulary]``, on the CPU."""
-    device = default_device()
-    model = load_checkpoint(folder, torch.float32, device)
-    return model(torch.tensor([tokens], device=device)).logits[0].cpu()
+    model = load_model(folder, "float32")
+    return model(torch.tensor([tokens], device=model.device)).logits[0].cpu()

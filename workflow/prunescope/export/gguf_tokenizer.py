@@ -37,9 +37,16 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int, pre_tokenize
         pre_tokenizer: llama.cpp's name for how text is split; None: told from the tokenizer.
 
     Raises:
-        ExportError: the tokenizer is neither byte-level BPE nor SentencePiece-like BPE, or splits text unknown ways.
+        ExportError: the tokenizer is neither byte-level BPE nor SentencePiece-like BPE, or splits text unknown ways;
+            there is no ``tokenizer.json``.
     """
-    content = read_json(folder / "tokenizer.json")
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ExportError(
+            f"a GGUF file takes its tokenizer from tokenizer.json, which {folder} lacks: write it by transformers, "
+            f"AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}'), and export again"
+        )
+    content = read_json(file)
     model = content["model"]
     if model["type"] != "BPE":
         raise ExportError(f"a tokenizer of type {model['type']} has no GGUF form here; BPE has")

@@ -42,9 +42,8 @@ def write_applied(
 
 
 def _as_selection(plan: PruningPlan, facts: ModelFacts) -> Selection:
-    removed = plan.removed_parameters
     unit = rounding_unit(lanes_of(facts.blocks, NO_LIMITS, "group"))
-    return Selection(plan, removed / facts.total_parameters, NO_LIMITS, removed, unit)
+    return Selection(plan, plan.removed_parameters / facts.total_parameters, NO_LIMITS, unit)
 
 
 def _read_table(path: Path, facts: ModelFacts) -> pd.DataFrame:

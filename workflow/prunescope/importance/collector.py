@@ -38,14 +38,13 @@ class Collector(ABC):
     """Gathers the evidence of the criteria that have one of its `terms`, and scores their groups by it.
 
     Attributes:
-        terms: the fields of `Criterion` that it serves. needs_backward: whether it needs the backward pass.
+        terms: the fields of `Criterion` that it serves.
         criteria: those of the pass that it serves, by name.
         sums: all that it has gathered so far, by name: what a pass that was interrupted needs to go on.
         forward: whether a batch is on its way up; checkpointing runs parts of it again on the way down.
     """
 
     terms: tuple[str, ...]
-    needs_backward = False
 
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
         self.adapter, self.extent = adapter, extent

@@ -43,7 +43,7 @@ def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int)
         terms: list[Tensor] = []
 
         def add(part: str, added: Tensor, gradient: Tensor) -> None:
-            terms.append(_products(added, gradient))
+            terms.append(_products(added, gradient).to(adapter.device))
             sums[part][layer] += terms[-1].abs().sum()
             if part == "attention":
                 sums["layer"][layer] += sum(terms).abs().sum()

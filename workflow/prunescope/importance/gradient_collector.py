@@ -35,7 +35,6 @@ class GradientCollector(Collector):
         stopwatch: adds up what the statistics cost.
     """
 
-    needs_backward = True
     compared: str
 
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
@@ -55,11 +54,15 @@ class GradientCollector(Collector):
         """Return the names that the terms of a block were added under."""
 
     def half(self, criterion: str, block: str, number: int) -> Tensor | int:
-        """Return the sum of a block's terms over the even (0) or odd (1) batches, ``[groups]``; 0: there are none."""
-        return sum(self.sums.get(f"{criterion}/{number}/{name}", 0) for name in self.names_of(block))
+        """Return the sum of a block's terms over the even (0) or odd (1) batches, ``[groups]``; 0: there are none.
+
+        On the CPU, where a half that was read back from a file still is, if no batch has been added to it since.
+        """
+        found = (self.sums.get(f"{criterion}/{number}/{name}") for name in self.names_of(block))
+        return sum(terms.cpu() for terms in found if terms is not None)
 
     def whole(self, criterion: str) -> Scores:
-        """Return the sums over all batches."""
+        """Return the sums over all batches, on the CPU."""
         return {
             block.name: self.half(criterion, block.name, 0) + self.half(criterion, block.name, 1)
             for block in self.adapter.blocks
@@ -75,7 +78,7 @@ class GradientCollector(Collector):
 
     def _numbers(self, block: str, half: int, groups: int) -> np.ndarray:
         terms = self.half(self.compared, block, half)
-        return terms.cpu().numpy() if isinstance(terms, Tensor) else np.zeros(groups, dtype=np.float32)
+        return terms.numpy() if isinstance(terms, Tensor) else np.zeros(groups, dtype=np.float32)
 
     # --- statistics ---------------------------------------------------------------------------------
 

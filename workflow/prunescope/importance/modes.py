@@ -10,7 +10,10 @@ from prunescope.models.adapter import ModelAdapter
 from prunescope.models.memory import free_memory, gib
 
 RESERVE = 3 << 30
-"""Bytes left for the activations of a batch; where they do not fit, layers are checkpointed (see `engine`)."""
+"""Bytes left for the activations of a batch; where they do not fit, layers are checkpointed (see `engine`).
+
+As much is left of the host's memory, for the process itself.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def choose_mode(name: str, adapter: ModelAdapter, criteria: Iterable[str]) -> Mo
     if needed + RESERVE <= free:
         return Mode("accumulate", reason=f"{gib(needed)} of mean gradients fit into {gib(free)} free on {device.type}")
     host = free_memory(torch.device("cpu"))
-    if device.type != "cpu" and needed <= host:
+    if device.type != "cpu" and needed + RESERVE <= host:
         why = f"{gib(needed)} of mean gradients do not fit into {gib(free)} free on {device.type}: kept on the host"
         return Mode("accumulate", torch.device("cpu"), why)
     if name == "accumulate":

@@ -59,7 +59,7 @@ def write_gradients(
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         begin = time.perf_counter()
-        model = load_model(facts, calibration_dtype(spec.dtype))
+        model = load_model(facts.path, calibration_dtype(spec.dtype))
         adapter = adapter_for(model)
         mode = choose_mode(spec.mode, adapter, spec.criteria)
         log.info("mode %s: %s", mode.name, mode.reason)
@@ -117,7 +117,7 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
     from prunescope.models.loading import calibration_dtype, compute_tags, load_model
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        model = load_model(facts, calibration_dtype(spec.dtype))
+        model = load_model(facts.path, calibration_dtype(spec.dtype))
         windows = read_windows(samples)[: spec.samples]
         begin = time.perf_counter()
         result = _measure_prior(spec, model, windows)

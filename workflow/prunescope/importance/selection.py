@@ -25,7 +25,7 @@ class Selection:
 
     Attributes:
         plan: the groups to remove.
-        ratio, limits: as asked for. budget: parameters that should go.
+        ratio, limits: as asked for.
         rounding_unit: parameters of the smallest full unit.
         bound: config path of a limit -> names of the blocks in which it decided against the score.
         collapsed: names of the blocks that went whole because too little of them would have stayed.
@@ -34,7 +34,6 @@ class Selection:
     plan: PruningPlan
     ratio: float
     limits: Limits
-    budget: int
     rounding_unit: int
     bound: dict[str, list[str]] = field(default_factory=dict)
     collapsed: list[str] = field(default_factory=list)
@@ -83,7 +82,6 @@ def select(
         _plan(facts, removed),
         ratio,
         limits,
-        budget,
         rounding_unit(lanes),
         _bound(units, chosen, lanes, collapsed),
         [name for index in collapsed for name in lanes[index].names],

@@ -29,9 +29,10 @@ class Distances:
 
     def note(self, layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
         """Add the tokens of a batch: their stream before a layer, between its two blocks, and after it."""
-        self.sums["attention"][layer] += distance_sum(before, between)
-        self.sums["mlp"][layer] += distance_sum(between, after)
-        self.sums["layer"][layer] += distance_sum(before, after)
+        ends = {"attention": (before, between), "mlp": (between, after), "layer": (before, after)}
+        for part, (here, there) in ends.items():
+            sums = self.sums[part]
+            sums[layer] += distance_sum(here, there).to(sums.device)
 
     def result(self, dense: float, tokens: int) -> BlockImportance:
         """Return the means over all tokens.

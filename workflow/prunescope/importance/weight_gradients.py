@@ -75,7 +75,7 @@ class WeightGradients(GradientCollector):
                     weight * self.sums[f"mean/{grouped.name}"].to(weight.device)
                 ),
             )
-            scores = {block: scores.get(block, 0) + term for block, term in of_mean.items()}
+            scores = {block: scores.get(block, 0) + term.cpu() for block, term in of_mean.items()}
         return scores
 
 

@@ -193,26 +193,17 @@ class ModelAdapter:
         def zero_attention(hidden_states: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
             return torch.zeros_like(hidden_states), None
 
-        module.forward = zero_attention if kind == "attention" else torch.zeros_like
-        try:
+        with _forward(module, zero_attention if kind == "attention" else torch.zeros_like):
             yield
-        finally:
-            del module.forward  # the class's own forward shows again
 
     @contextmanager
     def checkpointed(self) -> Iterator[None]:
         """Within the block, the activations of a layer are not kept for the backward pass but computed again."""
-        replaced = {layer: vars(layer).get("forward") for layer in self.layers}
-        for layer in self.layers:
-            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
-        try:
+        with ExitStack() as stack:
+            for layer in self.layers:
+                twice = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+                stack.enter_context(_forward(layer, twice))
             yield
-        finally:
-            for layer, forward in replaced.items():
-                if forward is None:
-                    del layer.forward  # the class's own forward shows again
-                else:
-                    layer.forward = forward
 
     @contextmanager
     def recording_inputs(self) -> Iterator[list[tuple[Tensor, dict]]]:
@@ -250,7 +241,8 @@ class ModelAdapter:
             after = output[0] if isinstance(output, tuple) else output
             before, between = seen if len(seen) == 2 else (*seen, after)
             seen.clear()
-            note(layer, before, between, after)
+            # Where layers are spread over several GPUs, `before` may be on that of the layer below.
+            note(layer, before.to(after.device), between, after)
 
         with ExitStack() as stack:
             for index, layer in enumerate(self.layers):
@@ -260,6 +252,20 @@ class ModelAdapter:
                     stack.enter_context(norm.register_forward_pre_hook(see, with_kwargs=True))
                 stack.enter_context(layer.register_forward_hook(partial(leave, index)))
             yield
+
+
+@contextmanager
+def _forward(module: nn.Module, forward: Callable) -> Iterator[None]:
+    """Within the block, `module` runs `forward`; after it what it ran before, the class's own or one set on it."""
+    before = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.forward
+        else:
+            module.forward = before
 
 
 def _hidden(args: tuple, kwargs: dict) -> Tensor:
@@ -276,17 +282,12 @@ FAMILIES: dict[str, type[ModelAdapter]] = {
 
 
 def adapter_for(model: nn.Module) -> ModelAdapter:
-    """Return the adapter of a model's architecture.
-
-    Raises:
-        DataError: the architecture is not supported, or its weights are quantised.
-    """
-    check_supported(model.config)
-    return FAMILIES[model.config.model_type](model)
+    """Return the adapter of a model of one of the `FAMILIES`, pruned or not."""
+    return FAMILIES[model.config.model_type.removeprefix("pruned_")](model)
 
 
 def check_supported(config: PretrainedConfig) -> None:
-    """Raise `DataError` unless models of this configuration can be pruned."""
+    """Raise `DataError` unless models of this configuration can be pruned: supported, not quantised."""
     if config.model_type not in FAMILIES:
         supported = ", ".join(sorted(FAMILIES))
         raise DataError(f"models of type '{config.model_type}' cannot be pruned yet; supported: {supported}")

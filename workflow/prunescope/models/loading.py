@@ -11,7 +11,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 
 from prunescope.errors import ConfigError, DataError
 from prunescope.models.adapter import adapter_for, check_supported
-from prunescope.models.facts import ModelFacts
 from prunescope.models.memory import free_memory, gib
 from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
@@ -30,9 +29,13 @@ def default_device() -> torch.device:
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Resolve ``auto``: bfloat16 on a GPU, float32 on a CPU, where bfloat16 would change the result for little."""
+    """Resolve ``auto``: bfloat16 on a GPU that computes in it; else float32, on a CPU always.
+
+    There bfloat16 would change the result for little.
+    """
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
     return getattr(torch, name)
 
 
@@ -71,21 +74,40 @@ def skeleton(config: PretrainedConfig) -> nn.Module:
         return AutoModelForCausalLM.from_config(config)
 
 
-def load_model(facts: ModelFacts, dtype: str = "auto", device: torch.device | None = None) -> nn.Module:
-    """Load the weights in the compute dtype, in evaluation mode and frozen, wherever they fit.
+def load_model(path: str | Path, dtype: str = "auto") -> nn.Module:
+    """Load any checkpoint folder, pruned ones included, in the compute dtype, wherever its weights fit.
 
-    On the device, if they fit; else over all GPUs, if they fit there; else layer by layer, see `models.offload`.
+    On the default device, if they fit there; else over all GPUs, if whole layers do; else layer by layer, see
+    `models.offload`. In evaluation mode and frozen.
+
+    Raises:
+        DataError: the configuration is of no use, or a shard is damaged.
     """
-    device = device or default_device()
+    device = default_device()
     resolved = compute_dtype(dtype, device)
-    needed, memory = facts.total_parameters * resolved.itemsize, weight_memory(device)
+    model = skeleton(load_any_config(path)).to(resolved)
+    needed, memory = sum(parameter.nbytes for parameter in model.parameters()), weight_memory(device)
     if needed <= memory:
-        return load_checkpoint(facts.path, resolved, device)
-    gpus = torch.cuda.device_count() if device.type == "cuda" else 1
-    if needed <= memory * gpus:
-        return load_checkpoint(facts.path, resolved, device, dict.fromkeys(range(gpus), memory))
-    log.info("%s of weights, %s of memory: layers are read from %s as they run", gib(needed), gib(memory), facts.path)
-    return load_offloaded(facts.path, resolved, device)
+        return load_checkpoint(path, resolved, device)
+    if device.type == "cuda" and (places := spread_layers(model)):
+        return load_checkpoint(path, resolved, device, places)
+    log.info("%s of weights, %s of memory: layers are read from %s as they run", gib(needed), gib(memory), path)
+    return load_offloaded(path, resolved, device)
+
+
+def spread_layers(model: nn.Module) -> dict[str, int] | None:
+    """Return which GPU each module of a skeleton goes to, layers undivided; None: they do not fit on all together."""
+    from accelerate import infer_auto_device_map
+
+    memory = {gpu: weight_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())}
+    places = infer_auto_device_map(model, memory, no_split_module_classes=model._no_split_modules)
+    return None if "disk" in places.values() else places
+
+
+def device_for(weights: int) -> torch.device:
+    """Return the default device if so many bytes of weights fit there, else the CPU."""
+    device = default_device()
+    return device if weights <= weight_memory(device) else torch.device("cpu")
 
 
 def weight_memory(device: torch.device) -> int:
@@ -98,12 +120,12 @@ def weight_memory(device: torch.device) -> int:
 
 
 def load_checkpoint(
-    path: str | Path, dtype: torch.dtype, device: torch.device, max_memory: dict[int, int] | None = None
+    path: str | Path, dtype: torch.dtype, device: torch.device, places: dict[str, int] | None = None
 ) -> nn.Module:
     """Load any checkpoint folder, pruned ones included, in evaluation mode and frozen; safetensors only.
 
     Args:
-        max_memory: bytes per GPU, to spread the layers over several.
+        places: which GPU each module goes to, where one does not hold them all.
 
     Raises:
         DataError: a shard is damaged.
@@ -114,13 +136,13 @@ def load_checkpoint(
             path,
             dtype=dtype,
             use_safetensors=True,
-            device_map="auto" if max_memory else device if device.type != "cpu" else None,
-            max_memory=max_memory,
+            device_map=places or (device if device.type != "cpu" else None),
         )
     except SafetensorError:
         check_shards(Path(path))  # says which one
         raise
-    log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), device)
+    where = f"{len(set(places.values()))} GPUs" if places else device
+    log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), where)
     return model.eval().requires_grad_(False)
 
 
@@ -130,7 +152,7 @@ def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -
     from accelerate.utils import set_module_tensor_to_device
 
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(load_config(path), dtype=dtype)
+        model = AutoModelForCausalLM.from_config(load_any_config(path), dtype=dtype)
     model.tie_weights()  # tied parameters are there once, as in the checkpoint
     adapter = adapter_for(model)
     weights = WeightReader(Path(path))

@@ -24,8 +24,7 @@ def next_token_losses(model: nn.Module, input_ids: Tensor) -> Tensor:
         nats, ``[batch, tokens - 1]``, at least float32.
     """
     hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
-    # Over several devices the hidden states come from the last one.
-    return token_losses(model.get_output_embeddings(), hidden[:, :-1], input_ids[:, 1:].to(hidden.device))
+    return token_losses(model.get_output_embeddings(), hidden[:, :-1], input_ids[:, 1:])
 
 
 def token_losses(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -35,10 +34,11 @@ def token_losses(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
     are there, which costs no second run of the head.
 
     Args:
-        hidden: ``[batch, tokens, d]``. targets: int64 ``[batch, tokens]``.
+        hidden: ``[batch, tokens, d]``. targets: int64 ``[batch, tokens]``. Of a model over several GPUs both may be
+            elsewhere than the head.
 
     Returns:
-        ``[batch, tokens]``, at least float32.
+        ``[batch, tokens]``, at least float32, where the targets are.
     """
     return _ChunkedLosses.apply(hidden, targets, head)
 
@@ -58,12 +58,12 @@ class _ChunkedLosses(torch.autograd.Function):
                     gradients.extend(torch.autograd.grad(found.sum(), states))
         if wanted:
             ctx.save_for_backward(torch.cat(gradients).reshape(hidden.shape))
-        return torch.cat(losses).reshape(targets.shape)
+        return torch.cat(losses).reshape(targets.shape).to(targets.device)
 
     @staticmethod
     def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream[..., None].to(gradient.dtype), None, None
+        return gradient * upstream[..., None].to(gradient), None, None
 
 
 def _chunks(hidden: Tensor, targets: Tensor, head: Head) -> zip:
@@ -74,7 +74,7 @@ def _chunks(hidden: Tensor, targets: Tensor, head: Head) -> zip:
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return functional.cross_entropy(wide, targets, reduction="none")
+    return functional.cross_entropy(wide, targets.to(wide.device), reduction="none")
 
 
 def predicted_tokens(input_ids: Tensor) -> int:

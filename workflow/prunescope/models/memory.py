@@ -7,23 +7,28 @@ from typing import TypeVar
 
 import torch
 
+from prunescope.models.cgroups import memory_left
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+NO_HOST_MEMORY = "can't allocate memory"
+"""What PyTorch says then."""
+
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a GPU, or that the system can hand out."""
+    """Return the bytes that are free on a GPU, or that the system can hand out to this process."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil
 
-    return psutil.virtual_memory().available
+    return min([psutil.virtual_memory().available, *memory_left()])
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device, or the host, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or NO_HOST_MEMORY in str(error)
 
 
 def release() -> None:

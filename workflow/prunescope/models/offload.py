@@ -41,8 +41,10 @@ class OffloadedLayers:
     def _run(self, prefix: str, forward: Callable, *args: object, **kwargs: object) -> object:
         if self.resident != prefix:
             self._leave()
-            for name, parameter in self.layers[prefix].named_parameters():
-                parameter.data = self.read(prefix + name)
+            layer = self.layers[prefix]
+            values = [self.read(prefix + name) for name, _ in layer.named_parameters()]  # memory may run out here
+            for parameter, value in zip(layer.parameters(), values, strict=True):
+                parameter.data = value
             self.resident = prefix
         return forward(*args, **kwargs)
 

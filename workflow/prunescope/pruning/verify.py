@@ -1,6 +1,7 @@
 """Prove that what was written computes what the plan says: its logits against those of the masked model."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ from prunescope.export.agreement import compare_logits
 from prunescope.files import read_json
 from prunescope.models.adapter import adapter_for
 from prunescope.models.facts import ModelFacts
-from prunescope.models.loading import default_device, load_checkpoint, load_config
+from prunescope.models.loading import device_for, load_checkpoint, load_config
+from prunescope.models.memory import NO_HOST_MEMORY, release
 from prunescope.models.weights import check_shards
 from prunescope.pruning import logits_alone
 from prunescope.pruning.plan import PruningPlan
@@ -99,13 +101,17 @@ class Check:
         return not self.passed and self.unchecked is None
 
 
+class NoMemoryError(PrunescopeError):
+    """There is not the memory to compute the logits of a form, which says nothing about it."""
+
+
 def verify(directory: Path, gguf: GgufExport) -> list[Check]:
     """Compare every form of an experiment's pruned model with its parent, masked by ``analysis/plan.json``.
 
     Exports of a model that was trained after pruning are compared with what was trained.
 
     In float32, because bfloat16 hides what is to be found: there two correct models differ by half a standard
-    deviation. It takes 4 bytes of memory per parameter of the parent.
+    deviation. It takes 4 bytes of memory per parameter of the parent, of the host where the device has less.
 
     Args:
         gguf: how close GGUF files must be, by type.
@@ -122,6 +128,7 @@ def verify(directory: Path, gguf: GgufExport) -> list[Check]:
         raise DataError(f"{directory} has nothing to verify (no model, no export); run its pruning step first")
     windows = fixed_windows(load_config(facts.path).vocab_size, Path(shared["evaluation_text"], "windows.safetensors"))
     masked = exported = masked_logits(facts, plan, windows)
+    release()  # forms are computed by other processes
     if RECOVERED in about.get("steps", ()) and any(form.place.startswith(EXPORTED) for form in forms):
         exported = logits_of_checkpoint(directory / RECOVERED, windows)
     return [
@@ -144,9 +151,9 @@ def fixed_windows(vocabulary: int, texts: Path) -> Named:
 @torch.no_grad()
 def masked_logits(facts: ModelFacts, plan: PruningPlan, windows: Named) -> Named:
     """Return the logits of the parent with what the plan removes zeroed: nothing of the pruned model is used."""
-    model = load_checkpoint(facts.path, torch.float32, default_device())
+    device = device_for(facts.total_parameters * torch.float32.itemsize)
+    model = load_checkpoint(facts.path, torch.float32, device)
     mask_model(model, adapter_for(model), plan)
-    device = next(model.parameters()).device
     return {
         name: torch.cat([model(row[None].to(device)).logits.cpu() for row in rows]) for name, rows in windows.items()
     }
@@ -156,7 +163,7 @@ def check_form(form: Form, place: Path, windows: Named, wanted: Named) -> Iterat
     """Yield how one form did on each text."""
     try:
         found = form.logits(place, windows)
-    except llama_cpp.NotInstalledError as error:
+    except (llama_cpp.NotInstalledError, NoMemoryError) as error:
         yield Check(form.name, "-", unchecked=str(error))
         return
     except PrunescopeError as error:
@@ -192,7 +199,7 @@ def logits_of_checkpoint(place: Path, windows: Named) -> Named:
     """Return the logits of a checkpoint, loaded in a fresh process that cannot import this package.
 
     Raises:
-        PrunescopeError: it does not load or run.
+        PrunescopeError: it does not load or run. NoMemoryError: not for a fault of its own.
     """
     check_shards(place)
     with TemporaryDirectory() as folder:
@@ -204,6 +211,8 @@ def logits_of_checkpoint(place: Path, windows: Named) -> Named:
             capture_output=True,
             text=True,
         )
+        if done.returncode == -signal.SIGKILL or NO_HOST_MEMORY in done.stderr:
+            raise NoMemoryError(f"the host has not the memory to run {place} in float32")
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise PrunescopeError(f"{place} does not run with transformers alone: {reason}")

@@ -34,7 +34,7 @@ class StepRecord:
         artifacts: files to show beside the run, relative to the record's directory.
         started, finished: Unix time in seconds.
         seconds: wall time. peak_memory_bytes: highest resident memory of the process.
-        peak_device_bytes: highest memory allocated on the accelerator (0 without one).
+        peak_device_bytes: highest memory allocated on the accelerators, each by itself (0 without one).
         git_sha, versions: provenance.
     """
 
@@ -80,7 +80,8 @@ def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = N
     record.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        record.peak_device_bytes = torch.cuda.max_memory_allocated()
+        gpus = range(torch.cuda.device_count())
+        record.peak_device_bytes = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
     record.git_sha = git_sha()
     record.versions = library_versions()
     record.write(path)

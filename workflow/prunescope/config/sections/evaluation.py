@@ -93,7 +93,9 @@ class Evaluation(Section):
         ge=8,
         description="Tokens per text and protocol, spread evenly over the split; a number above its length takes all.",
     )
-    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU, float32 on a CPU.")
+    dtype: Dtype = Field(
+        "auto", description="Compute dtype; auto: bfloat16 on a GPU that computes in it, else float32."
+    )
     zeroshot: Zeroshot | None = Field(
         None, description="Zero-shot tasks; null: none, since they need lm-eval and the hub. `{}`: the defaults."
     )

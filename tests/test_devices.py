@@ -1,0 +1,18 @@
+"""Models over several devices, as far as a machine without any can tell."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch.utils import backend_registration
+
+
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this version of torch takes no device that is made up in Python",
+)
+def test_no_step_mixes_the_devices_of_a_model_over_two():
+    script = Path(__file__).with_name("two_devices.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.stdout.split() == 2 * ["perplexity", "removal", "similarity", "first_order"], done.stderr
