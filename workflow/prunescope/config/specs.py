@@ -216,7 +216,6 @@ class PruningSpec(ExperimentSpec):
 
     step: ClassVar[str] = "pruning"
     version: int = 1
-    on_critical: str
 
 
 class EvaluationSpec(ExperimentSpec):
@@ -234,8 +233,11 @@ class ZeroshotSpec(Zeroshot, ExperimentSpec):
 
     step: ClassVar[str] = "zeroshot"
     version: int = 1
-    baseline: str
+    baseline: str = Field(description="Key of the same tasks on the unpruned model; stands for the path of `task_dir`.")
     dtype: Dtype
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"task_dir"}, exclude_none=True)
 
 
 class EfficiencySpec(Efficiency, ExperimentSpec):
