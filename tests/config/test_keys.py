@@ -252,4 +252,11 @@ def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
     (tmp_path / "two/task.yaml").write_text("task: other")
     changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
     assert len({key(**change) for change in changes}) == 5
+    # The place of the files is told to the step, but makes it run no more than that of any other copy.
+    own = []
+    for name in ("one", "one/../one"):
+        change = {"evaluation": {"zeroshot": {"task_dir": str(tmp_path / name)}}}
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
+        own.append(experiment_specs(experiment, shared_steps(experiment))["zeroshot"])
+    assert own[0].identity() == own[1].identity() and own[0].text() != own[1].text()
     assert "zeroshot_baseline" not in steps()
