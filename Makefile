@@ -80,5 +80,6 @@ pictures: $(STAMP) ## the pictures of the documentation, from real runs
 	cp $(addprefix $(DEMO)/visualization/,gradient_analysis.png pruning_rates.png importance_heatmap.png) docs/images
 	cp $(SECOND)/visualization/before_after.png docs/images
 
+# The rest of .snakemake is what Snakemake knows of the results: by which settings and inputs they were made.
 clean: ## remove the environments and logs; results and resources stay
-	rm -rf $(VENV) $(COMPAT) .snakemake logs
+	rm -rf $(VENV) $(COMPAT) .snakemake/log logs

@@ -9,8 +9,8 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.banner import sweep_table
-from prunescope.config import load_config
-from prunescope.config.registry import Registry
+from prunescope.config import load_config, parse_config
+from prunescope.config.registry import Registry, Target
 from prunescope.config.sections import Sweep
 from prunescope.failures import last_words, report_failures, why_missing
 from prunescope.files import write_json, write_text
@@ -136,6 +136,30 @@ def test_the_first_step_that_failed_says_why(registry):
     assert "did not run" in why_missing(planned, time.time() - 60)
 
 
+def test_what_was_asked_for_is_what_failed(registry):
+    planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
+    log = Path(f"logs/{MODEL}/taylor_T0_20_wiki/export_gguf_q8_0.log")
+    assert why_missing(planned, 0, "export/gguf").startswith("export/gguf: did not run")
+    write_text(log, "prunescope: no llama.cpp\n")
+    assert why_missing(planned, 0, "export/gguf") == f"export gguf q8_0: no llama.cpp ({log})"
+    assert why_missing(planned, 0, "export/gguf/q8_0.gguf") == f"export gguf q8_0: no llama.cpp ({log})"
+    assert why_missing(planned, 0, "export/gguf/f16.gguf").startswith("export/gguf/f16.gguf: did not run")
+    assert why_missing(planned, 0, "export/uniform").startswith("export/uniform: did not run")
+    # Of the rest of the experiment nothing was asked for.
+    for kind in ("q8_0", "f16"):
+        write_text(Path(planned.directory, f"records/export_gguf_{kind}.json"), "")
+    write_text(Path(planned.directory, "analysis/plan.json"), "")
+    assert why_missing(planned, 0, "export/gguf") is None
+    assert why_missing(planned, 0, "analysis/plan.json") is None
+
+
+def test_a_trained_model_is_measured_after_training(registry):
+    config = registry.config.model_dump() | {"evaluation": {"zeroshot": {}, "efficiency": {}}}
+    steps = by_step(Registry(parse_config(config)).experiment(MODEL, "taylor_T0_20_wiki_recover"))
+    for step in ("zeroshot", "efficiency"):
+        assert steps["recovery"] in steps[step].upstream
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -151,7 +175,7 @@ def test_last_words(tmp_path, text, said):
 
 def test_the_report_lists_experiments_and_sweeps(registry):
     planned = registry.experiment(MODEL, "taylor_T0_30_wiki")
-    said = report_failures([planned], [registry.sweep(MODEL, "x")], 0).splitlines()
+    said = report_failures([Target("", planned, "")], [registry.sweep(MODEL, "x")], 0).splitlines()
     assert said[1] == "What failed:"
     assert said[2].startswith(f"{MODEL} / taylor_T0_30_wiki: model: did not run")
     assert said[3] == f"sweep x on {MODEL}: 0 of 4 experiments finished"

@@ -60,6 +60,7 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"report": {"language": "zh"}}, set()),
         ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
         ({"evaluation": {"protocols": ["w1024", "w128", "w512"]}}, set()),  # the same set in another order
+        ({"models": {"SmolLM2-135M": {"settings": {"evaluation": {"datasets": ["hansard", "wiki", "wiki"]}}}}}, set()),
         ({"method": {"prior": "similarity"}}, {"removal"}),
         ({"evaluation": {"zeroshot": {}, "efficiency": {}}}, set()),
     ],
@@ -139,6 +140,39 @@ def test_a_tokenizer_belongs_to_the_model(tmp_path):
     assert keys[0] != keys[1]
 
 
+@pytest.mark.parametrize(
+    ("split", "expected"), [("calibration", {"calibration", "gradients"}), ("test", {"evaluation_text", "baseline"})]
+)
+def test_a_split_counts_only_where_it_is_read(tmp_path, split, expected):
+    def keys(**c4):
+        change = {"datasets": {"c4": c4 | {"path": str(tmp_path)}}, "evaluation": {"datasets": ["c4"]}}
+        return steps("taylor_T0_20_c4", "Mistral-7B-v0.3", **change)
+
+    files = {name: f"{name}.txt" for name in ("train", "validation", "other")}
+    for file in files.values():
+        (tmp_path / file).write_text(file)
+    before = keys(files=files)
+    assert changed(before, keys(files=files, splits={"validation": "other"})) == set()
+    assert changed(before, keys(files=files, splits={split: "other"})) == expected
+    (tmp_path / files["train" if split == "calibration" else "validation"]).write_text("edited")
+    assert changed(before, keys(files=files)) == expected
+
+
+def test_a_copy_of_a_dataset_is_known_by_content_without_files_too(tmp_path):
+    def key(place):
+        change = {"datasets": {"mine": {"hub": "a/b", "path": str(tmp_path / place)}}}
+        return steps("taylor_T0_20_mine", **change)["calibration"].key
+
+    for place in ("one", "two"):
+        (tmp_path / place / "data").mkdir(parents=True)
+        (tmp_path / place / "data/train.parquet").write_text("rows")
+        (tmp_path / place / ".cache").mkdir()
+        (tmp_path / place / ".cache/lock").write_text(place)
+    assert key("one") == key("two")
+    (tmp_path / "two/data/train.parquet").write_text("other")
+    assert key("one") != key("two")
+
+
 def test_files_that_are_not_read_do_not_count(tmp_path):
     (tmp_path / "text.txt").write_text("text")
     change = {"datasets": {"mine": {"local": f"{tmp_path}/*"}}}
@@ -181,6 +215,15 @@ def test_a_recovery_that_is_off_is_in_no_spec():
     assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
 
 
+def test_the_gate_decides_no_result():
+    def told(**change):
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
+        return {name: spec.text() for name, spec in experiment_specs(experiment, shared_steps(experiment)).items()}
+
+    warned, stopped = told(), told(diagnosis={"on_critical": "fail"})
+    assert {name for name in warned if warned[name] != stopped[name]} == {"page"}
+
+
 def test_identity_in_tracking_follows_every_setting():
     def key(name, **change):
         experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name)
@@ -219,4 +262,11 @@ def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
     (tmp_path / "two/task.yaml").write_text("task: other")
     changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
     assert len({key(**change) for change in changes}) == 5
+    # The place of the files is told to the step, but makes it run no more than that of any other copy.
+    own = []
+    for name in ("one", "one/../one"):
+        change = {"evaluation": {"zeroshot": {"task_dir": str(tmp_path / name)}}}
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
+        own.append(experiment_specs(experiment, shared_steps(experiment))["zeroshot"])
+    assert own[0].identity() == own[1].identity() and own[0].text() != own[1].text()
     assert "zeroshot_baseline" not in steps()

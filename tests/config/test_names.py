@@ -67,6 +67,13 @@ def test_precedence_is_top_level_model_name_named_experiment():
         ("taylor_T0_20_wiki_s64_s128", r"sets calibration\.seq_len twice"),
         ("taylor_T0_20_wiki_log_sqrt", r"sets corrections\.normalize twice"),
         ("taylor_T0_20_wiki_max10", r"method\.ratio = 0\.2 cannot be reached under limits\.max_rate = 0\.1"),
+        ("taylor_T0_0.2_wiki", r"0\.2 would be a percentage, less than 1 %; did you mean taylor_T0_20_wiki\?"),
+        ("taylor_T0_20_wiki_max0.5", r"0\.5 would be a percentage, less than 1 %; did you mean max50\?"),
+        (
+            "shortgpt_T0_20_wiki_mean",
+            r"corrections\.mean = true makes all layers equal under method\.criterion = shortgpt",
+        ),
+        ("shortgpt_T0_20_wiki_log", r"corrections\.normalize = log makes all layers equal"),
         ("guardet", "unknown experiment 'guardet'; did you mean 'guarded'"),
         ("taylor_T1x_20_wiki", "is not an experiment name; expected"),
     ],
@@ -75,6 +82,10 @@ def test_a_wrong_name_gets_one_sentence(name, said):
     with pytest.raises(ConfigError, match=said) as caught:
         resolve(CONFIG, "SmolLM2-135M", name)
     assert "\n" not in str(caught.value)
+
+
+def test_the_order_of_layers_survives_other_corrections_of_shortgpt():
+    assert settings_of("shortgpt_T0_20_wiki_sqrt_clip5_depth50").corrections.normalize == "sqrt"
 
 
 def test_unknown_model():
@@ -110,7 +121,11 @@ RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
         ({"corrections": {"clip": [95, 5]}}, r"corrections\.clip.* the first percentile must be below the second"),
         ({"limits": None}, "limits = None: must be a section with keys among min_rate, max_rate"),
         ({"diagnosis": {"scale_ratio": float("inf")}}, r"diagnosis\.scale_ratio = inf: must be a number"),
-        ({"experiments": {"bad": {"base": "taylor_T9_20_nosuch"}}}, "unknown dataset 'nosuch'"),
+        (
+            {"experiments": {"bad": {"base": "taylor_T9_20_nosuch"}}},
+            r"experiments\.bad\.base: unknown dataset 'nosuch'",
+        ),
+        ({"datasets": {"q": {"local": "texts/**.txt"}}}, r"q\.local = 'texts/\*\*\.txt': .* alone between slashes"),
         (
             {"experiments": {"bad": {"base": "taylor_T0_20_c4", "settings": {"limits": {"max_rate": 7}}}}},
             r"experiments\.bad\.settings: limits\.max_rate = 7: must be a number at least 0 and at most 1",

@@ -11,7 +11,7 @@ import yaml
 from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.overrides import SWITCHES, patch_of, setting_paths
 from prunescope.config.planned import Planned
-from prunescope.config.registry import Registry
+from prunescope.config.registry import Registry, without_files
 from prunescope.config.resolve import merge, settings_of
 from prunescope.config.sections import Sweep
 from prunescope.config.sweeps import changes, declare, expand
@@ -169,6 +169,7 @@ def test_a_wrong_sweep_gets_one_sentence_when_the_configuration_is_read(sweep, s
         ({"ratio": 120}, r"method\.ratio = 1\.2: must be a number greater than 0 and less than 1"),
         ({"criterion": "tayler"}, r"method\.criterion = 'tayler': allowed: taylor, taylor_2nd"),
         ({"dataset": "wikki"}, "unknown dataset 'wikki'; did you mean 'wiki'"),
+        ({"dataset": ["wiki"]}, r"unknown dataset \['wiki'\]; did you mean 'wiki'"),
         ({"limits": {"max_rat": 1}}, r"unknown key 'limits\.max_rat'; did you mean 'max_rate'"),
         ({"share": 1}, "share = 1: must be true, or false"),
         ({"ratio": 20, "method.ratio": 0.3}, r"sets method\.ratio, which another change sets too"),
@@ -180,6 +181,17 @@ def test_a_wrong_value_gets_one_sentence_when_the_sweep_is_asked_for(change, sai
         names(base=BASE, variants=[change])
     assert str(caught.value).startswith("sweeps.x: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_ratio_below_one_percent_is_a_setting_and_no_part_of_a_name():
+    ((name, experiment),) = expand(with_sweep(base=BASE, product={"method.ratio": [0.005]}), "x", MODEL).items()
+    assert name == f"{BASE}__method.ratio-0.005"
+    assert experiment.settings == {"method": {"ratio": 0.005}}
+
+
+def test_files_of_options_are_no_targets():
+    arguments = ["--report", "results/report.html", "--cores", "2", f"results/{MODEL}/{BASE}"]
+    assert [target.planned.experiment.name for target in Registry(CONFIG).targets(without_files(arguments))] == [BASE]
 
 
 def test_comparison_is_no_experiment():

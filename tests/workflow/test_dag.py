@@ -100,6 +100,36 @@ def test_a_threshold_of_the_report_cuts_nothing_again(copy):
     assert copy.jobs(EXPERIMENT) == {"diagnosis": 1, "plot": 3, "page": 1, "track": 1}
 
 
+def test_another_gate_cuts_nothing_again(copy):
+    change_configuration(copy, diagnosis={"on_critical": "fail"})
+    assert copy.jobs(EXPERIMENT) == {"page": 1, "track": 1}
+
+
+def test_copies_that_moved_compute_nothing_again(copy):
+    for name in ("words", "tiny_model"):
+        (copy.folder / name).rename(copy.folder / f"moved_{name}")
+    change_configuration(
+        copy, models={"tiny": {"path": "moved_tiny_model"}}, datasets={"words": {"local": "moved_words/*.txt"}}
+    )
+    assert copy.jobs(EXPERIMENT) == {"model": 1}
+
+
+def test_a_password_is_on_no_command_line(copy):
+    change_configuration(copy, tracking={"uri": "postgresql://me:secret@127.0.0.1:9/runs"})
+    done = copy.run("--dry-run", EXPERIMENT)
+    assert "--uri postgresql://127.0.0.1:9/runs" in done.stdout + done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_settings_that_snakemake_has_forgotten_are_named(copy):
+    shutil.rmtree(copy.folder / ".snakemake")
+    change_configuration(copy, diagnosis={"extreme_rate": 0.4})
+    done = copy.run("--dry-run", EXPERIMENT)
+    said = "tiny / taylor_T1_tau0_20_words was made with other settings (diagnosis.extreme_rate)"
+    assert said in done.stdout + done.stderr
+    assert copy.jobs(EXPERIMENT, "--forcerun", "importance").items() >= {"importance": 1, "evaluation": 1}.items()
+
+
 def test_a_model_that_is_obtained_again_computes_no_gradient(copy):
     assert copy.jobs("--forcerun", "model", "--", EXPERIMENT) == {"model": 1}
 
@@ -149,6 +179,9 @@ def test_a_reference_is_built_as_far_as_its_selection(copy):
     assert "visualization/before_after.png" in (copy.folder / EXPERIMENT / "README.md").read_text()
     assert not (copy.folder / "results/tiny/taylor_T0_20_words/model").exists()
     assert copy.jobs(EXPERIMENT) == {}
+    # What the page and MLflow show of the reference is brought level with it.
+    drawn = {"before_after": 1, "page": 1, "track": 1}
+    assert copy.jobs("--forcerun", "before_after", "--", EXPERIMENT) == drawn
 
 
 def test_an_unknown_reference_stops_before_anything_runs(copy):
@@ -203,6 +236,8 @@ def test_a_critical_diagnosis_can_stop_before_a_weight_is_cut(copy):
     assert "diagnosis.on_critical = fail" in done.stderr + done.stdout
     assert not (folder / "model").exists()
     assert (folder / "analysis/gradient_diagnosis.json").is_file()
+    change_configuration(copy, diagnosis=strict | {"on_critical": "warn"})
+    assert copy.jobs("results/tiny/taylor_T0_30_words") == {"pruning": 1, "evaluation": 1, "page": 1, "track": 1}
 
 
 def test_the_card_says_what_was_measured_on_what(finished):

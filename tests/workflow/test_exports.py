@@ -3,6 +3,8 @@
 import json
 import sqlite3
 
+from test_dag import change_configuration
+
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 
 
@@ -33,6 +35,14 @@ def test_a_uniform_export_is_recorded_and_shown_on_the_page_and_in_mlflow(copy):
     assert found["export/uniform_parameters"] > found["export/uniform_parameters_needed"]
 
 
+def test_an_export_is_on_the_page_without_tracking_too(copy):
+    change_configuration(copy, tracking={"enabled": False})
+    (copy.folder / EXPERIMENT / "mlflow.json").unlink()
+    copy.run(f"{EXPERIMENT}/export/uniform")
+    assert "| `export/uniform` |" in (copy.folder / EXPERIMENT / "README.md").read_text()
+    assert not (copy.folder / EXPERIMENT / "mlflow.json").exists()
+
+
 def test_a_gguf_export_without_llama_cpp_says_what_to_install(copy):
     # An empty module would be found; a path that hides an installed one does not exist. So: only where it is missing.
     import importlib.util
@@ -44,4 +54,5 @@ def test_a_gguf_export_without_llama_cpp_says_what_to_install(copy):
     done = copy.run(f"{EXPERIMENT}/export/gguf/f16.gguf", check=False)
     assert done.returncode != 0
     assert "pip install -c requirements.lock -e '.[gguf]'" in done.stderr + done.stdout
+    assert "tiny / taylor_T1_tau0_20_words: export gguf f16: " in done.stderr
     assert not (copy.folder / EXPERIMENT / "export").exists()

@@ -30,7 +30,7 @@ def _samples(planned: Planned) -> str:
         text += f", {subset} windows of them for the prior"
     chosen = {"samples": calibration.samples, "seq_len": calibration.seq_len}
     if presets.get("calibration") == chosen:
-        text += " (the demo's counts; config/config.yaml: models)"
+        text += " (set for this model in config/config.yaml)"
     return text
 
 

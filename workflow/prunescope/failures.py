@@ -5,31 +5,43 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prunescope.config.planned import Planned, PlannedSweep
-from prunescope.stages import stages
+from prunescope.config.registry import Target
+from prunescope.stages import export_stages, stages
 
 
-def report_failures(experiments: Iterable[Planned], sweeps: Iterable[PlannedSweep], since: float) -> str:
-    """Say of every experiment and sweep what is missing and why; compare what there is of each sweep.
+def report_failures(targets: Iterable[Target], sweeps: Iterable[PlannedSweep], since: float) -> str:
+    """Say of every experiment, file of one and sweep what is missing and why; compare what there is of each sweep.
 
     Args:
         since: Unix time when the run began; older logs are of other runs.
     """
     lines = []
-    for planned in experiments:
-        why = why_missing(planned, since)
-        lines += [f"{planned.experiment.model} / {planned.experiment.name}: {why}"] if why else []
+    for target in targets:
+        why = why_missing(target.planned, since, target.file)
+        experiment = target.planned.experiment
+        lines += [f"{experiment.model} / {experiment.name}: {why}"] if why else []
     for sweep in sweeps:
         lines += _conclude(sweep, since)
     return "\n".join(["", "What failed:", *lines]) if lines else ""
 
 
-def why_missing(planned: Planned, since: float) -> str | None:
-    """Return the last words of the first step that is not done, None for a complete experiment."""
-    missing = [stage for stage in stages(planned) if not stage.done]
+def why_missing(planned: Planned, since: float, file: str = "") -> str | None:
+    """Return the last words of the first step that is not done, None where nothing is missing.
+
+    Args:
+        file: what was asked for of the experiment; empty: all of it.
+    """
+    exports = export_stages(planned, file)
+    missing = [stage for stage in (*stages(planned), *exports) if not stage.done]
     for stage in missing:
         if stage.log.is_file() and stage.log.stat().st_mtime >= since and (said := last_words(stage.log)):
             return f"{stage.label}: {said} ({stage.log})"
-    return f"{missing[0].label}: did not run; a step before it failed, or the run was stopped" if missing else None
+    if exports:
+        missing = [stage for stage in missing if stage in exports]
+    elif file and Path(planned.directory, file).exists():
+        return None
+    what = file or (missing[0].label if missing else "")
+    return f"{what}: did not run; a step before it failed, or the run was stopped" if missing else None
 
 
 def last_words(log: Path) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from prunescope.errors import DataError
 
 
@@ -21,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     # The suffix survives because some writers (matplotlib, pandas) choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -44,9 +46,12 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Delete what a killed run left beside `path`."""
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"):
-        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    """Delete what killed processes left beside `path`; one that lives is still writing."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
+        pid = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        # Numbers come again, in containers often: our own one was another process's.
+        if pid.isdigit() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

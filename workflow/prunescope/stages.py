@@ -24,7 +24,7 @@ UPSTREAM = {
     "diagnosis": ("importance", "statistics"),
     "pruning": ("importance",),
     "evaluation": ("pruning", "baseline"),
-    "zeroshot": ("pruning", "zeroshot_baseline"),
+    "zeroshot": ("pruning", "recovery", "zeroshot_baseline"),
     "recovery": ("pruning", "recovery_text"),
     "recovered": ("recovery", "evaluation"),
     "efficiency": ("pruning", "recovery", "gguf_baseline"),
@@ -105,6 +105,27 @@ def stages(planned: Planned) -> list[Stage]:
             upstream=_upstream(step, made),
         )
     return list(made.values())
+
+
+def export_stages(planned: Planned, file: str) -> list[Stage]:
+    """Return the exports that a file or folder below an experiment stands for; none for any other."""
+    if file == "export/uniform":
+        names = ["export_uniform"]
+    elif file.startswith("export/gguf"):
+        types = planned.experiment.export.gguf.types if file == "export/gguf" else [Path(file).stem]
+        names = [f"export_gguf_{kind}" for kind in types]
+    else:
+        names = []
+    return [
+        Stage(
+            step=name,
+            label=name.replace("_", " ", 2),
+            proof=Path(planned.directory, f"records/{name}.json"),
+            log=Path(LOGS, planned.experiment.model, planned.experiment.name, f"{name}.log"),
+            earlier="",
+        )
+        for name in names
+    ]
 
 
 def estimate(todo: Iterable[Stage]) -> tuple[float, list[str]]:

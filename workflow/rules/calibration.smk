@@ -1,15 +1,10 @@
 # Calibration text: packed windows of tokens.
 
 
-def calibration_corpora(wildcards):
-    texts = step_of("calibration")(wildcards).spec.texts
-    return corpus_files({name: text.source for name, text in texts.items()})
-
-
 rule calibration:
     input:
         model=ancient(before("calibration", "model", "model.json")),
-        corpora=ancient(calibration_corpora),
+        corpora=ancient(corpora("calibration")),
     output:
         samples="results/{model}/_shared/calibration/{key}/samples.safetensors",
         manifest="results/{model}/_shared/calibration/{key}/manifest.json",
@@ -21,9 +16,7 @@ rule calibration:
         runtime=60,
     params:
         spec=shared_spec("calibration"),
-        corpora=lambda wildcards, input: [
-            f"--corpus {corpus}" for corpus in input.corpora
-        ],
+        corpora=corpus_options,
         directory=subpath(output.samples, parent=True),
     message:
         "Draw calibration windows {wildcards.key}"

@@ -10,17 +10,19 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from prunescope.banner import banner, sweep_table
+from prunescope.changed import changed
 from prunescope.config import parse_config
-from prunescope.config.places import corpus_files, wheel_file
+from prunescope.config.places import CORPUS_VERSION, corpus_files, wheel_file
 from prunescope.config.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
-from prunescope.config.registry import Registry
-from prunescope.config.specs import GgufSpec
+from prunescope.config.registry import Registry, Target, without_files
+from prunescope.config.specs import GgufSpec, canonical
 from prunescope.config.started import STARTED
 from prunescope.errors import PrunescopeError
 from prunescope.failures import report_failures
 from prunescope.headline import headline
 from prunescope.preflight import check_finished, check_one, check_reachable
 from prunescope.remaining import TimeLeft
+from prunescope.tracking.store import redact, tracking_uri
 
 started = time.time()
 
@@ -50,23 +52,35 @@ wildcard_constraints:
 
 
 try:
-    arguments = json.loads(os.environ[STARTED])
+    arguments = without_files(json.loads(os.environ[STARTED]))
     reporting = any(argument.startswith("--report") for argument in arguments)
     registry = Registry(
         parse_config(config), check=check_finished if reporting else check_one
     )
     typed = registry.targets(arguments)
     typed_sweeps = registry.sweep_targets(arguments)
-    asked = [sweep for target in typed_sweeps for sweep in target.sweeps]
-    sweeps = list({sweep.directory: sweep for sweep in asked}.values())
+    sweeps = {
+        sweep.directory: sweep for target in typed_sweeps for sweep in target.sweeps
+    }.values()
     listed = [
         registry.experiment(*target.split("/")) for target in registry.config.targets
     ]
-    wanted = [target.planned for target in typed] or ([] if sweeps else listed)
+    default = [] if sweeps else [Target(one.directory, one, "") for one in listed]
+    asked = typed or default
+    wanted = [target.planned for target in asked]
+    # Whose every step counts; of the others only a file was asked for.
+    whole = [target.planned for target in asked if target.whole]
+    swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
     if workflow.is_main_process:
         check_reachable(wanted + registry.references(wanted))
+        for said in filter(None, map(changed, whole + swept)):
+            logger.warning(said)
 except PrunescopeError as error:
     raise WorkflowError(str(error))
+
+# The steps read the address from here: a password in it is on no command line and in no log.
+os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(registry.config.tracking.uri)
+TRACKING_URI = redact(registry.config.tracking.uri)
 
 
 def default_experiments():
@@ -89,6 +103,11 @@ def shared(step, file):
     return lambda wildcards: planned(wildcards).shared[step].file(file)
 
 
+def own_identity(step):
+    """Params function: what decides the result of one of the experiment's own steps, paths left out."""
+    return lambda wildcards: canonical(planned(wildcards).own[step].identity())
+
+
 def own_spec(step):
     """Params function: what one of the experiment's own steps is told."""
     return lambda wildcards: planned(wildcards).own[step].text()
@@ -100,8 +119,27 @@ def step_of(step):
 
 
 def shared_spec(step):
-    """Params function: what a shared step is told."""
-    return lambda wildcards: step_of(step)(wildcards).spec.text()
+    """Params function: what a shared step is told.
+
+    All that decides is in its key. The paths beside it must not make it run again: Snakemake does not compare what
+    is a function of `input`.
+    """
+    return lambda wildcards, input: step_of(step)(wildcards).spec.text()
+
+
+def corpora(step):
+    """Input function: the documents of the embedded texts that a shared step reads."""
+    return lambda wildcards: corpus_files(
+        {
+            name: text.source
+            for name, text in step_of(step)(wildcards).spec.texts.items()
+        }
+    )
+
+
+def corpus_options(wildcards, input):
+    """Params function: the same as options of its command."""
+    return [f"--corpus {corpus}" for corpus in input.corpora]
 
 
 def before(step, field, file):
@@ -112,14 +150,13 @@ def before(step, field, file):
 
 
 def print_banner():
-    lines = [banner(wanted), *map(sweep_table, sweeps)]
+    lines = [banner(whole), *map(sweep_table, sweeps)]
     print("\n".join(line for line in lines if line), file=sys.stderr)
 
 
 onstart:
     print_banner()
-    swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
-    logger.addHandler(TimeLeft([*wanted, *swept], logger))
+    logger.addHandler(TimeLeft(whole + swept, logger))
 
 
 if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):

@@ -63,7 +63,7 @@ rule track_comparison:
         "logs/{model}/comparison/{sweep}/track.log",
     params:
         directory=subpath(output[0], parent=True),
-        uri=registry.config.tracking.uri,
+        uri=TRACKING_URI,
     message:
         "Record {wildcards.model}/comparison/{wildcards.sweep} in MLflow"
     shell:
@@ -85,4 +85,4 @@ rule impossible:
 
 
 onerror:
-    print(report_failures(wanted, sweeps, started), file=sys.stderr)
+    print(report_failures(asked, sweeps, started), file=sys.stderr)

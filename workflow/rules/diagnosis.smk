@@ -14,12 +14,11 @@ rule statistics:
         "results/{model}/{experiment}/analysis/stability.json",
     log:
         "logs/{model}/{experiment}/statistics.log",
-    params:
-        directory=subpath(output[0], parent=True),
     message:
         "Publish the gradient statistics of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "cp {input:q} {params.directory:q} 2> {log:q}"
+        "(cp {input[0]:q} {output[0]:q}.tmp && mv {output[0]:q}.tmp {output[0]:q}"
+        " && cp {input[1]:q} {output[1]:q}.tmp && mv {output[1]:q}.tmp {output[1]:q}) 2> {log:q}"
 
 
 rule diagnosis:

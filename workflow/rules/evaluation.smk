@@ -1,15 +1,10 @@
 # Perplexity before and after, on the same windows; zero-shot tasks and efficiency where they are asked for.
 
 
-def evaluation_corpora(wildcards):
-    texts = step_of("evaluation_text")(wildcards).spec.texts
-    return corpus_files({name: text.source for name, text in texts.items()})
-
-
 rule evaluation_text:
     input:
         model=ancient(before("evaluation_text", "model", "model.json")),
-        corpora=ancient(evaluation_corpora),
+        corpora=ancient(corpora("evaluation_text")),
     output:
         windows="results/{model}/_shared/evaluation_text/{key}/windows.safetensors",
         manifest="results/{model}/_shared/evaluation_text/{key}/manifest.json",
@@ -21,9 +16,7 @@ rule evaluation_text:
         runtime=60,
     params:
         spec=shared_spec("evaluation_text"),
-        corpora=lambda wildcards, input: [
-            f"--corpus {corpus}" for corpus in input.corpora
-        ],
+        corpora=corpus_options,
         directory=subpath(output.windows, parent=True),
     message:
         "Cut evaluation windows {wildcards.key}"
@@ -137,7 +130,8 @@ rule zeroshot:
         mem_mb=32000,
         runtime=480,
     params:
-        spec=own_spec("zeroshot"),
+        identity=own_identity("zeroshot"),
+        spec=lambda wildcards, input: own_spec("zeroshot")(wildcards),
         directory=subpath(output.record, ancestor=2),
         checkpoint=lambda wildcards: planned(wildcards).final,
     message:

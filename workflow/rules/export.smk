@@ -21,11 +21,10 @@ onsuccess:
         for target in typed
         if target.file.startswith("export/")
     }:
-        if Path(directory, "mlflow.json").is_file():
+        if Path(directory, "experiment.json").is_file():
             shell("prunescope page {directory:q}")
-            shell(
-                "prunescope track {directory:q} --uri {registry.config.tracking.uri:q}"
-            )
+            if registry.config.tracking.enabled:
+                shell("prunescope track {directory:q} --uri {TRACKING_URI:q}")
 
 
 rule gguf:

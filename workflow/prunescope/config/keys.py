@@ -6,13 +6,14 @@ before it. Experiments that differ only in criterion, T, tau, ratio or limits sh
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prunescope.config.leakage import Leakage, worst_leakage
 from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import DatasetSource, Evaluation, Recovery, Zeroshot
+from prunescope.config.sections import DatasetSource, Diagnosis, Evaluation, Recovery, SplitNames, Zeroshot
 from prunescope.config.specs import (
     BaselineSpec,
     CalibrationSpec,
@@ -107,8 +108,9 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
     """Return the specs of the steps whose files are the experiment's own, by step name."""
     settings = experiment.settings
     who = {"model": experiment.model, "experiment": experiment.name}
-    # What it is compared with changes no finding.
+    # What it is compared with changes no finding, nor does what follows from one.
     report = settings.report.model_copy(update={"reference": None})
+    diagnosis = settings.diagnosis.model_copy(update={"on_critical": Diagnosis().on_critical})
     specs: list[ExperimentSpec] = [
         ImportanceSpec(
             **who,
@@ -120,7 +122,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
         ),
         DiagnosisSpec(
             **who,
-            diagnosis=settings.diagnosis,
+            diagnosis=diagnosis,
             report=report,
             calibration=settings.calibration,
             gradients=settings.gradients,
@@ -131,7 +133,7 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             evaluation_texts=settings.evaluation.datasets,
             leakage=leakage(experiment),
         ),
-        PruningSpec(**who, on_critical=settings.diagnosis.on_critical),
+        PruningSpec(**who),
         EvaluationSpec(
             **who,
             baseline=shared["baseline"].key,
@@ -139,6 +141,10 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
             leakage=leakage(experiment),
         ),
     ]
+    if settings.recovery.enabled:
+        specs.append(RecoverySpec(**who, recovery_text=shared["recovery_text"].key, **settings.recovery.model_dump()))
+        known = leakage(experiment, _texts_of(experiment, recovery_dataset(experiment)))
+        specs.append(RecoveredSpec(**who, dtype=settings.evaluation.dtype, leakage=known))
     if settings.evaluation.zeroshot:
         baseline, told = shared["zeroshot_baseline"].key, settings.evaluation.zeroshot.model_dump()
         specs.append(ZeroshotSpec(**who, baseline=baseline, dtype=settings.evaluation.dtype, **told))
@@ -146,10 +152,6 @@ def experiment_specs(experiment: Experiment, shared: dict[str, Step]) -> dict[st
         told, source = settings.evaluation.efficiency.model_dump(), shared["model"].key
         told |= {"recovered": settings.recovery.enabled}
         specs.append(EfficiencySpec(**who, source=source, dtype=settings.evaluation.dtype, **told))
-    if settings.recovery.enabled:
-        specs.append(RecoverySpec(**who, recovery_text=shared["recovery_text"].key, **settings.recovery.model_dump()))
-        known = leakage(experiment, _texts_of(experiment, recovery_dataset(experiment)))
-        specs.append(RecoveredSpec(**who, dtype=settings.evaluation.dtype, leakage=known))
     own = {spec.step: spec for spec in specs}
     digests = {name: spec.digest() for name, spec in own.items()}
     digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
@@ -206,7 +208,7 @@ def _recovery_text_spec(experiment: Experiment, model: str) -> RecoveryTextSpec:
 def _drawn(experiment: Experiment, dataset: str) -> dict[str, Any]:
     """Return the texts that a dataset draws on, and their weights."""
     names = _texts_of(experiment, dataset)
-    texts = {name: _text_spec(experiment.texts[name]) for name in names}
+    texts = {name: _text_spec(experiment.texts[name], "calibration") for name in names}
     return {"texts": texts, "weights": experiment.texts[dataset].mixture or {}}
 
 
@@ -234,7 +236,7 @@ def _evaluation_text_spec(experiment: Experiment, model: str) -> EvaluationTextS
     evaluation = experiment.settings.evaluation
     return EvaluationTextSpec(
         model=model,
-        texts={name: _text_spec(experiment.texts[name]) for name in evaluation.datasets},
+        texts={name: _text_spec(experiment.texts[name], "test") for name in evaluation.datasets},
         protocols=evaluation.protocols,
         max_tokens=evaluation.max_tokens,
     )
@@ -256,13 +258,27 @@ def _zeroshot_baseline_spec(evaluation: Evaluation, model: str) -> ZeroshotBasel
     )
 
 
-def _text_spec(source: DatasetSource) -> TextSpec:
-    files = text_files(source.local) if source.local else []
-    if source.path:
-        files += [file for name in (source.files or {}).values() for file in matching_files(f"{source.path}/{name}")]
-    return TextSpec(
-        source=source.model_copy(update={"license": None}), fingerprint=fingerprint(files) if files else None
-    )
+def _text_spec(source: DatasetSource, purpose: str) -> TextSpec:
+    """Return what a step reads of a text: of a hub dataset the one split that serves `purpose`."""
+    told: dict[str, Any] = {"license": None}
+    if source.hub:
+        split = getattr(source.splits, purpose)
+        told["splits"] = SplitNames(**{purpose: split})
+        # Where the split has no files, reading says so, and which there are.
+        told["files"] = {name: file for name, file in (source.files or {}).items() if name == split} or source.files
+    source = source.model_copy(update=told)
+    files = text_files(source.local) if source.local else copied_files(source)
+    return TextSpec(source=source, fingerprint=fingerprint(files) if files else None)
+
+
+def copied_files(source: DatasetSource) -> list[Path]:
+    """Return the files that are read of a local copy of a hub dataset: those of `files`, or all but hidden ones."""
+    if not source.path:
+        return []
+    if source.files:
+        return [file for pattern in source.files.values() for file in matching_files(f"{source.path}/{pattern}")]
+    found = matching_files(f"{source.path}/**/*")
+    return [file for file in found if not any(part[0] == "." for part in file.relative_to(source.path).parts)]
 
 
 def fingerprint(paths: list[Path]) -> str:
@@ -271,17 +287,23 @@ def fingerprint(paths: list[Path]) -> str:
     Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
     time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
     """
+    status = [(path, path.stat()) for path in paths]
+    return _fingerprint(tuple((path, state.st_size, state.st_mtime_ns) for path, state in status))
+
+
+@cache
+def _fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Read files, given with size and time, so that those of many experiments are read once."""
     state = hashlib.sha256()
-    for path in paths:
-        status = path.stat()
-        state.update(f"{path.name}:{status.st_size};".encode())
+    for path, size, changed in files:
+        state.update(f"{path.name}:{size};".encode())
         with path.open("rb") as file:
-            if status.st_size <= LARGE:
+            if size <= LARGE:
                 state.update(file.read())
                 continue
             if path.suffix != ".safetensors":
-                state.update(f"{status.st_mtime_ns};".encode())
+                state.update(f"{changed};".encode())
             for part in range(SAMPLED):
-                file.seek((status.st_size - BLOCK) * part // (SAMPLED - 1))
+                file.seek((size - BLOCK) * part // (SAMPLED - 1))
                 state.update(file.read(BLOCK))
     return state.hexdigest()[:16]

@@ -130,13 +130,14 @@ def parse_name(name: str, datasets: Iterable[str]) -> tuple[str, dict[str, Any]]
     """Parse an experiment name into its dataset and the settings that it declares.
 
     Raises:
-        ConfigError: with the nearest valid name, when a part is unknown or said twice.
+        ConfigError: with the nearest valid name, when a part is unknown, said twice, or a fraction for a percentage.
     """
     parts = split_name(name)
     if parts is None:
         raise ConfigError(f"'{name}' is not an experiment name; expected {SHAPE}")
     _check_part(parts, "criterion", CRITERIA)
     _check_part(parts, "dataset", datasets)
+    _check_percentage(parts.percent, name, str(replace(parts, percent=write_number(100 * float(parts.percent)))))
     settings: dict[str, Any] = {
         "method": {
             "criterion": parts.criterion,
@@ -166,10 +167,20 @@ def _check_part(name: Name, part: str, candidates: Iterable[str]) -> None:
     raise ConfigError(f"unknown {part} '{word}' in '{name}'; {hint}" + (where if part == "dataset" else ""))
 
 
+def _check_percentage(number: str, name: str, meant: str) -> None:
+    if 0 < abs(float(number)) < 1:
+        raise ConfigError(
+            f"'{name}': {number} would be a percentage, less than 1 %; did you mean {meant}? A fraction as small as "
+            "that is set in a named experiment (config/config.yaml: experiments)"
+        )
+
+
 def _parse_option(name: str, text: str) -> tuple[str, Any]:
     for option in OPTIONS:
         value = option.parse(text)
         if value is not None:
+            if option.percent:
+                _check_percentage(text.removeprefix(option.word), name, option.word + write_number(10_000 * value))
             return option.path, (value, 100 - value) if option.path == "corrections.clip" else value
     known = "; ".join(option.meaning for option in OPTIONS)
     raise ConfigError(f"unknown option '{text}' in '{name}'; known: {known}")

@@ -2,6 +2,9 @@
 
 from prunescope.config.sections import DatasetSource, WheelMember
 
+CORPUS_VERSION = 1
+"""Raised when a reader makes other documents of a text, with the versions of the steps that draw on them."""
+
 
 def wheel_name(source: WheelMember) -> str:
     """Return ``name-version`` of a wheel, as in its file name under ``resources/wheels``."""
@@ -17,7 +20,7 @@ def corpus_file(name: str, source: DatasetSource) -> str | None:
     """Return where the documents of an embedded text are kept; None for other texts."""
     if source.embedded is None:
         return None
-    return f"resources/corpora/{name}-{source.embedded.member_sha256[:8]}.jsonl"
+    return f"resources/corpora/{name}-{source.embedded.member_sha256[:8]}.v{CORPUS_VERSION}.jsonl"
 
 
 def corpus_files(texts: dict[str, DatasetSource]) -> list[str]:

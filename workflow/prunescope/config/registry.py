@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from prunescope.config.keys import RESULTS, Step
@@ -13,6 +14,9 @@ from prunescope.config.resolve import COMPARISON, resolve
 from prunescope.config.sections import Config, WheelMember
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
+
+FILE_OPTIONS = ("--report", "--archive", "--configfile")
+"""Options of Snakemake before a file that is no target."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,11 @@ class Registry:
         sources = [*self.config.models.values(), *self.config.datasets.values()]
         embedded = [source.embedded for source in sources if source.embedded is not None]
         return {wheel_name(source): source for source in embedded}
+
+
+def without_files(arguments: list[str]) -> list[str]:
+    """Return command-line arguments without the files that options take."""
+    return [argument for before, argument in pairwise(["", *arguments]) if before not in FILE_OPTIONS]
 
 
 def _below_results(argument: str) -> re.Match[str] | None:

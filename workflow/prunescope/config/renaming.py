@@ -59,6 +59,11 @@ def leaves(patch: Patch, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _with(name: Name, path: str, value: Any) -> Name | None:
+    changed = _spelled(name, path, value)
+    return changed if changed is not None and declared(changed) is not None else None
+
+
+def _spelled(name: Name, path: str, value: Any) -> Name | None:
     if path in PARTS:
         part, spell = PARTS[path]
         return replace(name, **{part: spell(value)})

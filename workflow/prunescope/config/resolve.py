@@ -25,6 +25,8 @@ from prunescope.config.sections import (
 from prunescope.errors import ConfigError, did_you_mean
 
 CONFIG_FILE = Path("config/config.yaml")
+LEVELLING = ("log", "minmax", "zscore")
+"""Normalisations that leave nothing of a block whose groups are all alike; `sqrt` leaves its size."""
 COMPARISON = "comparison"
 """Folder of a model's sweeps, beside those of its experiments."""
 
@@ -69,7 +71,10 @@ def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Con
         _check_reference_name(config, _settings(config, source.settings, where=where), where)
     for name, experiment in config.experiments.items():
         where = f"{origin}: experiments.{name}.settings"
-        declared = parse_name(experiment.base, config.datasets)[1]
+        try:
+            declared = parse_name(experiment.base, config.datasets)[1]
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: experiments.{name}.base: {error}") from None
         settings = _settings(config, declared, experiment.settings, where=where)
         _check_reference_name(config, settings, where)
         if name == (experiment.settings.get("report") or {}).get("reference"):
@@ -280,6 +285,13 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError(
             f"{where}: gradients.mode = {mode} cannot score '{settings.method.criterion}'; allowed criteria: "
             f"{', '.join(able)}, or gradients.mode: accumulate"
+        )
+    corrections = settings.corrections
+    if settings.method.criterion == "shortgpt" and (corrections.mean or corrections.normalize in LEVELLING):
+        which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
+        raise ConfigError(
+            f"{where}: corrections.{which} makes all layers equal under method.criterion = shortgpt, which gives the "
+            "groups of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
         )
     largest_rate = settings.limits.max_rate
     if largest_rate is not None and largest_rate <= settings.method.ratio:

@@ -106,7 +106,7 @@ class GradientsSpec(Gradients, Spec):
     """Score every criterion in one gradient pass."""
 
     step: ClassVar[str] = "gradients"
-    version: int = 1
+    version: int = 2
     model: str
     calibration: str
 
@@ -182,7 +182,7 @@ class ImportanceSpec(ExperimentSpec):
     """Score the groups and select what goes."""
 
     step: ClassVar[str] = "importance"
-    version: int = 1
+    version: int = 2
     gradients: str
     removal: str | None = None
     method: Method
@@ -194,7 +194,7 @@ class DiagnosisSpec(ExperimentSpec):
     """Explain the selection. Beside the thresholds: what is in force and need not be advised."""
 
     step: ClassVar[str] = "diagnosis"
-    version: int = 1
+    version: int = 2
     diagnosis: Diagnosis
     report: Report
     calibration: Calibration
@@ -221,7 +221,6 @@ class PruningSpec(ExperimentSpec):
 
     step: ClassVar[str] = "pruning"
     version: int = 1
-    on_critical: str
 
 
 class EvaluationSpec(ExperimentSpec):
@@ -239,8 +238,11 @@ class ZeroshotSpec(Zeroshot, ExperimentSpec):
 
     step: ClassVar[str] = "zeroshot"
     version: int = 1
-    baseline: str
+    baseline: str = Field(description="Key of the same tasks on the unpruned model; stands for the path of `task_dir`.")
     dtype: Dtype
+
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"task_dir"}, exclude_none=True)
 
 
 class EfficiencySpec(Efficiency, ExperimentSpec):

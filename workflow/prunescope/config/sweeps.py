@@ -58,8 +58,8 @@ def declare(config: Config, model: str, base: str, patch: Patch) -> tuple[str, N
     """
     patch = dict(patch)
     dataset = patch.pop("dataset", None)
-    if dataset is not None and dataset not in config.datasets:
-        raise ConfigError(f"unknown dataset '{dataset}'; {did_you_mean(str(dataset), config.datasets)}")
+    if dataset is not None and dataset not in list(config.datasets):
+        raise ConfigError(f"unknown dataset {dataset!r}; {did_you_mean(str(dataset), config.datasets)}")
     wanted = settings_of(config, model, base, patch)
     named = config.experiments.get(base)
     if named is not None:

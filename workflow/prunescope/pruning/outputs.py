@@ -16,13 +16,17 @@ class CriticalDiagnosis(PrunescopeError):
     """The diagnosis is critical and the configuration says to stop."""
 
 
-def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path) -> None:
+def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path, fail_on_critical: bool = False) -> None:
     """Cut the weights by ``analysis/plan.json`` and write ``model/``.
 
+    Args:
+        fail_on_critical: stop at a critical finding; it changes no checkpoint, so that it is not in the spec.
+
     Raises:
-        CriticalDiagnosis: ``diagnosis.on_critical`` is ``fail`` and there is a critical finding.
+        CriticalDiagnosis: there is a critical finding, and it is to stop the run.
     """
-    check_diagnosis(directory / "analysis/gradient_diagnosis.json", spec.on_critical)
+    if fail_on_critical:
+        check_diagnosis(directory / "analysis/gradient_diagnosis.json")
     plan = PruningPlan.read(directory / "analysis/plan.json", facts)
     with recording(spec.step, spec.record_key, directory / "records/pruning.json") as record:
         provenance = {
@@ -35,10 +39,14 @@ def write_pruned(spec: PruningSpec, facts: ModelFacts, directory: Path) -> None:
         record.metrics |= {"prune/checkpoint_parameters": written, "prune/checkpoint_bytes": size}
 
 
-def check_diagnosis(report: Path, on_critical: str) -> None:
-    """Stop before any weight is cut when the diagnosis is critical and the configuration asks for it."""
+def check_diagnosis(report: Path) -> None:
+    """Stop before any weight is cut when the diagnosis is critical.
+
+    Raises:
+        CriticalDiagnosis: names the findings and the report.
+    """
     critical = [finding for finding in read_json(report)["diagnosis"] if finding["severity"] == "critical"]
-    if critical and on_critical == "fail":
+    if critical:
         issues = "; ".join(finding["issue"] for finding in critical)
         raise CriticalDiagnosis(f"diagnosis.on_critical = fail: {issues}; no weight was cut, the report is {report}")
 

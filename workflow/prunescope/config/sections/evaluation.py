@@ -118,6 +118,11 @@ class Evaluation(Section):
     def _in_one_order(cls, protocols: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(protocols), key=Protocol.parse))
 
+    @field_validator("datasets")
+    @classmethod
+    def _each_once(cls, datasets: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(datasets)))
+
     @property
     def longest_window(self) -> int:
         """The longest window of any protocol, in tokens."""

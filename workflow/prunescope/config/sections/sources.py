@@ -1,8 +1,9 @@
 """Where models and texts come from."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Section, Weight
 
@@ -119,6 +120,14 @@ class DatasetSource(Section):
         examples=[{"wiki": 3, "hansard": 1}],
     )
     license: str | None = Field(None, description="Licence of the text, shown in the model card.")
+
+    @field_validator("local", "files")
+    @classmethod
+    def _stars_stand_alone(cls, patterns: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for pattern in patterns.values() if isinstance(patterns, dict) else [patterns or ""]:
+            if any("**" in part and part != "**" for part in Path(pattern).parts):
+                raise ValueError("** stands for folders, alone between slashes: texts/**/*.txt")
+        return patterns
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DatasetSource":
