@@ -140,15 +140,16 @@ def read_rows() -> list[dict]:
 
 
 def print_table() -> None:
-    """Print the mean over the seeds and, where there are several, the range; a row per criterion and prior."""
+    """Print a table per limit, a row per criterion, best first: means over the seeds, and ranges where they differ."""
     rows = pd.DataFrame(read_rows())
-    rows["limit"] = rows["max_rate"].map(lambda rate: "no limit" if pd.isna(rate) else f"at most {rate:g}")
-    cells = rows.groupby(["criterion", "prior", "limit"])["perplexity"].agg(_cell).unstack("limit")
-    best = rows.groupby(["criterion", "prior", "limit"])["perplexity"].mean().groupby(["criterion", "prior"]).min()
-    print(f"| criterion | prior | {' | '.join(cells.columns)} |")
-    print(f"| --- | --- | {' | '.join('---:' for _ in cells.columns)} |")
-    for (criterion, prior), row in cells.loc[best.sort_values().index].iterrows():
-        print(f"| {criterion} | {prior} | {' | '.join(row.fillna(''))} |")
+    for limit, found in rows.groupby("max_rate", dropna=False):
+        print("\nno limit" if pd.isna(limit) else f"\nmax_rate: {limit:g}")
+        means = found.groupby(["criterion", "prior"])["perplexity"].mean()
+        cells = found.groupby(["criterion", "prior"])["perplexity"].agg(_cell).unstack()[list(PRIORS)]
+        print(f"| criterion | {' | '.join(PRIORS)} |")
+        print(f"| --- | {' | '.join('---:' for _ in PRIORS)} |")
+        for criterion in means.groupby("criterion").min().sort_values().index:
+            print(f"| `{criterion}` | {' | '.join(cells.loc[criterion].fillna(''))} |")
 
 
 def _cell(values: pd.Series) -> str:
