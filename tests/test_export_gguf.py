@@ -392,7 +392,7 @@ def test_a_vocabulary_that_splits_otherwise_is_refused(faked):
 
 def test_without_llama_cpp_the_way_out_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ExportError, match=r"pip install 'prunescope\[gguf\]'"):
+    with pytest.raises(ExportError, match=r"-e '\.\[gguf\]'"):
         outputs.write_gguf_export(SPEC, tmp_path)
 
 

@@ -111,13 +111,13 @@ def test_a_ratio_out_of_reach_is_known_once_the_model_is_there(own):
 
 
 def test_settings_that_no_name_can_say_run_as_well(own):
-    sweep = FEW | {"product": {}, "variants": [{"limits": {"protect": [0]}}]}
+    sweep = FEW | {"product": {}, "variants": [{"limits": {"protect": [-1]}}]}
     change_configuration(own, sweeps={"few": sweep})
-    name = "taylor_T0_20_words__limits.protect-0"
+    name = "taylor_T0_20_words__limits.protect--1"
     assert own.jobs(f"results/tiny/{name}") == CHEAP
     own.run(f"results/tiny/{name}/analysis/plan.json")
     layers = json.loads((own.folder / f"results/tiny/{name}/analysis/pruning_summary.json").read_text())["layers"]
-    assert layers[0]["rate"] == 0
+    assert layers[-1]["rate"] == 0
 
 
 @pytest.mark.parametrize(

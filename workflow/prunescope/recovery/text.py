@@ -78,7 +78,7 @@ def _draw_conversations(spec: RecoveryTextSpec, path: str | Path) -> tuple[np.nd
     count = sum(len(tokens) for tokens, _ in rows)
     tokens = _padded([tokens for tokens, _ in rows], spec.seq_len, 0)
     labels = _padded([labels for _, labels in rows], spec.seq_len, NOT_LEARNED)
-    manifest = describe(spec, {spec.dataset: Packed(tokens, ids, count)}, tokens)
+    manifest = describe(spec, {spec.dataset: Packed(tokens, ids)}, tokens)
     return tokens, labels, manifest | {"tokens": count}
 
 
