@@ -78,7 +78,7 @@ OPTIONS = (
     Option("mean", "corrections.mean", "mean: saliency divided by its block's mean", value=True),
     Option("clip", "corrections.clip", "clip5: saliency clipped to percentiles 5 and 95"),
     Option("depth", "corrections.depth_weight", "depth50: early layers weigh up to 50 % more", percent=True),
-    Option("min", "limits.min_rate", "min5: every block loses at least 5 %", percent=True),
+    Option("min", "limits.min_rate", "min5: every block loses at least 5 %, in whole groups", percent=True),
     Option("max", "limits.max_rate", "max50: no block loses more than 50 %", percent=True),
     Option("attn", "limits.attention.max_rate", "attn30: no attention block loses more than 30 %", percent=True),
     Option("mlp", "limits.mlp.max_rate", "mlp50: no MLP block loses more than 50 %", percent=True),
