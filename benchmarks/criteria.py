@@ -23,9 +23,9 @@ import yaml
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
-from prunescope.config.planned import Planned
-from prunescope.config.registry import Registry
 from prunescope.config.resolve import merge
 from prunescope.config.sections import CRITERIA, Limits, Method
 from prunescope.errors import PrunescopeError
@@ -35,10 +35,10 @@ from prunescope.importance.limits import removal_unit
 from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
-from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.plan import PruningPlan
+from prunescope.steps.planned import Planned
+from prunescope.steps.targets import Registry
 
 MODEL, WINDOWS = "Study-135M", "wiki/w512"
 SEEDS = {0: "taylor_T1_tau0_20_wiki", 1: "seed1", 2: "seed2"}

@@ -31,12 +31,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from prunescope.importance.blocks import PARTS
-from prunescope.importance.first_order import TOKENS, measure_first_order
-from prunescope.importance.removal import measure_removal
 from prunescope.importance.stability import rank_correlation
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import forward_batch
+from prunescope.trial.blocks import PARTS
+from prunescope.trial.first_order import TOKENS, measure_first_order
+from prunescope.trial.removal import measure_removal
 
 CPU = torch.device("cpu")
 EMBEDDED = "resources/models/SmolLM2-135M-*"

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
-from prunescope.importance.blocks import PARTS
+from prunescope.artifacts.facts import KINDS
 from prunescope.importance.engine import collect_gradients
-from prunescope.importance.first_order import TOKENS, measure_first_order
 from prunescope.importance.modes import Mode
-from prunescope.importance.removal import measure_removal
 from prunescope.models.adapter import ModelAdapter
-from prunescope.models.facts import KINDS
 from prunescope.models.loading import forward_batch
 from prunescope.models.loss import batches, next_token_losses
+from prunescope.trial.blocks import PARTS
+from prunescope.trial.first_order import TOKENS, measure_first_order
+from prunescope.trial.removal import measure_removal
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 NAIVE, FLOOR = "naive", "bare forward + backward"

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from prunescope.artifacts.facts import KINDS, BlockFacts, ModelFacts
 from prunescope.config.sections import BlockLimits, Corrections, EarlyLayers, Limits, Method
 from prunescope.importance.prior import Prior, choose_prior
 from prunescope.importance.selection import Selection, mark_removed, select
 from prunescope.importance.table import build_table
-from prunescope.models.facts import KINDS, BlockFacts, ModelFacts
 
 LAYERS, KV_GROUPS, CHANNELS, HIDDEN, HEAD_DIM, HEADS_PER_GROUP = 32, 8, 14_336, 4_096, 128, 4
 RATIO, RUNS = 0.2, 5

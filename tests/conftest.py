@@ -15,6 +15,8 @@ os.environ["HF_MODULES_CACHE"] = (modules := tempfile.TemporaryDirectory()).name
 import pytest
 import torch
 
+pytest_plugins = ["diagnosed"]
+
 # Tiny models are slower with more threads, and test workers share the cores.
 torch.set_num_threads(1)
 

@@ -7,9 +7,9 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.export.check_text import CHECK_TEXT
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.plan import BlockPlan, PruningPlan
 from tiny import tiny_facts, tiny_model, uneven_plan
 
 VOCABULARY = 400

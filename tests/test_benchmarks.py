@@ -12,8 +12,8 @@ import measure
 import naive
 
 from prunescope.importance.engine import collect_gradients
-from prunescope.importance.removal import measure_removal
 from prunescope.models.adapter import adapter_for
+from prunescope.trial.removal import measure_removal
 from tiny import tiny_model, tiny_tokens
 
 LITTLE = """

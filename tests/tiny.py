@@ -8,9 +8,9 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.models.adapter import adapter_for
-from prunescope.models.facts import ModelFacts
-from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 VOCABULARY = 61
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}

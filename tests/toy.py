@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from prunescope.artifacts.facts import BlockFacts, ModelFacts
 from prunescope.config.sections import Limits, Method
 from prunescope.importance.table import build_table
-from prunescope.models.facts import BlockFacts, ModelFacts
 
 FREE = Limits(width_multiple=1)
 PLAIN = Method(temperature=0.0)

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "diagnosis"))
-
 from realistic_results import EXPERIMENTS, write_results
 
 URI = "sqlite:///mlflow.db"

@@ -1,14 +1,14 @@
 """Two finished experiments: real report, page and figure of made-up gradients; perplexities are made up too."""
 
 import numpy as np
+
 from diagnosis_data import spec
 from diagnosis_data import write_experiment as write_analysis
-
-from prunescope.diagnosis.page import write_diagnosis_page
-from prunescope.diagnosis.plots import save_plot
+from prunescope.artifacts.record import StepRecord
 from prunescope.diagnosis.report import write_diagnosis
 from prunescope.files import read_json, write_json, write_text
-from prunescope.tracking.record import StepRecord
+from prunescope.reporting.diagnosis_page import write_diagnosis_page
+from prunescope.reporting.figures import save_plot
 
 MODEL = "SmolLM2-135M"
 START = 1_700_000_000.0

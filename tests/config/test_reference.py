@@ -6,7 +6,7 @@ import typer
 import yaml
 
 from prunescope.cli import app
-from prunescope.command_reference import PAGE, PANELS, render_commands
+from prunescope.cli.reference import PAGE, PANELS, render_commands
 from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
 from prunescope.config.sections import Config
 from prunescope.models.pruned import modeling_file

@@ -10,12 +10,12 @@ import yaml
 
 from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.overrides import SWITCHES, patch_of, setting_paths
-from prunescope.config.planned import Planned
-from prunescope.config.registry import Registry, without_files
 from prunescope.config.resolve import merge, settings_of
 from prunescope.config.sections import Sweep
 from prunescope.config.sweeps import changes, declare, expand
 from prunescope.errors import BudgetError, ConfigError
+from prunescope.steps.planned import Planned
+from prunescope.steps.targets import Registry, without_files
 
 CONFIG = load_config()
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
@@ -207,7 +207,7 @@ def test_every_setting_has_a_path_and_every_switch_a_setting():
 
 
 def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
-    monkeypatch.setattr("prunescope.config.registry.expand", lambda *_: pytest.fail("expanded"))
+    monkeypatch.setattr("prunescope.steps.targets.expand", lambda *_: pytest.fail("expanded"))
     registry = Registry(CONFIG)
     registry.targets([f"results/{MODEL}/{BASE}"])
     assert registry.sweep_targets([f"results/{MODEL}/{BASE}", "--cores", "sweep_x.yaml"]) == []
@@ -215,9 +215,9 @@ def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
 
 def test_neither_torch_nor_pandas_is_imported_to_expand_a_sweep():
     code = (
-        "import sys; import prunescope.failures, prunescope.headline, prunescope.remaining; "
+        "import sys; import prunescope.runs.failures, prunescope.reporting.headline, prunescope.runs.remaining; "
         "from prunescope.config import load_config; "
-        "from prunescope.config.registry import Registry; "
+        "from prunescope.steps.targets import Registry; "
         f"r = Registry(load_config()); print(len(r.sweep('{MODEL}', 'remedies').members)); "
         "sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config.places import wheel_file
 from prunescope.config.sections import DatasetSource
 from prunescope.data.documents import split_of
 from prunescope.data.embedded import build_corpus, read_corpus
 from prunescope.data.wheels import fetch_wheel
+from prunescope.steps.places import wheel_file
 
 ROOT = Path(__file__).parents[2]
 

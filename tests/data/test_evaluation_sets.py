@@ -10,11 +10,11 @@ from safetensors.numpy import load_file
 
 from prunescope.config import load_config
 from prunescope.config.sections import DatasetSource
-from prunescope.config.specs import EvaluationTextSpec, TextSpec
 from prunescope.data.calibration import tokens_sha256
 from prunescope.data.evaluation_text import write_evaluation_text
 from prunescope.data.tokenizer import load_encoder
 from prunescope.files import read_json
+from prunescope.steps.specs import EvaluationTextSpec, TextSpec
 
 
 @pytest.fixture(autouse=True)

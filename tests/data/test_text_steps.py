@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import DatasetSource
-from prunescope.config.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
 from prunescope.data import evaluation_text
 from prunescope.data.calibration import shares, tokens_sha256, write_calibration
 from prunescope.data.documents import Document
@@ -18,7 +18,7 @@ from prunescope.data.evaluation_text import tokenize, write_evaluation_text
 from prunescope.data.tokenizer import load_encoder
 from prunescope.errors import ConfigError, DataError
 from prunescope.files import read_json
-from prunescope.tracking.record import StepRecord
+from prunescope.steps.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
 
 BOS = 1
 

@@ -6,18 +6,18 @@ from io import StringIO
 
 import pandas as pd
 import pytest
-from diagnosis_data import CHANNELS, LAYERS, spec
 from rich.console import Console
 
+from diagnosis_data import CHANNELS, LAYERS, spec
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.console import print_report
 from prunescope.diagnosis.evidence import layer_importance
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_statistics
 from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.report import write_diagnosis, write_report
 from prunescope.errors import DataError
-from prunescope.tracking.record import StepRecord
+from prunescope.reporting.console import print_report
 
 
 def strict(path):

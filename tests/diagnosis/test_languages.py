@@ -7,18 +7,18 @@ from io import StringIO
 
 import matplotlib
 import pytest
-from diagnosis_data import make_evidence, not_finite, spec, with_values
 from rich.console import Console
 
+from diagnosis_data import make_evidence, not_finite, spec, with_values
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.console import print_report
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.plots import PLOTS, fonts, save_plot
 from prunescope.diagnosis.remedies import CHANGES, Context
 from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.texts import CHINESE, ENGLISH, LANGUAGES
-from prunescope.diagnosis.wrapping import wrap
+from prunescope.reporting.console import print_report
+from prunescope.reporting.figures import PLOTS, fonts, save_plot
+from prunescope.reporting.wrapping import wrap
 
 KINDS = ("attention", "mlp")
 OTHERS = [language for language in LANGUAGES.values() if language is not ENGLISH]
@@ -142,7 +142,7 @@ def drawn(monkeypatch, name, directory):
         made["title"], made["families"] = figure.get_suptitle(), matplotlib.rcParams["font.family"]
         return figure
 
-    monkeypatch.setattr("prunescope.diagnosis.plots.PLOTS", {name: draw})
+    monkeypatch.setattr("prunescope.reporting.figures.PLOTS", {name: draw})
     save_plot(name, directory)
     return made
 

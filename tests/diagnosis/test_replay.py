@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis import console
 from prunescope.diagnosis.replay import replay
 from prunescope.errors import DataError
+from prunescope.reporting import console
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODEL = "snakemake --cores all results/Mistral-7B-v0.3"

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prunescope.config.specs import RecoverySpec
 from prunescope.files import write_json
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.steps.specs import RecoverySpec
 from tiny import VOCABULARY, save_source, tiny_model, uneven_plan
 
 TOLD = {

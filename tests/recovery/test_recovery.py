@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from prunescope import recovery
+from prunescope.artifacts.record import StepRecord
 from prunescope.errors import ConfigError, NonFiniteError, PrunescopeError
 from prunescope.models.loading import load_checkpoint
 from prunescope.recovery import training
 from prunescope.recovery.adapters import add_adapters, weight_changes, write_merged
 from prunescope.recovery.outputs import write_recovery
-from prunescope.tracking.record import StepRecord
 from recovery.conftest import spec
 from tiny import FAMILIES, tiny_tokens
 
@@ -118,7 +118,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(experiment, caplog)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from prunescope.config.specs import RecoverySpec
+from prunescope.steps.specs import RecoverySpec
 from prunescope.recovery import training
 from prunescope.recovery.outputs import write_recovery
 

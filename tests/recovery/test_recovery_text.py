@@ -9,11 +9,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from prunescope.config.sections import DatasetSource
-from prunescope.config.specs import RecoveryTextSpec, TextSpec
 from prunescope.data.conversations import Conversation, parts, read_conversations
 from prunescope.data.sources import read_documents
 from prunescope.errors import ConfigError, DataError
 from prunescope.recovery.text import write_recovery_text
+from prunescope.steps.specs import RecoveryTextSpec, TextSpec
 
 WORDS = ["<unk>", "</s>", "<|user|>", "<|bot|>", "what", "is", "a", "cat", "dog", "an", "animal", "yes", "no", "well"]
 TEMPLATE = (

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from prunescope.artifacts.record import StepRecord
 from prunescope.files import write_json, write_text
-from prunescope.tracking.record import StepRecord
 
 URI = "sqlite:///mlflow.db"
 MODEL, NAME = "Tiny", "taylor_T1_tau0_20_wiki"

@@ -3,9 +3,9 @@ import json
 import pytest
 from fake_results import KEYS, MODEL, NAME, RATES, START, write_experiment
 
+from prunescope.artifacts.record import StepRecord
 from prunescope.errors import DataError
 from prunescope.tracking.gather import RecordError, gather_experiment, gather_shared, is_complete
-from prunescope.tracking.record import StepRecord
 
 
 def test_everything_of_an_experiment(tmp_path):

@@ -3,10 +3,10 @@ import socket
 import pytest
 
 from prunescope.config import load_config, resolve
-from prunescope.config.planned import Planned
 from prunescope.config.sections import Tracking
 from prunescope.errors import ConfigError
-from prunescope.preflight import check_one
+from prunescope.runs.preflight import check_one
+from prunescope.steps.planned import Planned
 from prunescope.tracking import store
 from prunescope.tracking.ui import free_port
 

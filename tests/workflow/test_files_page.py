@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prunescope.config.planned import COMPARISON_FILES
-from prunescope.config.specs import Spec
 from prunescope.files import read_json
+from prunescope.steps.planned import COMPARISON_FILES
+from prunescope.steps.specs import Spec
 
 PAGE = Path(__file__).parents[2] / "docs/files.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ import yaml
 from safetensors.numpy import load_file
 
 from prunescope.cli.options import final_checkpoint
-from prunescope.comparison.frame import read_comparison
 from prunescope.config import parse_config, resolve
-from prunescope.config.keys import leakage
 from prunescope.data.sources import read_documents
+from prunescope.reporting.comparison.frame import read_comparison
+from prunescope.steps.keys import leakage
 from prunescope.tracking.gather import gather_experiment
 from workflow.test_dag import change_configuration
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from prunescope.banner import banner, sweep_table
-from prunescope.changed import changed
+from prunescope.runs.banner import banner, sweep_table
+from prunescope.runs.changed import changed
 from prunescope.config import parse_config
-from prunescope.config.places import CORPUS_VERSION, corpus_files, wheel_file
-from prunescope.config.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
-from prunescope.config.registry import Registry, Target, without_files
-from prunescope.config.specs import GgufSpec, canonical
-from prunescope.config.started import STARTED
+from prunescope.steps.places import CORPUS_VERSION, corpus_files, wheel_file
+from prunescope.steps.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
+from prunescope.steps.targets import Registry, Target, without_files
+from prunescope.steps.specs import GgufSpec, canonical
+from prunescope.runs.started import STARTED
 from prunescope.errors import PrunescopeError
-from prunescope.failures import report_failures
-from prunescope.headline import headline
-from prunescope.preflight import check_finished, check_one, check_reachable
-from prunescope.remaining import TimeLeft
+from prunescope.runs.failures import report_failures
+from prunescope.reporting.headline import headline
+from prunescope.runs.preflight import check_finished, check_one, check_reachable
+from prunescope.runs.remaining import TimeLeft
 from prunescope.tracking.store import redact, tracking_uri
 
 started = time.time()

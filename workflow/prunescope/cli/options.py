@@ -11,9 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from prunescope.config.messages import sentence
-from prunescope.config.planned import final_folder
 from prunescope.errors import ConfigError
 from prunescope.files import read_json, write_json
+from prunescope.steps.planned import final_folder
 
 SPEC_HELP = "What to do: one line of JSON, or the name of a file that holds it."
 
@@ -60,7 +60,7 @@ def shared_step(kind: type, value: str, output: Path) -> Iterator:
 
 
 def read_facts(path: Path):
-    from prunescope.models.facts import ModelFacts
+    from prunescope.artifacts.facts import ModelFacts
 
     return ModelFacts.read(path)
 

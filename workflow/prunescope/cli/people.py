@@ -8,8 +8,8 @@ import typer
 
 from prunescope.cli.app import app
 from prunescope.cli.options import SPEC_HELP, ConfigFile, Directory, quiet_transformers, read_facts, read_spec
-from prunescope.config.planned import BEFORE_AFTER, PLOTS
-from prunescope.config.specs import BeforeAfterSpec, PageSpec
+from prunescope.steps.planned import BEFORE_AFTER, PLOTS
+from prunescope.steps.specs import BeforeAfterSpec, PageSpec
 
 
 class Language(StrEnum):
@@ -107,7 +107,7 @@ def apply(
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
     from prunescope.config import load_config
-    from prunescope.pruning.verify import print_checks, verify
+    from prunescope.export.verify import print_checks, verify
 
     quiet_transformers()
     checks = verify(directory, load_config(config).export.gguf)
@@ -121,8 +121,8 @@ def compare(
     markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
 ) -> None:
     """Print experiments side by side, and the setting that their numbers recommend."""
-    from prunescope.comparison.frame import read_comparison
-    from prunescope.comparison.show import print_comparison
+    from prunescope.reporting.comparison.frame import read_comparison
+    from prunescope.reporting.comparison.show import print_comparison
 
     print_comparison(read_comparison(directories), markdown)
 
@@ -140,8 +140,8 @@ def plot(
     ] = None,
 ) -> None:
     """Draw one of the experiment's figures, as PNG and SVG."""
-    from prunescope.config.references import compared
-    from prunescope.diagnosis.plots import save_before_after, save_plot
+    from prunescope.reporting.figures import save_before_after, save_plot
+    from prunescope.steps.references import compared
 
     if name != BEFORE_AFTER:
         save_plot(name, directory)
@@ -158,7 +158,7 @@ def page(
     model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
 ) -> None:
     """Write the experiment's page and its resolved configuration."""
-    from prunescope.page import refresh_page, write_page
+    from prunescope.reporting.page import refresh_page, write_page
 
     if spec is None:
         refresh_page(directory)
@@ -174,7 +174,7 @@ def times(
     since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,
 ) -> None:
     """Print where the time of an experiment went, step by step."""
-    from prunescope.times import print_times
+    from prunescope.runs.times import print_times
 
     print_times(directory, since)
 
@@ -182,7 +182,7 @@ def times(
 @app.command(rich_help_panel="For people")
 def reference() -> None:
     """Write config/README.md, workflow/schemas/config.schema.yaml and docs/cli.md anew."""
-    from prunescope.command_reference import write_commands
+    from prunescope.cli.reference import write_commands
     from prunescope.config.reference import write_reference
 
     write_reference(Path())

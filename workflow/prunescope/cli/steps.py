@@ -30,8 +30,8 @@ from prunescope.cli.options import (
     shared_step,
     spec_text,
 )
-from prunescope.config import specs
 from prunescope.config.sections import GGUF_TYPES
+from prunescope.steps import specs
 
 export = typer.Typer(no_args_is_help=True, help="Write a pruned checkpoint in another program's format.")
 app.add_typer(export, name="export", rich_help_panel="Steps")
@@ -280,7 +280,7 @@ def comparison(
     partial: Annotated[bool, typer.Option(help="Compare what a failed run left; the next run does it again.")] = False,
 ) -> None:
     """Compare the experiments of a sweep: table, page and figures."""
-    from prunescope.comparison.report import write_comparison
+    from prunescope.reporting.comparison.report import write_comparison
 
     write_comparison(read_spec(specs.ComparisonSpec, spec), directory, partial)
 

@@ -3,15 +3,15 @@
 The only part of the package that the Snakefile imports; it must not import torch.
 """
 
-from prunescope.config.keys import (
+from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
+from prunescope.config.sections import CRITERIA, Config, Settings
+from prunescope.steps.keys import (
     RESULTS,
     Step,
     experiment_directory,
     experiment_specs,
     shared_steps,
 )
-from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
-from prunescope.config.sections import CRITERIA, Config, Settings
 
 __all__ = [
     "CONFIG_FILE",

@@ -12,8 +12,8 @@ from prunescope.config.overrides import patch_of
 from prunescope.config.renaming import Name, Patch, known_name, leaves, rename, without
 from prunescope.config.resolve import merge, settings_of
 from prunescope.config.sections import Config, NamedExperiment, Settings, Sweep
-from prunescope.config.specs import canonical
 from prunescope.errors import ConfigError, did_you_mean
+from prunescope.steps.specs import canonical
 
 # No name of the grammar holds it: what follows are settings that the grammar has no word for.
 APART = "__"

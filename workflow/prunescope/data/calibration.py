@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from prunescope.artifacts.record import recording
 from prunescope.config.sections import DatasetSource
-from prunescope.config.specs import CalibrationSpec
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, pack
 from prunescope.data.sources import about, origin, read_documents, split_name
 from prunescope.data.tokenizer import Encoder, load_encoder
 from prunescope.data.windows import check_window
 from prunescope.errors import ConfigError
 from prunescope.files import replacing, write_json
-from prunescope.tracking.record import recording
+from prunescope.steps.specs import CalibrationSpec
 
 log = logging.getLogger(__name__)
 

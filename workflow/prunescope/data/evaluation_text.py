@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from prunescope.artifacts.record import recording
 from prunescope.config.protocols import Protocol
-from prunescope.config.specs import EvaluationTextSpec, TextSpec
 from prunescope.data.calibration import tokens_sha256
 from prunescope.data.documents import SEPARATOR, Document
 from prunescope.data.sources import about, origin, read_documents, split_name
 from prunescope.data.tokenizer import Encoder, load_encoder
 from prunescope.data.windows import check_window, cut_spans
 from prunescope.files import replacing, write_json
-from prunescope.tracking.record import recording
+from prunescope.steps.specs import EvaluationTextSpec, TextSpec
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from prunescope.artifacts.facts import KINDS, BlockFacts
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Limits
-from prunescope.models.facts import KINDS, BlockFacts
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
 RATES = ("attention_rate", "mlp_rate", "rate")

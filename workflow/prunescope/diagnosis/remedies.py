@@ -5,11 +5,11 @@ Only what is not in force yet, can be reached, and can be configured today is su
 
 from dataclasses import dataclass
 
-from prunescope.config.keys import RESULTS
 from prunescope.config.renaming import Patch, rename, without
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Context, Situation
+from prunescope.steps.keys import RESULTS
 
 __all__ = ["CHANGES", "Context", "Remedy", "Situation", "suggest"]
 

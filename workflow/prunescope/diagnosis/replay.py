@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.console import show_report
 from prunescope.diagnosis.content import report_content
 from prunescope.diagnosis.findings import Report, diagnose
 from prunescope.diagnosis.inputs import read_evidence
 from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.texts import LANGUAGES
 from prunescope.files import write_json
+from prunescope.reporting.console import show_report
 
 DEFAULTS = Diagnosis()
 

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
+from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.sections import Settings
-from prunescope.config.specs import DiagnosisSpec
-from prunescope.config.started import start_of_this_run
-from prunescope.diagnosis.console import print_report
 from prunescope.diagnosis.content import report_content, strict
 from prunescope.diagnosis.evidence import Evidence, Texts
 from prunescope.diagnosis.findings import Report, diagnose
@@ -14,7 +12,9 @@ from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.replay import replay
 from prunescope.diagnosis.texts import LANGUAGES
 from prunescope.files import write_json
-from prunescope.tracking.record import StepRecord, recording
+from prunescope.reporting.console import print_report
+from prunescope.runs.started import start_of_this_run
+from prunescope.steps.specs import DiagnosisSpec
 
 __all__ = ["FILE", "print_report", "replay", "write_diagnosis", "write_report"]
 

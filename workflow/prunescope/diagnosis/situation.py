@@ -7,12 +7,12 @@ from typing import Any
 from prunescope.config.renaming import Name, Patch, declared, known_name
 from prunescope.config.resolve import merge
 from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
-from prunescope.config.started import START
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
 from prunescope.importance.feasibility import most_parameters
 from prunescope.importance.limits import lanes_of
+from prunescope.runs.started import START
 
 
 @dataclass(frozen=True)

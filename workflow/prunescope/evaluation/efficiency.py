@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from prunescope.config.planned import RECOVERED
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.record import StepRecord, flatten, recording
 from prunescope.config.sections import Efficiency
-from prunescope.config.specs import EfficiencySpec
 from prunescope.evaluation.cost import Cost, measure_cost
 from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.llama_cpp_speed import LlamaCpp, gguf_cost
 from prunescope.evaluation.speed import Runs, Transformers, measure_speed
 from prunescope.files import write_json
-from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint
-from prunescope.tracking.record import StepRecord, flatten, recording
+from prunescope.steps.planned import RECOVERED
+from prunescope.steps.specs import EfficiencySpec
 
 BASELINE, PRUNED = "baseline", "pruned"
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from prunescope.config.specs import EvaluationSpec
 from prunescope.evaluation.outputs import write_evaluation
 from prunescope.files import read_json
+from prunescope.steps.specs import EvaluationSpec
 
 
 def evaluate_like(like: Path, directory: Path) -> None:

@@ -10,18 +10,18 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import nn
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.protocols import Protocol
-from prunescope.config.specs import BaselineSpec, EvaluationSpec, RecoveredSpec
 from prunescope.data.documents import SEPARATOR
 from prunescope.errors import DataError
 from prunescope.evaluation import bootstrap
 from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.perplexity import Perplexity, WindowLosses, measure_losses, summarise, tokens_read
 from prunescope.files import read_json, replacing, write_json
-from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import compute_tags, default_device, load_model
 from prunescope.progress import Progress
-from prunescope.tracking.record import StepRecord, recording
+from prunescope.steps.specs import BaselineSpec, EvaluationSpec, RecoveredSpec
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from prunescope.config.planned import RECOVERED
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.sections import Zeroshot
-from prunescope.config.specs import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.files import read_json, write_json
-from prunescope.models.facts import ModelFacts
-from prunescope.tracking.record import StepRecord, recording
+from prunescope.steps.planned import RECOVERED
+from prunescope.steps.specs import ZeroshotBaselineSpec, ZeroshotSpec
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import gguf
 import torch
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.sections import Closeness
-from prunescope.config.specs import GgufBaselineSpec, GgufSpec
 from prunescope.errors import ExportError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement
@@ -19,8 +20,7 @@ from prunescope.export.reference import Reference
 from prunescope.export.source import Checkpoint, open_checkpoint
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory
-from prunescope.models.facts import ModelFacts
-from prunescope.tracking.record import StepRecord, recording
+from prunescope.steps.specs import GgufBaselineSpec, GgufSpec
 
 log = logging.getLogger(__name__)
 

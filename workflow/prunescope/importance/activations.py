@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
 from prunescope.importance.criteria import CRITERIA, Criterion
 from prunescope.importance.gradient_collector import GradientCollector, Source
-from prunescope.importance.similarity import distance_sum
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
+from prunescope.trial.similarity import distance_sum
 
 
 class InputNorms(Collector):

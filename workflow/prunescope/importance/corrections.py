@@ -10,8 +10,8 @@ from itertools import groupby
 
 import numpy as np
 
+from prunescope.artifacts.facts import BlockFacts
 from prunescope.config.sections import Corrections
-from prunescope.models.facts import BlockFacts
 
 ZSCORE_FLOOR = 1e-3
 """What the lowest group of a scope gets under `zscore`, in standard deviations: positive, to keep the order."""

@@ -1,9 +1,9 @@
 """Whether a ratio can be reached under the limits: known from the model's facts alone."""
 
+from prunescope.artifacts.facts import ModelFacts
 from prunescope.config.sections import Limits, Method
 from prunescope.errors import BudgetError
 from prunescope.importance.limits import Lane, RemovalUnit, lanes_of, minimum_paths, removal_unit
-from prunescope.models.facts import ModelFacts
 
 
 def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind
 from prunescope.config.sections import Limits
 from prunescope.errors import ConfigError
-from prunescope.models.facts import KINDS, BlockFacts, BlockKind
 
 RemovalUnit = Literal["group", "layer"]
 

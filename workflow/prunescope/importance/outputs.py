@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from prunescope.config.specs import GradientsSpec, ImportanceSpec, RemovalSpec
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.record import StepRecord, recording
 from prunescope.errors import ConfigError
 from prunescope.files import read_json, replacing, write_json
 from prunescope.importance.limits import removal_unit
@@ -17,17 +19,15 @@ from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.summary import layer_rates, summarise
 from prunescope.importance.table import build_table
-from prunescope.models.facts import ModelFacts
-from prunescope.pruning.plan import PruningPlan
-from prunescope.tracking.record import StepRecord, recording
+from prunescope.steps.specs import GradientsSpec, ImportanceSpec, RemovalSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from torch import nn
 
-    from prunescope.importance.blocks import BlockImportance
     from prunescope.importance.engine import GradientPass
+    from prunescope.trial.blocks import BlockImportance
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
     A value is a loss increase in nats per token (`removal`, measured or estimated) or 1 - cos of the residual
     stream (`similarity`). The measurement yields the similarity too: ``similarity.json`` of the same form.
     """
-    from prunescope.importance.removal import RemovalLosses
     from prunescope.models.loading import calibration_dtype, compute_tags, load_model
+    from prunescope.trial.removal import RemovalLosses
 
     with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
         model = load_model(facts.path, calibration_dtype(spec.dtype))
@@ -135,12 +135,12 @@ def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path,
 
 
 def _measure_prior(spec: RemovalSpec, model: "nn.Module", windows: "torch.Tensor") -> "BlockImportance":
-    from prunescope.importance.first_order import TOKENS, measure_first_order
-    from prunescope.importance.removal import measure_removal
-    from prunescope.importance.similarity import measure_similarity
     from prunescope.models.adapter import adapter_for
     from prunescope.models.loading import forward_batch
     from prunescope.models.memory import in_smaller_batches
+    from prunescope.trial.first_order import TOKENS, measure_first_order
+    from prunescope.trial.removal import measure_removal
+    from prunescope.trial.similarity import measure_similarity
 
     adapter, batch_size = adapter_for(model), forward_batch(windows, model)
     measure = {"removal": measure_removal, "similarity": measure_similarity}[spec.prior]

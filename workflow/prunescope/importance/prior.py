@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.models.facts import KINDS, BlockFacts
+from prunescope.artifacts.facts import KINDS, BlockFacts
 
 AUTO_PERCENTILE = 25
 

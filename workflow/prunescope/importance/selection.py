@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.config.sections import Limits
 from prunescope.importance.feasibility import budget_of, feasible_lanes, rounding_unit
 from prunescope.importance.limits import Lane, RemovalUnit
 from prunescope.importance.table import ascending
-from prunescope.models.facts import ModelFacts
-from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.models.facts import BlockFacts
+from prunescope.artifacts.facts import BlockFacts
 
 
 @dataclass(frozen=True)

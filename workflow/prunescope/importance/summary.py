@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prunescope.artifacts.facts import KINDS, ModelFacts
+from prunescope.artifacts.plan import PruningPlan
 from prunescope.importance.prior import Prior, finite_tau
 from prunescope.importance.selection import Selection
-from prunescope.models.facts import KINDS, ModelFacts
-from prunescope.pruning.plan import PruningPlan
 
 
 def layer_rates(plan: PruningPlan) -> pd.DataFrame:

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from prunescope.artifacts.facts import KINDS, BlockFacts
 from prunescope.config.sections import Corrections, Method
 from prunescope.errors import NonFiniteError
 from prunescope.importance.corrections import correct, depth_weight
 from prunescope.importance.prior import Prior, prior_weight, share_out
-from prunescope.models.facts import KINDS, BlockFacts
 
 COLUMNS = ["layer", "block", "group", "saliency", "cost", "prior", "score", "rank", "removed"]
 NO_CORRECTIONS = Corrections()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig
 
+from prunescope.artifacts.facts import BlockFacts, BlockKind
 from prunescope.errors import DataError
-from prunescope.models.facts import BlockFacts, BlockKind
 from prunescope.models.offload import offloaded_layers
 
 

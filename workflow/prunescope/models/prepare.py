@@ -4,15 +4,15 @@ import logging
 import tempfile
 from pathlib import Path
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.record import recording
 from prunescope.config.sections import EmbeddedModel
-from prunescope.config.specs import ModelSpec
 from prunescope.errors import DataError
 from prunescope.files import read_json, replacing_directory
 from prunescope.models.adapter import adapter_for
-from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_config, skeleton
 from prunescope.models.weights import check_shards
-from prunescope.tracking.record import recording
+from prunescope.steps.specs import ModelSpec
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import PruningPlan
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
-from prunescope.models.facts import ModelFacts
 from prunescope.models.loading import load_config, skeleton
 from prunescope.models.pruned import PRUNED_FAMILIES, auto_map, modeling_file
 from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
-from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.surgery import cut_weights
 
 log = logging.getLogger(__name__)

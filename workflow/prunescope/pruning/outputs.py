@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from prunescope.config.specs import PruningSpec
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.record import recording
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json, write_json
-from prunescope.importance.apply import write_applied
-from prunescope.models.facts import ModelFacts
+from prunescope.pruning.apply import write_applied
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.plan import PruningPlan
-from prunescope.tracking.record import recording
+from prunescope.steps.specs import PruningSpec
 
 
 class CriticalDiagnosis(PrunescopeError):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.models.adapter import Block, ModelAdapter
-from prunescope.pruning.plan import BlockPlan, PruningPlan
 
 
 def cut_weights(

@@ -6,13 +6,13 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch.utils.data import TensorDataset
 
-from prunescope.config.keys import fingerprint
-from prunescope.config.specs import RecoverySpec
+from prunescope.artifacts.record import recording
 from prunescope.files import read_json
 from prunescope.models.loading import calibration_dtype, compute_dtype, compute_tags, default_device, load_checkpoint
 from prunescope.recovery import require_peft
 from prunescope.recovery.state import TrainingState
-from prunescope.tracking.record import recording
+from prunescope.steps.keys import fingerprint
+from prunescope.steps.specs import RecoverySpec
 
 log = logging.getLogger(__name__)
 

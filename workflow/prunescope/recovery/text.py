@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from prunescope.config.specs import RecoveryTextSpec
+from prunescope.artifacts.record import recording
 from prunescope.data.calibration import describe, draw_windows
 from prunescope.data.conversations import Conversation, chat_template, parts, read_conversations
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, shuffled
@@ -18,7 +18,7 @@ from prunescope.data.tokenizer import load_encoder
 from prunescope.data.windows import check_window
 from prunescope.errors import DataError
 from prunescope.files import replacing, write_json
-from prunescope.tracking.record import recording
+from prunescope.steps.specs import RecoveryTextSpec
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prunescope.config.planned import final_folder
 from prunescope.files import read_json
+from prunescope.steps.planned import final_folder
 
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from prunescope.artifacts.record import StepRecord
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.files import read_json
 from prunescope.tracking.checkpoints import Checkpoint, parent_checkpoint, pruned_checkpoint
-from prunescope.tracking.record import StepRecord
 
 EXPERIMENT_FILE = "experiment.json"
 ALWAYS = ("importance", "diagnosis", "pruning", "evaluation")

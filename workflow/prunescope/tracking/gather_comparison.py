@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.resolve import COMPARISON
 from prunescope.files import read_json
 from prunescope.tracking.gather import (
@@ -13,7 +14,6 @@ from prunescope.tracking.gather import (
     gather_experiment,
     is_complete,
 )
-from prunescope.tracking.record import StepRecord
 
 SHOWN = ("comparison.md", "comparison.csv", "*.png", "*.svg", "recommendation.json")
 

@@ -1,0 +1,138 @@
+"""Synthetic experiments shaped like SmolLM2-135M: 30 layers, 3 attention groups, 1536 channels."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from prunescope.config import experiment_specs, load_config, resolve, shared_steps
+from prunescope.config.sections import Diagnosis, Report
+from prunescope.diagnosis.evidence import (
+    NO_TEXTS,
+    RATES,
+    STATISTICS,
+    Evidence,
+    Rates,
+    Stability,
+    Statistics,
+    join_evidence,
+)
+from prunescope.steps.specs import DiagnosisSpec
+
+LAYERS, GROUPS, CHANNELS = 30, 3, 1536
+COST = {"attention": 576 * 64 * 8, "mlp": 3 * 576}
+TOTAL = 134_515_008
+
+
+def make_evidence(
+    mean=1.0,
+    norm=1.0,
+    attention=0.2,
+    mlp=0.2,
+    rate=0.2,
+    importance=math.nan,
+    count=30,
+    scores=None,
+    stability=None,
+    texts=NO_TEXTS,
+    **rates,
+) -> Evidence:
+    """Evidence with `count` layers; an argument is one value for all layers or one value per layer.
+
+    Args:
+        scores: mean score by block name. stability: correlation by layer.
+    """
+    index = pd.RangeIndex(count, name="layer")
+    statistics = pd.DataFrame(dict.fromkeys(STATISTICS, 1.0) | {"mean": mean, "norm": norm}, index=index, dtype=float)
+    decided = pd.DataFrame(dict(zip(RATES, (attention, mlp, rate), strict=True)), index=index, dtype=float)
+    for block, said in (("attention", attention), ("mlp", mlp)):
+        decided[f"{block}_params"] = 100.0
+        decided[f"{block}_removed"] = 100.0 * np.asarray(said)
+    found = stability and Stability("taylor", 32, stability)
+    evidence = join_evidence(Statistics(statistics, (), ()), Rates(decided, **rates), None, found, texts)
+    evidence.layers["importance"] = pd.Series(importance, index=index, dtype=float)
+    return replace(evidence, scores=pd.Series(scores or {}, dtype=float))
+
+
+def with_values(values: dict[int, float], default: float = 0.2, count: int = 30) -> list[float]:
+    """One value per layer: `default`, but for those in `values`."""
+    return [values.get(layer, default) for layer in range(count)]
+
+
+def not_finite(evidence: Evidence, parameters=("model.layers.3.weight",), layers=(3,)) -> Evidence:
+    statistics = replace(evidence.statistics, non_finite=parameters, non_finite_layers=layers)
+    return replace(evidence, statistics=statistics)
+
+
+def write_experiment(root: Path, name: str, profile: np.ndarray, seed: int = 0, ratio: float = 0.2) -> Path:
+    """Write the three input files of an experiment whose layer l has gradients of size `profile[l]`."""
+    directory = root / "SmolLM2-135M" / name
+    analysis = directory / "analysis"
+    analysis.mkdir(parents=True)
+    table = _table(profile, np.random.default_rng(seed), ratio)
+    table.to_parquet(analysis / "importance_table.parquet")
+    summary = _summary(table, name, ratio)
+    (analysis / "pruning_summary.json").write_text(json.dumps(summary))
+    pd.DataFrame(summary["layers"]).to_csv(analysis / "pruning_summary.csv", index=False)
+    (analysis / "gradient_statistics.json").write_text(json.dumps(_statistics(profile)))
+    return directory
+
+
+def _table(profile: np.ndarray, random: np.random.Generator, ratio: float) -> pd.DataFrame:
+    parts = []
+    for layer, size in enumerate(profile):
+        for block, count, shift in (("attention", GROUPS, 1.5), ("mlp", CHANNELS, 1.0)):
+            score = 1e-6 * size * shift * random.lognormal(0, 0.5, count)
+            rows = {"layer": layer, "block": block, "group": np.arange(count), "score": score}
+            parts.append(pd.DataFrame(rows | {"cost": COST[block]}))
+    table = pd.concat(parts, ignore_index=True)
+    table["saliency"], table["prior"] = table["score"] * table["cost"], math.nan
+    order = table["score"].rank(method="first").astype(int)
+    spent = table.sort_values("score")["cost"].cumsum().reindex(table.index)
+    return table.assign(rank=order, removed=spent <= ratio * TOTAL)
+
+
+def _summary(table: pd.DataFrame, name: str, ratio: float) -> dict:
+    rows = []
+    for layer, groups in table.groupby("layer"):
+        row = {"layer": layer}
+        for block in ("attention", "mlp"):
+            part = groups[groups["block"] == block]
+            params, removed = int(part["cost"].sum()), int(part["cost"][part["removed"]].sum())
+            row |= {f"{block}_params": params, f"{block}_removed": removed, f"{block}_rate": removed / params}
+        gone = row["attention_removed"] + row["mlp_removed"]
+        row["rate"] = gone / (row["attention_params"] + row["mlp_params"])
+        rows.append(row)
+    return {
+        "model": "SmolLM2-135M",
+        "experiment": name,
+        "target_ratio": ratio,
+        "total_parameters": TOTAL,
+        "bound": [{"limit": "limits.max_rate", "blocks": ["3.mlp", "7.attention"]}] if "max" in name else [],
+        "negative_deltas": [{"layer": 7, "block": "attention", "delta": -0.003}],
+        "layers": rows,
+    }
+
+
+def _statistics(profile: np.ndarray) -> dict:
+    layers, parameters = {}, {}
+    for layer, size in enumerate(profile):
+        mean = 1e-5 * float(size)
+        values = {"mean": mean, "std": 1.6 * mean, "norm": 2000 * mean, "max": 300 * mean, "min": 0.0}
+        layers[str(layer)] = values
+        name = f"model.layers.{layer}.mlp.up_proj.weight"
+        parameters[name] = {key: [value, value] for key, value in values.items()}
+    return parameters | {"layers": layers}
+
+
+def spec(directory, language="en", **thresholds) -> DiagnosisSpec:
+    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
+    config = load_config(Path(__file__).parents[1] / "config/config.yaml")
+    experiment = resolve(config, "SmolLM2-135M", directory.name)
+    update = {"diagnosis": Diagnosis(**thresholds), "report": Report(language=language)}
+    changed = experiment.settings.model_copy(update=update)
+    experiment = experiment.model_copy(update={"settings": changed})
+    return experiment_specs(experiment, shared_steps(experiment))["diagnosis"]

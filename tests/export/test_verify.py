@@ -1,0 +1,142 @@
+"""`verify` passes on what pruning wrote, and fails on anything else."""
+
+import json
+
+import pytest
+import torch
+import typer
+from safetensors.torch import load_file, save_file
+
+from prunescope.cli import people
+from prunescope.config.sections import GgufExport
+from prunescope.errors import DataError
+from prunescope.export import llama_cpp
+from prunescope.export.agreement import checkpoint_logits
+from prunescope.export.outputs import write_uniform_export
+from prunescope.export.verify import masked_logits, print_checks, verify
+from prunescope.models.loading import LIMIT
+from prunescope.pruning.checkpoint import write_checkpoint
+from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    facts = save_source(tiny_model("qwen3"), tmp_path / "source")
+    facts.write(tmp_path / "shared/model.json")
+    save_file({"words/w8": tiny_tokens(length=8), "words/w12": tiny_tokens()}, tmp_path / "shared/windows.safetensors")
+    directory = tmp_path / "experiment"
+    directory.mkdir()
+    shared = dict.fromkeys(("model", "evaluation_text"), str(tmp_path / "shared"))
+    (directory / "experiment.json").write_text(json.dumps({"shared": shared}))
+    plan = uneven_plan(facts)
+    plan.write(directory / "analysis/plan.json")
+    write_checkpoint(facts, plan, directory / "model", provenance={})
+    return directory
+
+
+def test_what_pruning_wrote_passes(experiment, capsys):
+    with pytest.raises(typer.Exit) as stopped:
+        people.verify(experiment)
+    assert stopped.value.exit_code == 0
+    assert capsys.readouterr().out.count("equal") == 2
+
+
+def test_one_wrong_weight_fails(experiment, capsys):
+    weights = load_file(experiment / "model/model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 0.1
+    save_file(weights, experiment / "model/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(typer.Exit) as stopped:
+        people.verify(experiment)
+    assert stopped.value.exit_code == 1
+    assert capsys.readouterr().out.count("DIFFERS") == 2
+
+
+def test_weights_that_are_not_numbers_fail(experiment):
+    weights = load_file(experiment / "model/model.safetensors")
+    weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], float("nan"))
+    save_file(weights, experiment / "model/model.safetensors", metadata={"format": "pt"})
+    assert not any(check.passed for check in verify(experiment, GgufExport()))
+
+
+def test_a_checkpoint_that_needs_this_package_fails(experiment):
+    code = experiment / "model/modeling_pruned_qwen3.py"
+    code.write_text("import prunescope\n" + code.read_text())
+    (check,) = verify(experiment, GgufExport())
+    assert not check.passed
+    assert "does not run with transformers alone" in check.failure
+
+
+def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experiment):
+    code = experiment / "model/modeling_pruned_qwen3.py"
+    whole = code.read_text()
+    code.write_text(f'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n{whole}')
+    (check,) = verify(experiment, GgufExport())
+    assert not check.failed
+    assert "the host has not the memory to run" in check.unchecked
+    code.write_text(f"import os\nos.kill(os.getpid(), 9)\n{whole}")
+    (check,) = verify(experiment, GgufExport())
+    assert not check.failed
+
+
+def test_a_parent_that_does_not_fit_on_the_device_is_computed_on_the_host(tmp_path, monkeypatch):
+    facts = save_source(tiny_model(), tmp_path)
+    monkeypatch.setenv(LIMIT, "0.00001")
+    monkeypatch.setattr("prunescope.models.loading.default_device", lambda: torch.device("cuda"))
+    logits = masked_logits(facts, uneven_plan(facts), {"words": tiny_tokens()})["words"]
+    assert logits.isfinite().all()
+
+
+def test_nothing_to_verify(experiment):
+    (experiment / "model").rename(experiment / "elsewhere")
+    with pytest.raises(DataError, match=r"has nothing to verify .*; run its pruning step first"):
+        verify(experiment, GgufExport())
+
+
+def test_a_padded_checkpoint_is_compared_too(experiment):
+    write_uniform_export(experiment)
+    forms = {check.form: check.passed for check in verify(experiment, GgufExport())}
+    assert forms == {"transformers": True, "uniform": True}
+    weights = load_file(experiment / "export/uniform/model.safetensors")
+    weights["model.layers.0.mlp.down_proj.weight"][0, 0] += 0.1
+    save_file(weights, experiment / "export/uniform/model.safetensors", metadata={"format": "pt"})
+    forms = {check.form: check.failed for check in verify(experiment, GgufExport())}
+    assert forms == {"transformers": False, "uniform": True}
+
+
+@pytest.fixture
+def with_gguf(experiment, monkeypatch):
+    """Nothing but a GGUF file; llama.cpp is the checkpoint itself, plus an error in the logits that a test chooses."""
+    checkpoint = (experiment / "model").rename(experiment / "elsewhere")
+    (experiment / "export/gguf").mkdir(parents=True)
+    (experiment / "export/gguf/q8_0.gguf").touch()
+    error = {"scale": 0.0}
+
+    def logits(file, tokens):
+        exact = checkpoint_logits(checkpoint, tokens)
+        return (exact + error["scale"] * torch.randn(exact.shape, generator=torch.Generator().manual_seed(0))).numpy()
+
+    monkeypatch.setattr(llama_cpp, "check_installed", lambda: None)
+    monkeypatch.setattr(llama_cpp, "compute_logits", logits)
+    return experiment, error
+
+
+def test_a_gguf_file_is_held_to_the_limits_of_its_type_on_text(with_gguf):
+    experiment, error = with_gguf
+    (check,) = verify(experiment, GgufExport())
+    assert (check.form, check.text, check.passed) == ("GGUF q8_0", "words", True)
+    error["scale"] = 0.5
+    assert verify(experiment, GgufExport())[0].failed
+    assert verify(experiment, GgufExport(eight_bit={"min_agreement": 0.0, "max_kl": 9.0}))[0].passed
+
+
+def test_without_llama_cpp_a_gguf_file_is_not_checked_and_that_is_said(with_gguf, monkeypatch, capsys):
+    experiment, _ = with_gguf
+
+    def missing():
+        raise llama_cpp.NotInstalledError("llama.cpp is not installed")
+
+    monkeypatch.setattr(llama_cpp, "check_installed", missing)
+    (check,) = verify(experiment, GgufExport())
+    assert not check.passed and not check.failed
+    print_checks([check])
+    assert "not checked: llama.cpp is not installed" in " ".join(capsys.readouterr().out.split())

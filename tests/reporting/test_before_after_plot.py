@@ -1,0 +1,106 @@
+"""The comparison of an experiment with its reference shows the numbers of both."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_experiment
+from prunescope.diagnosis.report import write_diagnosis
+from prunescope.diagnosis.texts import CHINESE, ENGLISH
+from prunescope.errors import DataError
+from prunescope.reporting.figures import before_after, save_before_after
+from prunescope.reporting.figures.before_after import comparison_lines
+from prunescope.steps.specs import BeforeAfterSpec
+
+LABELS = ENGLISH.labels
+CHANGES = {"method.temperature": ("0", "1"), "limits.max_rate": ("null", "0.5")}
+SPEC = BeforeAfterSpec(model="M", experiment="new", reference="old", changes=CHANGES)
+
+
+@pytest.fixture
+def before():
+    return make_evidence(mlp=with_values({2: 0.99, 3: 0.6}), attention=0.1, rate=with_values({2: 0.8})).layers
+
+
+@pytest.fixture
+def after():
+    return make_evidence(mlp=with_values({2: 0.75}), attention=0.3, rate=with_values({2: 0.45})).layers
+
+
+def test_each_panel_shows_both_rates(before, after):
+    panels = before_after(before, after).axes
+    for axes, column in zip(panels, ("attention_rate", "mlp_rate", "rate"), strict=True):
+        (bars,) = axes.containers
+        assert [bar.get_height() for bar in bars] == pytest.approx(before[column])
+        (outline,) = [patch for patch in axes.patches if patch.get_label() == LABELS["after"]]
+        assert outline.get_data().values == pytest.approx(after[column])
+        assert outline.get_data().edges == pytest.approx(np.arange(LAYERS + 1) - 0.5)
+
+
+def test_extreme_layers_of_either_are_marked(before, after):
+    for axes in before_after(before, after, 0.5).axes:
+        shaded = [p for p in axes.patches if p.get_zorder() == 0]
+        assert [span.get_x() + 0.5 for span in shaded] == [2, 3]
+        (marks,) = [line for line in axes.get_lines() if line.get_label() == LABELS["extreme_after"]]
+        assert list(marks.get_xdata()) == [2]
+
+
+def test_titles_say_what_became_of_the_highest_rate_and_the_spread(before, after):
+    attention, mlp, total = (axes.get_title(loc="left") for axes in before_after(before, after).axes)
+    assert attention == "attention: highest rate 10 % → 30 %, spread 0 → 0 points"
+    assert mlp == "MLP: highest rate 99 % → 75 %, spread 79 → 55 points"
+    assert total == "total: highest rate 80 % → 45 %, spread 60 → 25 points"
+
+
+def test_the_header_says_who_and_which_settings(before, after):
+    assert comparison_lines(SPEC, before, after, 0.5, ENGLISH).splitlines() == [
+        "before: M / old",
+        "after: M / new",
+        "method.temperature: 0 → 1; limits.max_rate: null → 0.5",
+        "extreme before: 2 (2, 3)",
+        "extreme after: 1 (2)",
+    ]
+    same = SPEC.model_copy(update={"changes": {}})
+    assert LABELS["same_settings"] in comparison_lines(same, before, after, 0.5, ENGLISH)
+    assert "之前：M / old" in comparison_lines(SPEC, before, after, 0.5, CHINESE)
+
+
+def test_many_settings_are_counted(before, after):
+    many = SPEC.model_copy(update={"changes": {f"limits.name{i}": ("0", "1") for i in range(9)}})
+    lines = comparison_lines(many, before, after, 0.5, ENGLISH).splitlines()
+    first, second = lines[2:-2]
+    assert first == "; ".join(f"limits.name{i}: 0 → 1" for i in range(5)) + ";"
+    assert second == "limits.name5: 0 → 1; and 3 more"
+
+
+@pytest.fixture
+def pair(tmp_path, ordinary_profile, extreme_profile):
+    """The experiment, with its diagnosis; beside it the reference."""
+    write_experiment(tmp_path, "taylor_T0_20_wiki", extreme_profile)
+    new = write_experiment(tmp_path, "taylor_T1_tau0_20_wiki", ordinary_profile)
+    write_diagnosis(spec(new), new)
+    return new
+
+
+def told(new, reference="taylor_T0_20_wiki"):
+    return BeforeAfterSpec(model=new.parent.name, experiment=new.name, reference=reference)
+
+
+def test_files_are_written(pair):
+    path = save_before_after(told(pair), pair)
+    assert path == pair / "visualization" / "before_after.png"
+    assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600
+    assert "before: SmolLM2-135M / taylor_T0_20_wiki" in path.with_suffix(".svg").read_text()
+    assert (pair / "records" / "plot_before_after.json").is_file()
+
+
+def test_a_reference_that_has_not_run_is_an_error(pair):
+    with pytest.raises(DataError, match=r"wanda_T0_20_wiki/analysis/pruning_summary.json is not there; run the step"):
+        save_before_after(told(pair, "wanda_T0_20_wiki"), pair)
+
+
+def test_other_layers_are_an_error(pair, ordinary_profile):
+    write_experiment(pair.parents[1], "short", ordinary_profile[:20])
+    with pytest.raises(DataError, match="short has 20 layers and taylor_T1_tau0_20_wiki 30"):
+        save_before_after(told(pair, "short"), pair)
+    assert not list((pair / "visualization").glob("*"))

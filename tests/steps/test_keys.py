@@ -1,0 +1,272 @@
+"""Keys change exactly when what a step depends on changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
+from prunescope.config.resolve import merge
+from prunescope.steps.keys import fingerprint
+from prunescope.steps.specs import EfficiencySpec
+
+RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
+BASE = "taylor_T1_tau0_20_wiki"
+MODEL = "SmolLM2-135M"
+SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "baseline")
+
+
+def steps(name=BASE, model=MODEL, **change):
+    return shared_steps(resolve(parse_config(merge(RAW, change)), model, name))
+
+
+def changed(before, after):
+    return {name for name in before if name not in after or before[name].key != after[name].key}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("taylor_T2_tauinf_30_wiki", set()),
+        ("magnitude_T1_20_wiki_max50_early30_w64", set()),
+        ("taylor_T0_20_wiki", {"removal"}),  # not needed
+        ("taylor_T1_20_wiki_s256", {"calibration", "gradients", "removal"}),
+        ("taylor_T1_20_wiki_n64", {"calibration", "gradients", "removal"}),
+        ("taylor_T1_20_hansard", {"calibration", "gradients", "removal"}),
+    ],
+)
+def test_a_name_changes_only_what_depends_on_it(name, expected):
+    assert changed(steps(), steps(name)) == expected
+
+
+EVALUATED = {"models": {"SmolLM2-135M": {"settings": {"evaluation": {"max_tokens": 4096}}}}}
+WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"gradients": {"dtype": "bfloat16"}}, {"gradients"}),
+        ({"gradients": {"batch_size": 4}}, {"gradients"}),
+        ({"removal": {"dtype": "bfloat16"}}, {"removal"}),
+        ({"evaluation": {"dtype": "bfloat16"}}, {"baseline"}),
+        (EVALUATED, {"evaluation_text", "baseline"}),
+        (WHEEL, set(SHARED)),
+        ({"datasets": {"hansard": {"embedded": {"sha256": "0" * 64}}}}, {"evaluation_text", "baseline"}),
+        ({"diagnosis": {"extreme_rate": 0.3}}, set()),
+        ({"models": {"SmolLM2-135M": {"license": "other"}}}, set()),
+        ({"tracking": {"enabled": False}}, set()),
+        ({"report": {"language": "zh"}}, set()),
+        ({"gradients": {"criteria": ["magnitude", "taylor"]}}, {"gradients"}),
+        ({"evaluation": {"protocols": ["w1024", "w128", "w512"]}}, set()),  # the same set in another order
+        ({"models": {"SmolLM2-135M": {"settings": {"evaluation": {"datasets": ["hansard", "wiki", "wiki"]}}}}}, set()),
+        ({"method": {"prior": "similarity"}}, {"removal"}),
+        ({"evaluation": {"zeroshot": {}, "efficiency": {}}}, set()),
+    ],
+)
+def test_a_setting_changes_only_what_depends_on_it(change, expected):
+    assert changed(steps(), steps(**change)) == expected
+
+
+def test_keys_do_not_depend_on_the_order_of_the_configuration():
+    reordered = {"models": dict(reversed(RAW["models"].items()))} | dict(reversed(RAW.items()))
+    again = shared_steps(resolve(parse_config(reordered), "SmolLM2-135M", BASE))
+    assert changed(steps(), again) == set()
+
+
+def test_a_raised_version_changes_the_step_and_those_after_it():
+    old = steps()["calibration"].spec
+    assert old.model_copy(update={"version": old.version + 1}).digest() != old.digest()
+    assert steps()["gradients"].spec.calibration == steps()["calibration"].key
+
+
+def test_what_is_told_to_a_step_does_not_mention_other_settings():
+    """Snakemake re-runs a job when its parameters change, so they must be as narrow as the key."""
+    before = {name: step.spec.text() for name, step in steps().items()}
+    after = {name: step.spec.text() for name, step in steps(limits={"max_rate": 0.4}, **EVALUATED).items()}
+    assert {name for name in before if before[name] != after[name]} == {"evaluation_text", "baseline"}
+
+
+@pytest.mark.parametrize("name", [BASE, "taylor_T1_tauinf_20_wiki_log_clip5_max50_early30_recover"])
+def test_a_step_records_the_key_that_the_page_is_told(name):
+    """A step computes it from the line that it was given."""
+    experiment = resolve(parse_config(merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})), MODEL, name)
+    own = experiment_specs(experiment, shared_steps(experiment))
+    told = own.pop("page").steps
+    assert {step: type(spec).model_validate_json(spec.text()).record_key for step, spec in own.items()} == told
+
+
+def test_local_copies_are_known_by_content_not_by_place(tmp_path):
+    keys = []
+    for place in ("one", "two", "three"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"other" if place == "three" else b"weights")
+        change = {"models": {"local": {"path": str(folder)}}}
+        keys.append(steps("taylor_T0_20_c4", "local", **change)["model"].key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_local_texts_are_known_by_content(tmp_path):
+    keys = []
+    for text in ("a", "a", "b"):
+        (tmp_path / "text.txt").write_text(text)
+        change = {"datasets": {"mine": {"local": f"{tmp_path}/*.txt"}}}
+        keys.append(steps("taylor_T0_20_mine", **change)["calibration"].key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "text.jsonl"])
+@pytest.mark.parametrize("size", [5_000_000, 20_000_000])
+def test_fingerprint_sees_a_change(tmp_path, name, size):
+    file = tmp_path / name
+    content = bytearray(size)
+    file.write_bytes(content)
+    before = fingerprint([file])
+    assert fingerprint([file]) == before
+    content[-1] = 1
+    file.write_bytes(content)
+    assert fingerprint([file]) != before
+
+
+def test_a_tokenizer_belongs_to_the_model(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    keys = []
+    for text in ("{}", "[]"):
+        (tmp_path / "tokenizer.json").write_text(text)
+        keys.append(steps("taylor_T0_20_c4", "local", models={"local": {"path": str(tmp_path)}})["calibration"].key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"), [("calibration", {"calibration", "gradients"}), ("test", {"evaluation_text", "baseline"})]
+)
+def test_a_split_counts_only_where_it_is_read(tmp_path, split, expected):
+    def keys(**c4):
+        change = {"datasets": {"c4": c4 | {"path": str(tmp_path)}}, "evaluation": {"datasets": ["c4"]}}
+        return steps("taylor_T0_20_c4", "Mistral-7B-v0.3", **change)
+
+    files = {name: f"{name}.txt" for name in ("train", "validation", "other")}
+    for file in files.values():
+        (tmp_path / file).write_text(file)
+    before = keys(files=files)
+    assert changed(before, keys(files=files, splits={"validation": "other"})) == set()
+    assert changed(before, keys(files=files, splits={split: "other"})) == expected
+    (tmp_path / files["train" if split == "calibration" else "validation"]).write_text("edited")
+    assert changed(before, keys(files=files)) == expected
+
+
+def test_a_copy_of_a_dataset_is_known_by_content_without_files_too(tmp_path):
+    def key(place):
+        change = {"datasets": {"mine": {"hub": "a/b", "path": str(tmp_path / place)}}}
+        return steps("taylor_T0_20_mine", **change)["calibration"].key
+
+    for place in ("one", "two"):
+        (tmp_path / place / "data").mkdir(parents=True)
+        (tmp_path / place / "data/train.parquet").write_text("rows")
+        (tmp_path / place / ".cache").mkdir()
+        (tmp_path / place / ".cache/lock").write_text(place)
+    assert key("one") == key("two")
+    (tmp_path / "two/data/train.parquet").write_text("other")
+    assert key("one") != key("two")
+
+
+def test_files_that_are_not_read_do_not_count(tmp_path):
+    (tmp_path / "text.txt").write_text("text")
+    change = {"datasets": {"mine": {"local": f"{tmp_path}/*"}}}
+    before = steps("taylor_T0_20_mine", **change)["calibration"].key
+    (tmp_path / "NOTES.md").write_text("notes")
+    assert steps("taylor_T0_20_mine", **change)["calibration"].key == before
+
+
+def test_a_mixture_depends_on_its_texts_and_weights():
+    def key(**weights):
+        return steps("taylor_T0_20_mixed", datasets={"mixed": {"mixture": weights}})["calibration"].key
+
+    assert len({key(wiki=1, hansard=1), key(wiki=2, hansard=1), key(wiki=1, c4=1)}) == 3
+
+
+def test_specs_survive_the_command_line():
+    content = merge(
+        RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}}
+    )
+    experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
+    shared = shared_steps(experiment)
+    specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
+    assert len(specs) == 18
+    for spec in specs:
+        assert type(spec).model_validate(json.loads(spec.text())) == spec
+
+
+def test_a_recovery_that_is_off_is_in_no_spec():
+    def told(name, **change):
+        experiment = resolve(parse_config(merge(RAW, change)), "Mistral-7B-v0.3", name)
+        shared = shared_steps(experiment)
+        own = experiment_specs(experiment, shared)
+        return {step.name: step.spec.text() for step in shared.values()} | {n: spec.text() for n, spec in own.items()}
+
+    off, on = told(BASE), told(f"{BASE}_recover")
+    assert off == told(BASE, recovery={"rank": 8})
+    assert "recovery" not in "".join(off.values())
+    assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
+    other = told(f"{BASE}_recover", recovery={"rank": 8})
+    assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
+
+
+def test_the_gate_decides_no_result():
+    def told(**change):
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
+        return {name: spec.text() for name, spec in experiment_specs(experiment, shared_steps(experiment)).items()}
+
+    warned, stopped = told(), told(diagnosis={"on_critical": "fail"})
+    assert {name for name in warned if warned[name] != stopped[name]} == {"page"}
+
+
+def test_identity_in_tracking_follows_every_setting():
+    def key(name, **change):
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name)
+        return experiment_specs(experiment, shared_steps(experiment))["page"].key
+
+    assert key(BASE) == key(BASE)
+    assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3
+
+
+def test_the_unpruned_gguf_is_shared_and_only_made_where_it_is_measured():
+    def step(**change):
+        return steps(evaluation={"efficiency": {"gguf": ["q8_0"]}}, **change)["gguf_baseline"]
+
+    assert "gguf_baseline" not in steps(evaluation={"efficiency": {}})
+    assert step().key == step(method={"criterion": "gate"}).key
+    assert step().key != step(export={"gguf": {"eight_bit": {"max_kl": 0.5}}}).key
+    assert step().spec.files[0].type == "q8_0"
+
+
+def test_efficiency_without_gguf_has_the_key_that_it_always_had():
+    spec = EfficiencySpec(model="m", experiment="e", source="s", dtype="auto")
+    assert "gguf" not in spec.text() and "gguf" in spec.model_copy(update={"gguf": ("f16",)}).text()
+
+
+def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
+    """Asking for them computes nothing else again; their files count by content, and dtype and tasks decide."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/task.yaml").write_text("task: mine")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/task.yaml").write_text("task: mine")
+
+    def key(**zeroshot):
+        return steps(evaluation={"zeroshot": zeroshot})["zeroshot_baseline"].key
+
+    assert key(task_dir=str(tmp_path / "one")) == key(task_dir=str(tmp_path / "two"))
+    (tmp_path / "two/task.yaml").write_text("task: other")
+    changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
+    assert len({key(**change) for change in changes}) == 5
+    # The place of the files is told to the step, but makes it run no more than that of any other copy.
+    own = []
+    for name in ("one", "one/../one"):
+        change = {"evaluation": {"zeroshot": {"task_dir": str(tmp_path / name)}}}
+        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
+        own.append(experiment_specs(experiment, shared_steps(experiment))["zeroshot"])
+    assert own[0].identity() == own[1].identity() and own[0].text() != own[1].text()
+    assert "zeroshot_baseline" not in steps()

@@ -1,0 +1,1 @@
+"""The files of an experiment, each read and written through its class."""

@@ -1,0 +1,138 @@
+"""The pruning plan: which groups of which block go. Selection makes it, surgery takes nothing else."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
+from prunescope.errors import PrunescopeError
+from prunescope.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """What one block loses: `removed` are ascending int64 group indices; none of them: nothing goes."""
+
+    facts: BlockFacts
+    removed: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Ascending int64 indices of the groups that stay."""
+        return np.setdiff1d(np.arange(self.facts.groups), self.removed)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the block stays."""
+        return len(self.removed) == self.facts.groups
+
+    @property
+    def removed_parameters(self) -> int:
+        """Parameters that go, the block's norm and output bias included when all of it goes."""
+        return len(self.removed) * self.facts.cost + (self.facts.overhead if self.whole else 0)
+
+    @property
+    def rate(self) -> float:
+        """Fraction of the groups that go."""
+        return len(self.removed) / self.facts.groups
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """What a model loses, block by block (every block of the model is there)."""
+
+    model: str
+    blocks: tuple[BlockPlan, ...]
+
+    def block(self, layer: int, kind: BlockKind) -> BlockPlan:
+        """Return the plan of one block."""
+        return self._by_place[layer, kind]
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[int, str], BlockPlan]:
+        return {(plan.facts.layer, plan.facts.block): plan for plan in self.blocks}
+
+    @property
+    def layers(self) -> list[int]:
+        """Layers of the model, ascending."""
+        return sorted({plan.facts.layer for plan in self.blocks})
+
+    @property
+    def kept_layers(self) -> list[int]:
+        """Layers of which something stays; the others are dropped from the checkpoint."""
+        return sorted({plan.facts.layer for plan in self.blocks if not plan.whole})
+
+    @property
+    def removed_parameters(self) -> int:
+        return sum(plan.removed_parameters for plan in self.blocks)
+
+    def write(self, path: Path) -> None:
+        """Write a JSON that a person can read, diff and edit: ranges of removed groups per block."""
+        layers = {
+            str(layer): {kind: write_ranges(self.block(layer, kind).removed) for kind in KINDS} for layer in self.layers
+        }
+        write_json(path, {"model": self.model, "removed": layers})
+
+    @classmethod
+    def read(cls, path: Path, facts: ModelFacts) -> "PruningPlan":
+        """Read a plan and check that it fits the model.
+
+        Raises:
+            PrunescopeError: another model's plan, an unknown layer or block, or a group out of range.
+        """
+        content = read_json(path)
+        if content.get("model") != facts.name:
+            raise PrunescopeError(f"{path} is a plan for '{content.get('model')}', not for '{facts.name}'")
+        removed = content.get("removed")
+        if not isinstance(removed, dict) or not all(isinstance(kinds, dict) for kinds in removed.values()):
+            raise PrunescopeError(f"{path}: 'removed' must hold, per layer, the groups to remove by block")
+        known = {(str(block.layer), block.block) for block in facts.blocks}
+        for layer, kinds in removed.items():
+            for kind, text in kinds.items():
+                if (layer, kind) not in known:
+                    raise PrunescopeError(f"{path}: removed.{layer}.{kind}: the model has no such block")
+                if not isinstance(text, str):
+                    raise PrunescopeError(f"{path}: removed.{layer}.{kind} must be text such as '0-31,40'")
+        return cls(
+            facts.name,
+            tuple(_read_block(path, block, removed.get(str(block.layer), {})) for block in facts.blocks),
+        )
+
+
+def _read_block(path: Path, facts: BlockFacts, removed: dict[str, str]) -> BlockPlan:
+    try:
+        groups = read_ranges(removed.get(facts.block, ""))
+    except ValueError as error:
+        raise PrunescopeError(f"{path}: removed.{facts.layer}.{facts.block}: {error}") from None
+    if len(groups) and (groups[0] < 0 or groups[-1] >= facts.groups):
+        raise PrunescopeError(
+            f"{path}: removed.{facts.layer}.{facts.block}: group {groups[-1]} does not exist; "
+            f"allowed: 0 to {facts.groups - 1}"
+        )
+    return BlockPlan(facts, groups)
+
+
+def write_ranges(groups: np.ndarray) -> str:
+    """Write ascending indices as ranges: ``[0, 1, 2, 7]`` -> ``"0-2,7"``."""
+    if len(groups) == 0:
+        return ""
+    runs = np.split(groups, np.flatnonzero(np.diff(groups) != 1) + 1)
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def read_ranges(text: str) -> np.ndarray:
+    """Read what `write_ranges` wrote (order and repetition do not matter) as ascending int64 indices.
+
+    Raises:
+        ValueError: the text is not a list of ranges.
+    """
+    groups: set[int] = set()
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"'{part}' is not an index or a range such as 3-7")
+        groups.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return np.array(sorted(groups), dtype=np.int64)

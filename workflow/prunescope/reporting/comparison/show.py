@@ -1,0 +1,129 @@
+"""A comparison for people: in the terminal and as Markdown."""
+
+import pandas as pd
+from rich.console import Console
+from rich.measure import Measurement as Width
+from rich.table import Table
+
+from prunescope.reporting.comparison.frame import Comparison
+from prunescope.reporting.comparison.recommend import recommend
+
+RATES = {
+    "attention rate": "attention %",
+    "MLP rate": "MLP %",
+    "highest layer rate": "max layer %",
+    "rate spread": "spread %",
+}
+
+
+SETTINGS = "settings unlike the first"
+
+CAPTIONS = {
+    "perplexity": "Perplexity against the share of the parameters that went, where it differs, else in order; lower is "
+    "better. Bars: 95 % intervals, where they were measured. Grey: the Pareto front.",
+    "pruning_rates": "How much every layer lost of its attention and its MLP; a bar that reaches the top is a block "
+    "that is gone.",
+    "kept_groups": "1: the same choice. Kept and removed: Jaccard similarity of the groups, weighted by parameters. "
+    "Scores: rank correlation (Spearman) over all groups, before limits act.",
+    "gradient_profiles": "Experiments that share a gradient run share a curve. Layers whose gradients are large are "
+    "spared by the Taylor criteria.",
+}
+"""What the figures of a comparison show, by file name."""
+
+
+def main_table(compared: Comparison) -> pd.DataFrame:
+    """Return the numbers as text, the unpruned model first and what decides before what explains."""
+    rows = compared.table()
+    shown = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
+    for measured in compared.measurements:
+        columns = rows[[measured.column, *measured.bounds]].astype(float)
+        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+        if (trained := f"trained {measured.column}") in rows:
+            shown[f"{measured} trained"] = _column(rows[trained].astype(float), ".1f")
+    for name, title in RATES.items():
+        shown[title] = _column(100 * rows[name], ".1f")
+    shown["extreme layers"] = _column(rows["extreme layers"], ".0f")
+    critical, high = (_column(rows[f"{severity} findings"], ".0f") for severity in ("critical", "high"))
+    shown["critical + high findings"] = [
+        f"{one} + {other}" if one else "" for one, other in zip(critical, high, strict=True)
+    ]
+    shown["checkpoint MB"] = _column(rows["checkpoint bytes"] / 1e6, ".0f")
+    return shown.reset_index()
+
+
+def settings_table(compared: Comparison) -> pd.DataFrame | None:
+    """Return in which settings every experiment is unlike the first one; None where there are none."""
+    if compared.settings.empty:
+        return None
+    first = compared.settings.iloc[0]
+    said = {
+        name: "; ".join(f"{path} = {value}" for path, value in row.items() if value != first[path])
+        for name, row in compared.settings.iterrows()
+    }
+    return pd.DataFrame({"experiment": said.keys(), SETTINGS: said.values()})
+
+
+def print_comparison(compared: Comparison, markdown: bool) -> None:
+    """Print tables and recommendation for the terminal, or as Markdown."""
+    tables = [table for table in (main_table(compared), settings_table(compared)) if table is not None]
+    if markdown:
+        print("\n\n".join([*map(as_markdown, tables), *recommend(compared)]))
+        return
+    console = Console(highlight=False)
+    for table in tables:
+        _print(console, table)
+    for sentence in recommend(compared):
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+def write_markdown(compared: Comparison, title: str, missing: dict[str, str]) -> str:
+    """Return the page of a comparison: recommendation, numbers, figures, and what is missing."""
+    settings = settings_table(compared)
+    parts = [f"# {title}", *recommend(compared)]
+    if missing:
+        parts += ["## Missing", "\n".join(f"- `{name}`: {why}" for name, why in missing.items())]
+    parts += ["## Numbers", as_markdown(main_table(compared))]
+    bounds = [bound for measured in compared.measurements for bound in measured.bounds]
+    if compared.numbers[bounds].notna().any(axis=None):
+        parts.append("In brackets: 95 % intervals over the choice of evaluation windows, of each model alone.")
+    parts += ["## Settings that differ", as_markdown(settings)] if settings is not None else []
+    parts.append("Every number and setting is in `comparison.csv`.")
+    parts.append("## Figures")
+    for name, caption in CAPTIONS.items():
+        parts += [f"![{name.replace('_', ' ')}]({name}.png)", caption]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """Return a frame of text as a Markdown table; columns but the first of numbers are right-aligned."""
+    numbers = [name not in ("experiment", SETTINGS) for name in table.columns]
+    rows = [table.columns, ["---:" if right else "---" for right in numbers], *table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _print(console: Console, rows: pd.DataFrame) -> None:
+    table = Table()
+    for name in rows.columns:
+        right = name not in ("experiment", SETTINGS)
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != SETTINGS)
+    for row in rows.itertuples(index=False):
+        table.add_row(*row)
+    if SETTINGS not in rows:
+        # A table that is too wide for the terminal should wrap its lines, not squeeze its numbers.
+        wanted = Width.get(console, console.options.update(max_width=1000), table).maximum
+        console.width = max(console.width, wanted)
+    console.print(table)
+
+
+def _column(values: pd.Series, form: str) -> list[str]:
+    return ["" if pd.isna(value) else format(value, form) for value in values]
+
+
+def _perplexity(value: float, low: float, high: float) -> str:
+    if pd.isna(value):
+        return ""
+    return _figure(value) + ("" if pd.isna(low) else f" [{_figure(low)}, {_figure(high)}]")
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"

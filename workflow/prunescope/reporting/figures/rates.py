@@ -1,0 +1,126 @@
+"""`pruning_rates.png`: where the parameters were taken."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prunescope.config.sections import Limits
+from prunescope.diagnosis.evidence import Rates
+from prunescope.diagnosis.measures import RATE_OF
+from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.wording import Language
+from prunescope.reporting.figures import style
+
+BAR = 0.4
+OFFSETS = {"attention": -BAR / 2, "mlp": BAR / 2}
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A horizontal line at `rate`, over all layers or the first `layers`."""
+
+    rate: float
+    label: str
+    color: str
+    linestyle: str
+    linewidth: float = 1.6
+    layers: int | None = None
+
+
+def pruning_rates(
+    rates: Rates,
+    extreme_rate: float = 0.5,
+    limits: Limits = NO_LIMITS,
+    subtitle: str = "",
+    words: Language = ENGLISH,
+) -> Figure:
+    """Draw two panels over the layer index, extreme layers shaded in both.
+
+    What each layer loses of all its parameters: a bar, its attention part and its MLP part stacked, so that
+    its height is the layer's rate; with the target ratio. What each block loses of its own parameters: a bar
+    per block, with the limits; blocks that stand at a limit are marked.
+    """
+    figure = style.figure(9.4, words.labels["rates"], subtitle)
+    whole, blocks = figure.subplots(2, 1)
+    _layer_shares(whole, rates, words)
+    _block_rates(blocks, rates, limits, words)
+    for axes in (whole, blocks):
+        style.shade_extreme(axes, rates.layers, extreme_rate, words.labels["extreme_layer"])
+        style.threshold(axes, extreme_rate, words)
+        style.over_layers(axes, rates.layers.index, words)
+        style.legend_beside(axes)
+    return figure
+
+
+def _layer_shares(axes: Axes, rates: Rates, words: Language) -> None:
+    labels, layers = words.labels, rates.layers
+    axes.set_title(labels["layer_shares"], loc="left")
+    base = pd.Series(0.0, layers.index)
+    for block, share in layer_shares(layers).items():
+        axes.bar(layers.index, share, 0.8, base, color=style.BLOCK_COLOURS[block], label=labels[f"{block}_part"])
+        base += share
+    if rates.target_ratio is not None:
+        target = labels["target"].format(rate=words.percent(rates.target_ratio))
+        axes.axhline(rates.target_ratio, color="black", linestyle="--", linewidth=1.6, label=target)
+    style.as_rates(axes, labels["of_layer"])
+
+
+def layer_shares(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return what each layer loses by its MLP and by its attention, as shares of all its parameters.
+
+    The columns `mlp` and `attention` add up to the layer's rate; NaN where the counts are unknown.
+    """
+    params = layers["attention_params"] + layers["mlp_params"]
+    return pd.DataFrame({block: layers[f"{block}_removed"] / params for block in ("mlp", "attention")})
+
+
+def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> None:
+    labels, layers = words.labels, rates.layers
+    axes.set_title(labels["block_rates"], loc="left")
+    for block, offset in OFFSETS.items():
+        look = {"width": BAR, "color": style.BLOCK_COLOURS[block], "label": labels[block]}
+        axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
+    _mark_bound_blocks(axes, rates, labels["at_limit"])
+    protected = sorted({layer % len(layers) for layer in limits.protect})
+    if protected:
+        axes.plot(protected, [0.015] * len(protected), "s", color="black", markersize=4, label=labels["protected"])
+    first, last = layers.index.min() - 0.5, layers.index.max() + 0.5
+    for line in _lines(limits):
+        until = last if line.layers is None else min(first + line.layers, last)
+        look = {"color": line.color, "linestyle": line.linestyle, "linewidth": line.linewidth}
+        axes.hlines(line.rate, first, until, label=labels[line.label].format(rate=words.percent(line.rate)), **look)
+    style.as_rates(axes, labels["of_block"])
+
+
+def _mark_bound_blocks(axes: Axes, rates: Rates, label: str) -> None:
+    names = {block for bound in rates.bound for block in bound.blocks}
+    blocks = sorted((int(layer), block) for layer, block in (name.split(".") for name in names))
+    known = [(layer, block) for layer, block in blocks if layer in rates.layers.index and block in OFFSETS]
+    if known:
+        x = [layer + OFFSETS[block] for layer, block in known]
+        y = [rates.layers.loc[layer, RATE_OF[block]] + 0.03 for layer, block in known]
+        style.mark(axes, x, y, len(rates.layers), style.PURPLE, label)
+
+
+def _lines(limits: Limits) -> Iterator[_Line]:
+    # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
+    if limits.max_rate is not None:
+        yield _Line(limits.max_rate, "limit", style.PALE_PURPLE, "-", linewidth=5.0)
+    for block in OFFSETS:
+        most = getattr(limits, block).max_rate
+        if most is not None:
+            yield _Line(most, f"{block}_limit", style.BLOCK_COLOURS[block], "-")
+    if limits.early_layers is not None:
+        yield _Line(limits.early_layers.max_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_layers.count)
+    if limits.min_rate is not None:
+        yield _Line(limits.min_rate, "minimum", style.PURPLE, "-.")
+    for block in OFFSETS:
+        least = getattr(limits, block).min_rate
+        if least is not None:
+            yield _Line(least, f"{block}_minimum", style.BLOCK_COLOURS[block], "-.")

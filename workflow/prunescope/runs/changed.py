@@ -1,0 +1,28 @@
+"""Experiments that were made with other settings than they have now."""
+
+from pathlib import Path
+
+from prunescope.artifacts.record import flatten
+from prunescope.files import read_json
+from prunescope.steps.planned import Planned
+
+
+def changed(planned: Planned) -> str | None:
+    """Say that an experiment was made with other settings, and with which; None where it was not or is not there.
+
+    Keys tell shared steps apart, but what the experiment's own steps were told only Snakemake remembers: where its
+    `.snakemake` folder is gone, it takes old files for new ones.
+    """
+    file = Path(planned.directory, "experiment.json")
+    if not file.is_file():
+        return None
+    made, now = read_json(file), planned.own["page"]
+    if made["key"] == now.key:
+        return None
+    settings = {"dataset": now.dataset} | flatten(now.model_dump(mode="json")["settings"])
+    others = [path for path in made["params"] | settings if made["params"].get(path) != settings.get(path)]
+    return (
+        f"{now.model} / {now.experiment} was made with other settings ({', '.join(others) or 'and another version'}). "
+        "Its steps run again where Snakemake remembers what they were told; in a folder whose .snakemake was deleted "
+        "or not copied, end the command with --forcerun importance"
+    )

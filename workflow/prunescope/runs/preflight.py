@@ -1,0 +1,60 @@
+"""What can be known to fail before anything runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.errors import DataError, PrunescopeError
+from prunescope.evaluation.zeroshot import require_lm_eval
+from prunescope.export.llama_cpp import check_installed
+from prunescope.importance.feasibility import check_feasible
+from prunescope.recovery import require_peft
+from prunescope.steps.planned import Planned
+from prunescope.tracking.store import tracking_uri
+
+
+def check_reachable(experiments: Iterable[Planned]) -> None:
+    """Check that lm-eval is there for zero-shot tasks, peft for recovery, llama.cpp for GGUF files to be measured, that
+    the tracking store has an address and, for models that have been obtained before, that each ratio can be reached
+    under its limits.
+
+    Raises:
+        PrunescopeError: says what is missing or wrong; of a ratio, the largest reachable one and the limits that bind.
+    """
+    for planned in experiments:
+        check_one(planned)
+
+
+def check_one(planned: Planned) -> None:
+    """Check one experiment, as `check_reachable`."""
+    if planned.experiment.settings.evaluation.zeroshot:
+        require_lm_eval()
+    if planned.measured_gguf:
+        check_installed("evaluation.efficiency.gguf")
+    if planned.experiment.settings.recovery.enabled:
+        require_peft()
+    if planned.experiment.tracking.enabled:
+        tracking_uri(planned.experiment.tracking.uri)
+    file = Path(planned.shared["model"].file("model.json"))
+    if not file.is_file():
+        return
+    try:
+        facts = ModelFacts.read(file)
+    except DataError:
+        return  # the checkpoint is gone; the step that needs it says so
+    try:
+        check_feasible(facts, planned.experiment.settings.method, planned.experiment.settings.limits)
+    except PrunescopeError as error:
+        name = f"{planned.experiment.model}/{planned.experiment.name}"
+        raise type(error)(f"{name}: {error}") from None
+
+
+def check_finished(planned: Planned) -> None:
+    """Check that an experiment is complete, for a report of a sweep that shows what there is.
+
+    Raises:
+        DataError: names a file that is missing.
+    """
+    missing = [file for file in planned.files() if not Path(file).exists()]
+    if missing:
+        raise DataError(f"not finished: {missing[0]} is not there")

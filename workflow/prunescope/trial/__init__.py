@@ -1,0 +1,1 @@
+"""Interventions: the loss of a model when some of its groups are silent."""

@@ -1,0 +1,67 @@
+"""The similarity prior: how far each block and each layer turns the residual stream, from one dense pass."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prunescope.models.adapter import ModelAdapter
+from prunescope.models.loss import batches, next_token_losses, predicted_tokens
+from prunescope.progress import Progress
+from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
+
+
+@torch.no_grad()
+def distance_sum(before: Tensor, after: Tensor) -> Tensor:
+    """Return Σ_t (1 - cos(before_t, after_t)), a float64 scalar on the same device.
+
+    Args:
+        before, after: the residual stream at two places, ``[batch, tokens, d]``.
+    """
+    wide = torch.promote_types(before.dtype, torch.float32)
+    return (1 - functional.cosine_similarity(before.to(wide), after.to(wide), dim=-1)).sum(dtype=torch.float64)
+
+
+class Distances:
+    """Sums of 1 - cos of the residual stream around each block and each layer."""
+
+    def __init__(self, layers: int, device: torch.device) -> None:
+        self.sums = {part: torch.zeros(layers, dtype=torch.float64, device=device) for part in PARTS}
+
+    def note(self, layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
+        """Add the tokens of a batch: their stream before a layer, between its two blocks, and after it."""
+        ends = {"attention": (before, between), "mlp": (between, after), "layer": (before, after)}
+        for part, (here, there) in ends.items():
+            sums = self.sums[part]
+            sums[layer] += distance_sum(here, there).to(sums.device)
+
+    def result(self, dense: float, tokens: int) -> BlockImportance:
+        """Return the means over all tokens.
+
+        Raises:
+            NonFiniteError: the residual stream was NaN or infinite; names the layer.
+        """
+        means = {part: (values / tokens).cpu() for part, values in self.sums.items()}
+        check_finite(means, "the residual stream at the {part} of layer {layer}")
+        return BlockImportance(**means, dense=dense, tokens=tokens)
+
+
+@torch.no_grad()
+def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
+    """Measure 1 - E_t cos of the residual stream before and after each attention block, MLP block and layer.
+
+    The value of a layer is its block influence (ShortGPT: Men et al. 2024, eq. 1).
+
+    Args:
+        windows: int ``[n, tokens]``. batch_size: windows per forward pass; does not change the result.
+
+    Raises:
+        NonFiniteError: the residual stream is NaN or infinite.
+    """
+    distances = Distances(len(adapter.layers), adapter.device)
+    progress = Progress("similarity", total=windows.numel(), unit="tokens")
+    loss_sum = 0.0
+    with adapter.watching_layers(distances.note):
+        for part in batches(windows, batch_size, adapter.device):
+            loss_sum += next_token_losses(adapter.model, part).sum().item()
+            progress.advance(part.numel())
+    return distances.result(loss_sum / predicted_tokens(windows), windows.numel())
