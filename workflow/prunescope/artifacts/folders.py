@@ -1,0 +1,146 @@
+"""The folders of ``results/`` and their files: each file is named once, here."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from prunescope.artifacts.files import File, Folder
+from prunescope.artifacts.formats import AnyJson, Arrays, Opaque, Table, Tensors, Text
+
+RESULTS = "results"
+COMPARISON = "comparison"
+"""Folder of a model's sweeps, beside those of its experiments."""
+
+
+class Resources(Folder):
+    """What was downloaded."""
+
+    pattern = "resources"
+    wheel = File("wheels/{wheel}.whl", Opaque(), step="wheel", about="a wheel from PyPI, checked by SHA-256")
+    corpus = File("corpora/{text}-{hash}.v1.jsonl", Opaque(), step="corpus", about="the documents of an embedded text")
+
+
+class SharedFolder(Folder):
+    """What a shared step leaves: ``results/{model}/_shared/{step}/{key}``."""
+
+    pattern = f"{RESULTS}/{{model}}/_shared/{{step}}/{{key}}"
+    key = File("key.json", AnyJson(), about="all that the result depends on")
+    record = File("record.json", AnyJson(), about="what the step did")
+
+    def __init_subclass__(cls, step: str) -> None:
+        cls.step = step
+        cls.pattern = f"{RESULTS}/{{model}}/_shared/{step}/{{key}}"
+        for name, file in SharedFolder.files().items():
+            own = File(file.path, file.format, step, file.about)
+            setattr(cls, name, own)
+            own.__set_name__(cls, name)
+
+    @classmethod
+    def of(cls, model: str, key: str) -> str:
+        """Return the path of the folder of a key, relative to the project."""
+        return f"{RESULTS}/{model}/_shared/{cls.step}/{key}"
+
+
+class ModelFolder(SharedFolder, step="model"):
+    facts = File("model.json", AnyJson(), about="the model's groups, and where its checkpoint is")
+
+
+class CalibrationFolder(SharedFolder, step="calibration"):
+    samples = File("samples.safetensors", Tensors("`input_ids`, int32 `[samples, seq_len]`: full windows, no BOS"))
+    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+
+
+class GradientsFolder(SharedFolder, step="gradients"):
+    saliency = File("saliency.safetensors", Arrays("float32 `[groups]` under `{criterion}/{layer}.{block}`"))
+    statistics = File("gradient_statistics.json", AnyJson(), about="|g| by parameter, batch and layer")
+    stability = File("stability.json", AnyJson(), about="whether two halves of the calibration set rank alike")
+    timing = File("timing.json", AnyJson(), about="what the pass took, and how it kept its evidence")
+
+
+class RemovalFolder(SharedFolder, step="removal"):
+    losses = File("block_importance.json", AnyJson(), about="loss increase without each block and layer")
+    similarity = File("similarity.json", AnyJson(), about="1 - cosine of the residual stream")
+
+
+class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
+    windows = File("windows.safetensors", Tensors("int32 token ids under `{dataset}/{protocol}`"))
+    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+
+
+class BaselineFolder(SharedFolder, step="baseline"):
+    perplexity = File("perplexity.json", AnyJson(), about="of the unpruned model")
+    losses = File("losses.parquet", Table(dataset="", protocol="", window="", tokens="", loss="summed, in nats"))
+
+
+class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
+    scores = File("zeroshot.json", AnyJson(), about="scores of the unpruned model")
+
+
+class GgufBaselineFolder(SharedFolder, step="gguf_baseline"):
+    gguf = File("gguf", Opaque(), about="the unpruned model as GGUF, in the types that are measured")
+
+
+class RecoveryTextFolder(SharedFolder, step="recovery_text"):
+    samples = File("samples.safetensors", Tensors("`input_ids` and `labels`, int32 `[rows, seq_len]`"))
+    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+
+
+class ExperimentFolder(Folder):
+    """What people open: ``results/{model}/{experiment}``."""
+
+    pattern = f"{RESULTS}/{{model}}/{{experiment}}"
+
+    page = File("README.md", Text(), "page", "one page: settings, perplexity, findings, pictures, how to load")
+    html = File("README.html", Text(), "page", "the same with the pictures inside")
+    config = File("config.yaml", Text(), "page", "every setting as it was resolved")
+    identity = File("experiment.json", AnyJson(), "page", "the same for programs")
+    tracked = File("mlflow.json", AnyJson(), "track", "where its row in MLflow is")
+
+    table = File("analysis/importance_table.parquet", Table(), "importance", "a row per group")
+    plan = File("analysis/plan.json", AnyJson(), "importance", "what is cut")
+    summary = File("analysis/pruning_summary.json", AnyJson(), "importance", "rates by layer, and in total")
+    rates = File("analysis/pruning_summary.csv", Table(), "importance", "rates by layer")
+    statistics = File("analysis/gradient_statistics.json", AnyJson(), "importance", "|g| by parameter and layer")
+    stability = File("analysis/stability.json", AnyJson(), "importance", "whether two halves rank alike")
+    diagnosis = File("analysis/gradient_diagnosis.json", AnyJson(), "diagnosis", "the report")
+    diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page that stands alone")
+
+    figure = File("visualization/{figure}.png", Opaque(), "plot", "a figure")
+    vector = File("visualization/{figure}.svg", Opaque(), "plot", "the same for print")
+    before_after = File("visualization/before_after.png", Opaque(), "before_after", "its rates beside the reference's")
+    before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", "the same for print")
+
+    checkpoint = File("model", Opaque(), "pruning", "the pruned checkpoint")
+    perplexity = File("evaluation/perplexity.json", AnyJson(), "evaluation", "before and after")
+    windows = File("evaluation/windows.parquet", Table(), "evaluation", "a row per window")
+    card = File("evaluation/card.json", AnyJson(), "page", "what must be the same to compare")
+    recovered = File("recovered", Opaque(), "recovery", "the checkpoint that was trained after pruning")
+    recovered_perplexity = File(
+        "evaluation/recovered.json", AnyJson(), "recovered", "perplexity, with the trained model"
+    )
+    recovered_windows = File("evaluation/recovered.parquet", Table(), "recovered", "a row per window")
+    zeroshot = File("evaluation/zeroshot.json", AnyJson(), "zeroshot", "scores of the tasks")
+    efficiency = File("evaluation/efficiency.json", AnyJson(), "efficiency", "speed, memory and size")
+
+    gguf = File("export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp")
+    uniform = File("export/uniform", Opaque(), "uniform", "padded with zeros, for stock transformers")
+    record = File("records/{step}.json", AnyJson(), "(each step)", "what a step did")
+
+    @classmethod
+    def of(cls, model: str, experiment: str) -> "ExperimentFolder":
+        return cls(Path(RESULTS, model, experiment))
+
+
+class ComparisonFolder(Folder):
+    """The experiments of a sweep side by side: ``results/{model}/comparison/{sweep}``."""
+
+    pattern: ClassVar[str] = f"{RESULTS}/{{model}}/{COMPARISON}/{{sweep}}"
+    step = "comparison"
+
+    table = File("comparison.csv", Table(), about="a row per experiment, and one for the unpruned model")
+    page = File("comparison.md", Text(), about="the same with what it means")
+    html = File("comparison.html", Text(), about="the page with its figures inside")
+    recommendation = File("recommendation.json", AnyJson(), about="which experiment to take, and why")
+    figure = File("{figure}.png", Opaque(), about="a figure")
+    vector = File("{figure}.svg", Opaque(), about="the same for print")
+    record = File("record.json", AnyJson(), about="what the step did")
+    tracked = File("mlflow.json", AnyJson(), "track_comparison", "where its row in MLflow is")
