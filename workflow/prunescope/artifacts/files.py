@@ -56,11 +56,13 @@ class Entry(Generic[T]):
         try:
             return self.file.format.read(self.path)
         except FileNotFoundError:
-            raise DataError(f"{self.path} is not there; run the step that makes it first: {self.file.step}") from None
+            raise DataError(
+                f"{self.path} is not there; run the step that makes it first: {self.file.made_by}"
+            ) from None
         except ValueError as error:
             raise DataError(
                 f"{self.path} is damaged ({' '.join(str(error).split())}); delete it and run its step again: "
-                f"{self.file.step}"
+                f"{self.file.made_by}"
             ) from error
 
     def write(self, value: T) -> None:
@@ -74,7 +76,8 @@ class File(Generic[T]):
 
     Attributes:
         path: below its folder; may hold wildcards, such as ``records/{step}.json``.
-        format: how it is read and written. step: the step that leaves it. about: what it is, for ``docs/files.md``.
+        format: how it is read and written. step: the step that leaves it, unless
+            it is the folder's. about: what it is, for ``docs/files.md``.
         name, owner: set by the class that declares it.
     """
 
@@ -87,7 +90,6 @@ class File(Generic[T]):
 
     def __set_name__(self, owner: "type[Folder]", name: str) -> None:
         self.owner, self.name = owner, name
-        self.step = self.step or owner.step
 
     @overload
     def __get__(self, folder: None, owner: "type[Folder]") -> "File[T]": ...
@@ -95,6 +97,11 @@ class File(Generic[T]):
     def __get__(self, folder: "Folder", owner: "type[Folder]") -> Entry[T]: ...
     def __get__(self, folder: "Folder | None", owner: "type[Folder]") -> "File[T] | Entry[T]":
         return self if folder is None else Entry(self, folder.path / self.path)
+
+    @property
+    def made_by(self) -> str:
+        """Return the step that leaves the file."""
+        return self.step or self.owner.step
 
     @property
     def pattern(self) -> str:

@@ -30,7 +30,7 @@ class SharedFolder(Folder):
         cls.step = step
         cls.pattern = f"{RESULTS}/{{model}}/_shared/{step}/{{key}}"
         for name, file in SharedFolder.files().items():
-            own = File(file.path, file.format, step, file.about)
+            own = File(file.path, file.format, about=file.about)
             setattr(cls, name, own)
             own.__set_name__(cls, name)
 
@@ -115,7 +115,7 @@ class ExperimentFolder(Folder):
     card = File("evaluation/card.json", AnyJson(), "page", "what must be the same to compare")
     recovered = File("recovered", Opaque(), "recovery", "the checkpoint that was trained after pruning")
     recovered_perplexity = File(
-        "evaluation/recovered.json", AnyJson(), "recovered", "perplexity, with the trained model"
+        "evaluation/recovered.json", AnyJson(), "recovered", "perplexity of the trained model too"
     )
     recovered_windows = File("evaluation/recovered.parquet", Table(), "recovered", "a row per window")
     zeroshot = File("evaluation/zeroshot.json", AnyJson(), "zeroshot", "scores of the tasks")
