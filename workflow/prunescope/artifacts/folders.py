@@ -16,21 +16,21 @@ class Resources(Folder):
 
     pattern = "resources"
     wheel = File("wheels/{wheel}.whl", Opaque(), step="wheel", about="a wheel from PyPI, checked by SHA-256")
-    corpus = File("corpora/{text}-{hash}.v1.jsonl", Opaque(), step="corpus", about="the documents of an embedded text")
+    corpus = File("corpora/{name}-{hash}.v1.jsonl", Opaque(), step="corpus", about="the documents of an embedded text")
 
 
 class SharedFolder(Folder):
     """What a shared step leaves: ``results/{model}/_shared/{step}/{key}``."""
 
     pattern = f"{RESULTS}/{{model}}/_shared/{{step}}/{{key}}"
-    key = File("key.json", AnyJson(), about="all that the result depends on")
+    key = File("key.json", AnyJson(), about="all that the result depends on", always=False)
     record = File("record.json", AnyJson(), about="what the step did")
 
     def __init_subclass__(cls, step: str) -> None:
         cls.step = step
         cls.pattern = f"{RESULTS}/{{model}}/_shared/{step}/{{key}}"
         for name, file in SharedFolder.files().items():
-            own = File(file.path, file.format, about=file.about)
+            own = File(file.path, file.format, about=file.about, always=file.always)
             setattr(cls, name, own)
             own.__set_name__(cls, name)
 
@@ -58,7 +58,7 @@ class GradientsFolder(SharedFolder, step="gradients"):
 
 class RemovalFolder(SharedFolder, step="removal"):
     losses = File("block_importance.json", AnyJson(), about="loss increase without each block and layer")
-    similarity = File("similarity.json", AnyJson(), about="1 - cosine of the residual stream")
+    similarity = File("similarity.json", AnyJson(), about="1 - cosine of the residual stream", always=False)
 
 
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
@@ -104,8 +104,8 @@ class ExperimentFolder(Folder):
     diagnosis = File("analysis/gradient_diagnosis.json", AnyJson(), "diagnosis", "the report")
     diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page that stands alone")
 
-    figure = File("visualization/{figure}.png", Opaque(), "plot", "a figure")
-    vector = File("visualization/{figure}.svg", Opaque(), "plot", "the same for print")
+    figure = File("visualization/{plot}.png", Opaque(), "plot", "a figure")
+    vector = File("visualization/{plot}.svg", Opaque(), "plot", "the same for print")
     before_after = File("visualization/before_after.png", Opaque(), "before_after", "its rates beside the reference's")
     before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", "the same for print")
 
@@ -130,6 +130,10 @@ class ExperimentFolder(Folder):
         return cls(Path(RESULTS, model, experiment))
 
 
+def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:
+    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about="the same for print")
+
+
 class ComparisonFolder(Folder):
     """The experiments of a sweep side by side: ``results/{model}/comparison/{sweep}``."""
 
@@ -140,7 +144,9 @@ class ComparisonFolder(Folder):
     page = File("comparison.md", Text(), about="the same with what it means")
     html = File("comparison.html", Text(), about="the page with its figures inside")
     recommendation = File("recommendation.json", AnyJson(), about="which experiment to take, and why")
-    figure = File("{figure}.png", Opaque(), about="a figure")
-    vector = File("{figure}.svg", Opaque(), about="the same for print")
+    perplexity, perplexity_vector = _figure("perplexity", "perplexity against ratio, with the Pareto front")
+    rates, rates_vector = _figure("pruning_rates", "rates layer by layer")
+    kept, kept_vector = _figure("kept_groups", "which groups the experiments share")
+    gradients, gradients_vector = _figure("gradient_profiles", "gradients layer by layer")
     record = File("record.json", AnyJson(), about="what the step did")
     tracked = File("mlflow.json", AnyJson(), "track_comparison", "where its row in MLflow is")

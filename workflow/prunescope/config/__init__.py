@@ -1,30 +1,6 @@
-"""Configuration: sections, experiment names, resolved experiments and step keys.
-
-The only part of the package that the Snakefile imports; it must not import torch.
-"""
+"""Configuration: sections, experiment names, resolved experiments. Imports no torch: the Snakefile reads it."""
 
 from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
 from prunescope.config.sections import CRITERIA, Config, Settings
-from prunescope.steps.keys import (
-    RESULTS,
-    Step,
-    experiment_directory,
-    experiment_specs,
-    shared_steps,
-)
 
-__all__ = [
-    "CONFIG_FILE",
-    "CRITERIA",
-    "RESULTS",
-    "Config",
-    "Experiment",
-    "Settings",
-    "Step",
-    "experiment_directory",
-    "experiment_specs",
-    "load_config",
-    "parse_config",
-    "resolve",
-    "shared_steps",
-]
+__all__ = ["CONFIG_FILE", "CRITERIA", "Config", "Experiment", "Settings", "load_config", "parse_config", "resolve"]

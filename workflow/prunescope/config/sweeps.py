@@ -13,7 +13,7 @@ from prunescope.config.renaming import Name, Patch, known_name, leaves, rename, 
 from prunescope.config.resolve import merge, settings_of
 from prunescope.config.sections import Config, NamedExperiment, Settings, Sweep
 from prunescope.errors import ConfigError, did_you_mean
-from prunescope.steps.specs import canonical
+from prunescope.files import canonical
 
 # No name of the grammar holds it: what follows are settings that the grammar has no word for.
 APART = "__"
