@@ -1,9 +1,9 @@
 """The folders of ``results/`` and their files: each file is named once, here."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from prunescope.artifacts.files import File, Folder
+from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.formats import AnyJson, Arrays, Opaque, Table, Tensors, Text
 
 RESULTS = "results"
@@ -25,6 +25,7 @@ class SharedFolder(Folder):
     pattern = f"{RESULTS}/{{model}}/_shared/{{step}}/{{key}}"
     key = File("key.json", AnyJson(), about="all that the result depends on", always=False)
     record = File("record.json", AnyJson(), about="what the step did")
+    benchmark = File("benchmark.tsv", Text(), about="Snakemake's measurement of time and memory", always=False)
 
     def __init_subclass__(cls, step: str) -> None:
         cls.step = step
@@ -84,6 +85,9 @@ class RecoveryTextFolder(SharedFolder, step="recovery_text"):
     manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
 
 
+S = TypeVar("S", bound=SharedFolder)
+
+
 class ExperimentFolder(Folder):
     """What people open: ``results/{model}/{experiment}``."""
 
@@ -127,7 +131,17 @@ class ExperimentFolder(Folder):
 
     @classmethod
     def of(cls, model: str, experiment: str) -> "ExperimentFolder":
+        """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
+
+    def shared(self, kind: type[S], key: str) -> S:
+        """Return the folder of a shared step of the same model."""
+        return kind(self.path.parent / "_shared" / kind.step / key)
+
+    def records(self) -> "list[Entry[Any]]":
+        """Return the records that are there, those of exports included."""
+        pattern = ExperimentFolder.record.path.format(step="*")
+        return [Entry(ExperimentFolder.record, path) for path in sorted(self.path.glob(pattern))]
 
 
 def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:

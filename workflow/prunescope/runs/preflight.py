@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.folders import ModelFolder
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.export.llama_cpp import check_installed
@@ -29,17 +29,17 @@ def check_one(planned: Planned) -> None:
     """Check one experiment, as `check_reachable`."""
     if planned.experiment.settings.evaluation.zeroshot:
         require_lm_eval()
-    if planned.measured_gguf:
+    if "gguf_baseline" in planned.tasks:
         check_installed("evaluation.efficiency.gguf")
     if planned.experiment.settings.recovery.enabled:
         require_peft()
     if planned.experiment.tracking.enabled:
         tracking_uri(planned.experiment.tracking.uri)
-    file = Path(planned.shared["model"].file("model.json"))
-    if not file.is_file():
+    model = ModelFolder(Path(planned.tasks["model"].folder)).facts
+    if not model.exists():
         return
     try:
-        facts = ModelFacts.read(file)
+        facts = model.read()
     except DataError:
         return  # the checkpoint is gone; the step that needs it says so
     try:
