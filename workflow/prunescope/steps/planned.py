@@ -213,6 +213,11 @@ class PlannedSweep:
             partial=partial,
         )
 
+    def needs(self, task: Task) -> list[str]:
+        """Return what the comparison, or its tracking, reads."""
+        own = [task.file(file) for file in task.step.needs if file.owner is ComparisonFolder]
+        return own + self.experiment_files(task.name)
+
     def experiment_files(self, task: str) -> list[str]:
         """Return what the comparison, or its tracking, reads of the experiments."""
         needed = TABLE[task].needs

@@ -7,6 +7,7 @@ from typing import Any
 
 from prunescope.artifacts.files import File, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.packages import Package
 from prunescope.steps.spec import ExperimentSpec, SharedSpec, Spec
 
 LOGS = "logs"
@@ -28,6 +29,7 @@ class Step:
             and what reads its record need not run again, unless it shows another experiment.
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
+        package: an optional package that it works with.
         out_of_memory: what a person can do when it runs out of memory.
     """
 
@@ -40,6 +42,7 @@ class Step:
     figure: bool = False
     timed: bool = False
     on_request: bool = False
+    package: Package | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
 
     @property
@@ -103,12 +106,7 @@ class Task:
 
     def file(self, file: File[Any]) -> str:
         """Return the path of one of its files."""
-        return f"{self.folder}/{file.path.format(step=self.name, **self.wildcards)}"
-
-    @property
-    def wildcards(self) -> dict[str, str]:
-        """What the wildcards in the names of its files stand for."""
-        return {name: str(value) for name, value in self.spec if isinstance(value, str)}
+        return f"{self.folder}/{file.path.format(**self.spec.wildcards)}"
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
