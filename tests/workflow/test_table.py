@@ -121,7 +121,7 @@ def test_the_snakefile_has_the_edges_and_files_of_the_table(jobs, registry):
     ("file", "old", "new", "said"),
     [
         ("diagnosis.smk", 'stability="results/{model}/{experiment}/analysis/stability.json",', "", "diagnosis: needs"),
-        ("importance.smk", "analysis/pruning_summary.csv", "analysis/rates.csv", "importance: outputs"),
+        ("gradients.smk", "/timing.json", "/times.json", "gradients: outputs"),
         ("pruning.smk", "model=ancient(", "model=(", "pruning: needs"),
     ],
     ids=["an input is removed", "a file is renamed", "an input makes it run again"],
