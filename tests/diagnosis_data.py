@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunescope.config import experiment_specs, load_config, resolve, shared_steps
+from prunescope.config import load_config, resolve
 from prunescope.config.sections import Diagnosis, Report
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
@@ -20,6 +20,7 @@ from prunescope.diagnosis.evidence import (
     Statistics,
     join_evidence,
 )
+from prunescope.steps.keys import experiment_specs, shared_steps
 from prunescope.steps.specs import DiagnosisSpec
 
 LAYERS, GROUPS, CHANNELS = 30, 3, 1536

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
-from prunescope.config.resolve import merge
-from prunescope.steps.keys import fingerprint
+from prunescope.config import parse_config, resolve
+from prunescope.config.patches import merge
+from prunescope.steps.keys import experiment_specs, fingerprint, shared_steps
 from prunescope.steps.specs import EfficiencySpec
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))

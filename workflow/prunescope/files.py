@@ -68,6 +68,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def canonical(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces, the same text for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON (NaN and Infinity raise ``ValueError``) atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

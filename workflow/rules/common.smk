@@ -19,6 +19,7 @@ from prunescope.steps.specs import GgufSpec, canonical
 from prunescope.runs.started import STARTED
 from prunescope.errors import PrunescopeError
 from prunescope.runs.failures import report_failures
+from prunescope.reporting.captions import captions
 from prunescope.reporting.headline import headline
 from prunescope.runs.preflight import check_finished, check_one, check_reachable
 from prunescope.runs.remaining import TimeLeft
@@ -95,7 +96,7 @@ def planned(wildcards):
 
 def facts(wildcards):
     """Params function: what the job's experiment does, for the captions of the report."""
-    return planned(wildcards).facts
+    return captions(planned(wildcards).experiment)
 
 
 def shared(step, file):

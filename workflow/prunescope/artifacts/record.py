@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prunescope.config.patches import Scalar, flatten
 from prunescope.files import read_json, write_json
-
-Scalar = str | int | float | bool | None
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
 
@@ -85,19 +84,6 @@ def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = N
     record.git_sha = git_sha()
     record.versions = library_versions()
     record.write(path)
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """Flatten nested settings to dotted names: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists become text."""
-    flat: dict[str, Scalar] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, (list, tuple)):
-            flat[prefix + name] = ", ".join(str(item) for item in value)
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def git_sha() -> str | None:

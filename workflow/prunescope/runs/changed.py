@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.files import read_json
 from prunescope.steps.planned import Planned
 

