@@ -138,10 +138,16 @@ class Name:
         return "_".join([self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options])
 
 
-def split_name(text: str) -> Name | None:
-    """Return the parts of a name, or None when it has not the shape of one; parts may still be unknown."""
+def split_name(text: str) -> Name:
+    """Return the parts of a name, which may still be unknown.
+
+    Raises:
+        ConfigError: it does not have the shape of a name.
+    """
     match = NAME.fullmatch(text)
-    return Name(**match.groupdict() | {"options": tuple(match["options"].split("_")[1:])}) if match else None
+    if match is None:
+        raise ConfigError(f"'{text}' is not an experiment name; expected {SHAPE}")
+    return Name(**match.groupdict() | {"options": tuple(match["options"].split("_")[1:])})
 
 
 def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
@@ -151,8 +157,6 @@ def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
         ConfigError: with the nearest valid name, when a part is unknown, said twice, or a fraction for a percentage.
     """
     name = split_name(text)
-    if name is None:
-        raise ConfigError(f"'{text}' is not an experiment name; expected {SHAPE}")
     _check_part(name, "criterion", CRITERIA)
     _check_part(name, "dataset", datasets)
     _check_percentage(name.percent, text, str(replace(name, percent="{}")))
@@ -168,8 +172,11 @@ def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
 
 def known_name(text: str) -> Name | None:
     """Return the parts of `text`, or None when the grammar does not know it (a named experiment)."""
-    name = split_name(text)
-    return name if name is not None and declared(name) is not None else None
+    try:
+        name = split_name(text)
+    except ConfigError:
+        return None
+    return name if declared(name) is not None else None
 
 
 def declared(name: Name) -> Patch | None:

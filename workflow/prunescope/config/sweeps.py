@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from prunescope.config.messages import said_of
-from prunescope.config.names import Name, known_name, rename, without, write_number
+from prunescope.config.names import Name, rename, split_name, without, write_number
 from prunescope.config.patches import Patch, at, leaves, merge, nested
 from prunescope.config.resolve import settings_of
 from prunescope.config.sections import Config, NamedExperiment, Settings, Sweep
@@ -31,6 +31,8 @@ def expand(config: Config, sweep: str, model: str) -> dict[str, NamedExperiment 
     """
     sweep_section = config.sweeps[sweep]
     members: dict[str, NamedExperiment | None] = dict.fromkeys(sweep_section.experiments)
+    if sweep_section.base is None:
+        return members
     for change in changes(sweep_section):
         with said_of(f"sweeps.{sweep}"):
             name, experiment = declare(config, model, sweep_section.base, patch_of(change))
@@ -40,8 +42,6 @@ def expand(config: Config, sweep: str, model: str) -> dict[str, NamedExperiment 
 
 def changes(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """Yield what each experiment of variants and product changes in the base, by word or path."""
-    if sweep.base is None:
-        return
     for variant in sweep.variants or ({},):
         for values in itertools.product(*sweep.product.values()):
             yield variant | dict(zip(sweep.product, values, strict=True))
@@ -64,8 +64,7 @@ def declare(config: Config, model: str, base: str, patch: Patch) -> tuple[str, N
         before = settings_of(config, model, base)
         changed = {path: value for path, value in leaves(patch) if _value(before, path) != _value(wanted, path)}
         return _changed_named(base, config.experiments[base], dataset, changed)
-    name = known_name(base)
-    name = replace(name, dataset=dataset or name.dataset)
+    name = _on(dataset, base)
     unsaid: Patch = {}
     for path, value in leaves(patch):
         found = _saying(config, model, name, path, wanted)
@@ -93,13 +92,18 @@ def _saying(config: Config, model: str, name: Name, path: str, wanted: Settings)
 def _changed_named(
     base: str, named: NamedExperiment, dataset: str | None, changed: Patch
 ) -> tuple[str, NamedExperiment | None]:
-    name = known_name(named.base)
-    said = {"dataset": dataset} if dataset not in (None, name.dataset) else {}
+    name = _on(dataset, named.base)
+    said = {"dataset": dataset} if str(name) != named.base else {}
     if not said and not changed:
         return base, None
-    name = replace(name, dataset=dataset or name.dataset)
     settings = merge(named.settings, nested(changed))
     return _spelled(base, said | changed), NamedExperiment(base=str(name), settings=settings)
+
+
+def _on(dataset: str | None, base: str) -> Name:
+    """Return the name `base` with another dataset, if one is given."""
+    name = split_name(base)
+    return replace(name, dataset=dataset or name.dataset)
 
 
 def _spelled(base: str, settings: Patch) -> str:
