@@ -26,7 +26,7 @@ from safetensors.torch import load_file as load_tensors
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
-from prunescope.config.resolve import merge
+from prunescope.config.patches import merge
 from prunescope.config.sections import CRITERIA, Limits, Method
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity

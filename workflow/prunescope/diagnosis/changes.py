@@ -8,7 +8,7 @@ limits are changed that its rates show not to be in force.
 
 from collections.abc import Callable
 
-from prunescope.config.renaming import Patch
+from prunescope.config.patches import Patch
 from prunescope.config.sections import Corrections, EarlyLayers, Evaluation
 from prunescope.diagnosis.situation import Situation
 

@@ -5,7 +5,8 @@ Only what is not in force yet, can be reached, and can be configured today is su
 
 from dataclasses import dataclass
 
-from prunescope.config.renaming import Patch, rename, without
+from prunescope.config.names import rename, without
+from prunescope.config.patches import Patch
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Context, Situation

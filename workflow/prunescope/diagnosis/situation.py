@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.renaming import Name, Patch, declared, known_name
-from prunescope.config.resolve import merge
+from prunescope.config.names import Name, declared, known_name
+from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
@@ -60,10 +60,7 @@ class Situation:
 
     def setting(self, *path: str) -> Any:
         """Return the setting at `path`, or None when it is off or unknown."""
-        value: Any = self.in_force
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+        return at(self.in_force, ".".join(path))
 
     def binds(self, limit: str) -> bool:
         """Whether a limit is known to be in force because it bound."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prunescope.config.renaming import leaves
+from prunescope.config.patches import leaves
 from prunescope.diagnosis.remedies import Remedy
 from prunescope.diagnosis.rules import Observation
 

@@ -1,7 +1,7 @@
 """Experiments that were made with other settings than they have now."""
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.steps.planned import Planned
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
-from prunescope.config.facts import facts
 from prunescope.config.resolve import Experiment
 from prunescope.files import canonical
 from prunescope.steps.commands import START
@@ -88,11 +87,6 @@ class Planned:
         digests = {task.name: task.spec.digest() for task in self.recorded}
         digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
         return f"{self.experiment.model}/{self.experiment.name}-{digest}"
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What the experiment does, in words, for captions."""
-        return facts(self.experiment)
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""

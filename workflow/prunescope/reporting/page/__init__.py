@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.errors import DataError
 from prunescope.files import read_json, write_json, write_text
 from prunescope.reporting.diagnosis_page import write_diagnosis_page

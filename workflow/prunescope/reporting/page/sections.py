@@ -3,7 +3,7 @@
 from typing import Any
 
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.config.facts import method_in_words
+from prunescope.reporting.captions import method_in_words
 from prunescope.steps.specs import PageSpec
 
 
