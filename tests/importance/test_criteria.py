@@ -348,7 +348,7 @@ def checkpoint(tmp_path):
 @pytest.mark.parametrize("criteria", [NAMES, ("wanda",)])
 def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_path, criteria):
     facts, samples = checkpoint
-    spec = GradientsSpec(model="m", calibration="c", criteria=criteria, batch_size=2)
+    spec = GradientsSpec(model="m", calibration="c", criteria=criteria, batch_size=2, dtype="float32")
     write_gradients(spec, "key", facts, samples, tmp_path)
     names = {f"{criterion}/{block.layer}.{block.block}" for criterion in criteria for block in facts.blocks}
     assert load_file(tmp_path / "saliency.safetensors").keys() == names
@@ -366,7 +366,8 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
 @pytest.mark.parametrize("prior", ["removal", "similarity"])
 def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
     facts, samples = checkpoint
-    write_removal(RemovalSpec(prior=prior, model="m", calibration="c", samples=3), "key", facts, samples, tmp_path)
+    spec = RemovalSpec(prior=prior, model="m", calibration="c", samples=3, dtype="float32")
+    write_removal(spec, "key", facts, samples, tmp_path)
     measure = {"removal": measure_removal, "similarity": measure_similarity}[prior]
     expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
     found = read_json(tmp_path / "block_importance.json")
@@ -378,7 +379,8 @@ def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
 
 def test_removal_step_estimates(checkpoint, tmp_path):
     facts, samples = checkpoint
-    spec = RemovalSpec(prior="removal", estimate="first_order", model="m", calibration="c", samples=3)
+    told = {"model": "m", "calibration": "c", "samples": 3, "dtype": "float32"}
+    spec = RemovalSpec(prior="removal", estimate="first_order", **told)
     write_removal(spec, "key", facts, samples, tmp_path)
     expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
     for kind, values in read_json(tmp_path / "block_importance.json").items():

@@ -50,8 +50,8 @@ def allowed_counts(block, facts, limits):
     if block.layer in {index % facts.layers for index in limits.protect}:
         most = 0
     counts = possible_counts(block, limits.width_multiple)
-    highest = max(count for count in counts if count / block.groups <= most + 1e-9)
-    return min(min(count for count in counts if count / block.groups >= least - 1e-9), highest), highest
+    highest = max(count for count in counts if count <= most * block.groups + 1e-9)
+    return min(min(count for count in counts if count >= least * block.groups - 1e-9), highest), highest
 
 
 def cost_of(block, count):
