@@ -26,12 +26,12 @@ from safetensors.torch import load_file as load_tensors
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
+from prunescope.config.criteria import CRITERIA
 from prunescope.config.resolve import merge
-from prunescope.config.sections import CRITERIA, Limits, Method
+from prunescope.config.sections import Limits, Method
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.files import read_json
-from prunescope.importance.limits import removal_unit
 from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
@@ -79,7 +79,7 @@ class Cut:
         prior = choose_prior(removal, method.tau) if method.needs_prior else None
         table = build_table(facts.blocks, saliency, prior, method)
         limits = Limits(max_rate=self.max_rate)
-        return select(table, facts, method.ratio, limits, removal_unit(self.criterion)).plan
+        return select(table, facts, method.ratio, limits, CRITERIA[self.criterion].unit).plan
 
 
 def cuts() -> list[Cut]:

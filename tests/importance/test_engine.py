@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prunescope.config.sections import CRITERIA as NAMES
-from prunescope.config.sections import NOT_SCORED
+from prunescope.config.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
 from prunescope.files import read_json
 from prunescope.importance import modes
@@ -33,6 +32,7 @@ from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.specs import GradientsSpec
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
+NAMES = tuple(CRITERIA)
 SHAPES = [{}, {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
@@ -59,7 +59,7 @@ def assert_equal(found, expected, criteria=None):
 def test_stream_scores_as_accumulate_does(shape):
     model = tiny_model(**shape)
     stream, accumulate = collect(model, mode=Mode("stream")), collect(model)
-    assert list(stream.saliency) == [name for name in NAMES if name not in NOT_SCORED["stream"]]
+    assert list(stream.saliency) == [name for name in NAMES if name not in not_scored("stream")]
     assert_equal(stream, accumulate, stream.saliency)
     assert stream.statistics.as_json() == accumulate.statistics.as_json()
 
@@ -68,7 +68,7 @@ def test_stream_scores_as_accumulate_does(shape):
 def test_gate_scores_as_accumulate_does(shape):
     model = tiny_model(**shape)
     gate, accumulate = collect(model, mode=Mode("gate")), collect(model)
-    assert list(gate.saliency) == [name for name in NAMES if name not in NOT_SCORED["gate"]]
+    assert list(gate.saliency) == [name for name in NAMES if name not in not_scored("gate")]
     for criterion, blocks in gate.saliency.items():
         for block, scores in blocks.items():
             torch.testing.assert_close(scores, accumulate.saliency[criterion][block], rtol=1e-6, atol=0)
@@ -397,8 +397,3 @@ def test_a_layer_that_cannot_be_read_leaves_nothing_in_memory(tmp_path, monkeypa
         next_token_losses(model, tiny_tokens())
     assert absent_layers(model) == 4
     assert torch.equal(next_token_losses(model, tiny_tokens()), expected)
-
-
-@pytest.mark.parametrize("mode", ["stream", "gate"])
-def test_what_a_mode_cannot_score_is_known_before_anything_runs(mode):
-    assert Mode(mode).scored(NAMES) == [name for name in NAMES if name not in NOT_SCORED[mode]]

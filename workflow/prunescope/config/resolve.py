@@ -6,13 +6,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
 from prunescope.config.overrides import check_word
 from prunescope.config.sections import (
-    CRITERIA,
-    NOT_SCORED,
     Config,
     DatasetSource,
     Export,
@@ -280,18 +279,19 @@ def _check(experiment: Experiment) -> None:
             f"criterion '{settings.method.criterion}'; add it"
         )
     mode = settings.gradients.mode
-    if settings.method.criterion in NOT_SCORED.get(mode, ()):
-        able = [name for name in CRITERIA if name not in NOT_SCORED[mode]]
+    if settings.method.criterion in (unable := not_scored(mode)):
+        able = [name for name in CRITERIA if name not in unable]
         raise ConfigError(
             f"{where}: gradients.mode = {mode} cannot score '{settings.method.criterion}'; allowed criteria: "
             f"{', '.join(able)}, or gradients.mode: accumulate"
         )
     corrections = settings.corrections
-    if settings.method.criterion == "shortgpt" and (corrections.mean or corrections.normalize in LEVELLING):
+    if settings.method.criterion in OF_WHOLE_LAYERS and (corrections.mean or corrections.normalize in LEVELLING):
         which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
         raise ConfigError(
-            f"{where}: corrections.{which} makes all layers equal under method.criterion = shortgpt, which gives the "
-            "groups of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
+            f"{where}: corrections.{which} makes all layers equal under method.criterion = {settings.method.criterion}, "
+            "which gives the groups of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change "
+            "the criterion"
         )
     largest_rate = settings.limits.max_rate
     if largest_rate is not None and largest_rate <= settings.method.ratio:

@@ -7,7 +7,7 @@ from prunescope.artifacts.facts import ModelFacts
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.evaluation.zeroshot import require_lm_eval
 from prunescope.export.llama_cpp import check_installed
-from prunescope.importance.feasibility import check_feasible
+from prunescope.importance.limits import check_feasible
 from prunescope.recovery import require_peft
 from prunescope.steps.planned import Planned
 from prunescope.tracking.store import tracking_uri

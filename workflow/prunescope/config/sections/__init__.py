@@ -5,12 +5,7 @@ Every field has a default (or is required) and a description; ``config/README.md
 """
 
 from prunescope.config.sections.base import (
-    CRITERIA,
     GGUF_TYPES,
-    NOT_SCORED,
-    WITHOUT_GRADIENT,
-    WITHOUT_TEXT,
-    Criterion,
     Dtype,
     GgufType,
     PathName,
@@ -48,17 +43,12 @@ from prunescope.config.sections.sources import (
 from prunescope.config.sections.whole import Config, NamedExperiment, Settings, Sweep
 
 __all__ = [
-    "CRITERIA",
     "GGUF_TYPES",
-    "NOT_SCORED",
-    "WITHOUT_GRADIENT",
-    "WITHOUT_TEXT",
     "BlockLimits",
     "Calibration",
     "Closeness",
     "Config",
     "Corrections",
-    "Criterion",
     "DatasetSource",
     "Diagnosis",
     "Dtype",
