@@ -33,16 +33,12 @@ class Criterion:
 
 
 CRITERIA: dict[str, Criterion] = {
-    "taylor": Criterion("first order", gradient="mean", stability="taylor_stream"),
-    "taylor_2nd": Criterion(
-        "first order plus the diagonal second-order term", gradient="mean", stability="taylor_stream"
-    ),
+    "taylor": Criterion("first order", "mean", stability="taylor_stream"),
+    "taylor_2nd": Criterion("first order plus the diagonal second-order term", "mean", stability="taylor_stream"),
     "taylor_stream": Criterion(
-        "mean over batches of the absolute value, without a gradient buffer",
-        gradient="batch",
-        stability="taylor_stream",
+        "mean over batches of the absolute value, without a gradient buffer", "batch", stability="taylor_stream"
     ),
-    "gate": Criterion("squared derivative by a gate on the group", gradient="gate", stability="gate"),
+    "gate": Criterion("squared derivative by a gate on the group", "gate", stability="gate"),
     "wanda": Criterion("weight times the norm of its input"),
     "magnitude": Criterion("absolute value of the weight", text=False),
     "shortgpt": Criterion("influence of a layer, removes whole layers", unit="layer"),

@@ -289,9 +289,9 @@ def _check(experiment: Experiment) -> None:
     if settings.method.criterion in OF_WHOLE_LAYERS and (corrections.mean or corrections.normalize in LEVELLING):
         which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
         raise ConfigError(
-            f"{where}: corrections.{which} makes all layers equal under method.criterion = {settings.method.criterion}, "
-            "which gives the groups of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change "
-            "the criterion"
+            f"{where}: corrections.{which} makes all layers equal under method.criterion = "
+            f"{settings.method.criterion}, which gives the groups of a layer one value; leave it out (sqrt, clip and "
+            "depth_weight can stay) or change the criterion"
         )
     largest_rate = settings.limits.max_rate
     if largest_rate is not None and largest_rate <= settings.method.ratio:
