@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from diagnosis_data import make_evidence, not_finite, with_values
 
-from prunescope.config.sections import WITHOUT_GRADIENT, Diagnosis
+from diagnosis_data import make_evidence, not_finite, with_values
+from prunescope.config.criteria import WITHOUT_GRADIENT
+from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.remedies import Context

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 from prunescope.config.files import CONFIG_FILE
-from prunescope.config.sections import CRITERIA, NOT_SCORED, DatasetSource, ModelSource, Settings
+from prunescope.config.sections import DatasetSource, ModelSource, Settings
 from prunescope.config.sections.sources import TEXT_FILES, text_files
 
 LEVELLING = ("log", "minmax", "zscore")
@@ -56,16 +57,16 @@ def _criterion(settings: Settings) -> Iterator[str]:
             f"gradients.criteria = {list(gradients.criteria)} does not contain the experiment's criterion "
             f"'{criterion}'; add it"
         )
-    if criterion in NOT_SCORED.get(gradients.mode, ()):
-        able = [name for name in CRITERIA if name not in NOT_SCORED[gradients.mode]]
+    if criterion in not_scored(gradients.mode):
+        able = [name for name in CRITERIA if name not in not_scored(gradients.mode)]
         yield (
             f"gradients.mode = {gradients.mode} cannot score '{criterion}'; allowed criteria: {', '.join(able)}, "
             "or gradients.mode: accumulate"
         )
-    if criterion == "shortgpt" and (corrections.mean or corrections.normalize in LEVELLING):
+    if criterion in OF_WHOLE_LAYERS and (corrections.mean or corrections.normalize in LEVELLING):
         which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
         yield (
-            f"corrections.{which} makes all layers equal under method.criterion = shortgpt, which gives the groups of "
+            f"corrections.{which} makes all layers equal under method.criterion = {criterion}, which gives the groups of "
             "a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
         )
 

@@ -5,6 +5,7 @@ Only what is not in force yet, can be reached, and can be configured today is su
 
 from dataclasses import dataclass
 
+from prunescope.config.criteria import OF_WHOLE_LAYERS
 from prunescope.config.names import rename, without
 from prunescope.config.patches import Patch
 from prunescope.diagnosis import changes
@@ -72,7 +73,6 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "shared_documents": (changes.other_text,),
 }
 # A criterion that removes whole layers leaves nothing to what acts on parts of a block.
-WHOLE_LAYERS = "shortgpt"
 FOR_WHOLE_LAYERS = {"full_precision", "more_samples", "shorter_windows", "other_text", "protect", "lower_ratio"}
 
 
@@ -88,7 +88,7 @@ def exhausted(code: str, now: Situation) -> bool:
 
 
 def _applies(change: Change, now: Situation) -> bool:
-    return now.setting("method", "criterion") != WHOLE_LAYERS or change.__name__ in FOR_WHOLE_LAYERS
+    return now.setting("method", "criterion") not in OF_WHOLE_LAYERS or change.__name__ in FOR_WHOLE_LAYERS
 
 
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:

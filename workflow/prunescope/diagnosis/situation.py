@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from prunescope.config.criteria import WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.config.names import Name, declared, known_name
 from prunescope.config.patches import Patch, at, merge
-from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
+from prunescope.config.sections import Diagnosis, Limits, Settings
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
-from prunescope.importance.feasibility import most_parameters
-from prunescope.importance.limits import lanes_of
+from prunescope.importance.limits import lanes_of, most_parameters
 from prunescope.runs.started import START
 
 

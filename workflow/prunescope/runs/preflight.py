@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunescope.artifacts.folders import ModelFolder
 from prunescope.errors import DataError, PrunescopeError
-from prunescope.importance.feasibility import check_feasible
+from prunescope.importance.limits import check_feasible
 from prunescope.steps.planned import Planned
 from prunescope.tracking.store import tracking_uri
 

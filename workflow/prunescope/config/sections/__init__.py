@@ -5,12 +5,7 @@ Every field has a default (or is required) and a description; ``config/README.md
 """
 
 from prunescope.config.sections.base import (
-    CRITERIA,
     GGUF_TYPES,
-    NOT_SCORED,
-    WITHOUT_GRADIENT,
-    WITHOUT_TEXT,
-    Criterion,
     Dtype,
     GgufType,
     Section,
@@ -40,8 +35,8 @@ from prunescope.config.sections.sources import (
 from prunescope.config.sections.whole import Config, NamedExperiment, Settings, Sweep
 
 __all__ = [
-    "CRITERIA", "GGUF_TYPES", "NOT_SCORED", "WITHOUT_GRADIENT", "WITHOUT_TEXT", "BlockLimits", "Calibration",
-    "Closeness", "Config", "Corrections", "Criterion", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
+    "GGUF_TYPES", "BlockLimits", "Calibration",
+    "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
     "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Removal", "Report", "Section",
     "Settings", "SplitNames", "Sweep", "Tracking", "WheelMember", "Zeroshot",

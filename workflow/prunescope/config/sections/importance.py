@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from prunescope.config.sections.base import CRITERIA, Criterion, Dtype, Percentile, Rate, Section, Tau
+from prunescope.config.criteria import CRITERIA, CriterionName, in_words, not_scored
+from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
 
 
 class Calibration(Section):
@@ -18,14 +19,14 @@ class Calibration(Section):
 class Gradients(Section):
     """The gradient pass: every listed criterion is scored in one pass."""
 
-    criteria: tuple[Criterion, ...] = Field(
-        CRITERIA, min_length=1, description="Criteria to score; those that the mode cannot score are left out."
+    criteria: tuple[CriterionName, ...] = Field(
+        tuple(CRITERIA), min_length=1, description="Criteria to score; those that the mode cannot score are left out."
     )
     mode: Literal["auto", "accumulate", "stream", "gate"] = Field(
         "auto",
         description="`accumulate`: keep the mean gradient in float32, for all criteria; `stream`: keep nothing, for "
-        "all but `taylor` and `taylor_2nd`; `gate`: no gradient of a weight, a third less work, for none of the Taylor "
-        "criteria; `auto`: accumulate where that fits into memory, else stream.",
+        f"all but {in_words(not_scored('stream'))}; `gate`: no gradient of a weight, a third less work, for all but "
+        f"{in_words(not_scored('gate'))}; `auto`: accumulate where that fits into memory, else stream.",
     )
     batch_size: int = Field(8, ge=1, description="Windows per batch; halved while they do not fit into memory.")
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on hardware that has it, else float32.")
@@ -51,7 +52,12 @@ class Removal(Section):
 class Method(Section):
     """How importance becomes a decision; the name of an experiment sets most of it."""
 
-    criterion: Criterion = Field("taylor", description="Saliency of a weight.")
+    criterion: CriterionName = Field(
+        "taylor",
+        description="How saliency is measured: "
+        + "; ".join(f"`{name}`: {criterion.meaning}" for name, criterion in CRITERIA.items())
+        + ".",
+    )
     temperature: float = Field(0.0, ge=0, description="T: exponent of the prior; 0: no prior is computed.")
     tau: Tau = Field(
         0.0,
