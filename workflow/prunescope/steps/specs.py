@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from prunescope.config.commands import START
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import (
     Calibration,
@@ -205,6 +206,11 @@ class DiagnosisSpec(ExperimentSpec):
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
+    start: str = Field(START, description="How the run was started, up to the target: for the commands it suggests.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part that decides the findings; how the run was started decides none."""
+        return self.model_dump(mode="json", exclude={"start"}, exclude_none=True)
 
 
 class BeforeAfterSpec(ExperimentSpec):
