@@ -66,8 +66,8 @@ def _criterion(settings: Settings) -> Iterator[str]:
     if criterion in OF_WHOLE_LAYERS and (corrections.mean or corrections.normalize in LEVELLING):
         which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
         yield (
-            f"corrections.{which} makes all layers equal under method.criterion = {criterion}, which gives the groups of "
-            "a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
+            f"corrections.{which} makes all layers equal under method.criterion = {criterion}, which gives the groups "
+            "of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
         )
 
 

@@ -21,7 +21,7 @@ from prunescope.reporting.page.model_card import how_to_load, render_card
 from prunescope.reporting.page.recovery import trained_on
 from prunescope.reporting.page.sections import findings_list, protocol_table, settings_table
 from prunescope.steps.planned import RECOVERED, final_folder
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 
 IDENTITY, PARAMS = "experiment.json", "params"
 """What the page step was told, and in it the settings as tracking shows them."""
