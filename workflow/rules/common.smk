@@ -61,7 +61,7 @@ try:
     # Read anew: Snakemake's own merge loses a section that a file sets to `{}` over null.
     default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
     told = load_merged(
-        default, workflow.overwrite_configfiles, workflow.config_settings.config
+        default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
     )
     settings = parse_config(told)
     # The steps read the address from here: a password in it is on no command line and in no log.
