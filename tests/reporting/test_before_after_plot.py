@@ -10,7 +10,7 @@ from prunescope.diagnosis.words import CHINESE, ENGLISH
 from prunescope.errors import DataError
 from prunescope.reporting.figures import before_after, save_before_after
 from prunescope.reporting.figures.before_after import comparison_lines
-from prunescope.steps.specs import BeforeAfterSpec
+from prunescope.steps.diagnosis import BeforeAfterSpec
 
 LABELS = ENGLISH.labels
 CHANGES = {"method.temperature": ("0", "1"), "limits.max_rate": ("null", "0.5")}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from prunescope.config.renaming import Patch
+from prunescope.config.patches import Patch
 from prunescope.config.sections import Corrections, EarlyLayers, Evaluation
 from prunescope.diagnosis.situation import Situation
 

@@ -11,7 +11,7 @@ from prunescope.diagnosis.inputs import read_evidence, read_stability
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.files import write_json
-from prunescope.steps.specs import DiagnosisSpec
+from prunescope.steps.diagnosis import DiagnosisSpec
 
 DEFAULTS = Diagnosis()
 FILE = "gradient_diagnosis.json"

