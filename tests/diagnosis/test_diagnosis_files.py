@@ -104,7 +104,6 @@ def test_commands_start_as_the_run_did(extreme):
     report = write_diagnosis(told, extreme)
     commands = [remedy.command for finding in report.findings for remedy in finding.remedies if remedy.command]
     assert commands and all(command.startswith(f"{start} results/SmolLM2-135M/") for command in commands)
-    assert told.record_key == spec(extreme).record_key
 
 
 def test_null_and_zero_statistics_stay_strict_json(extreme):
