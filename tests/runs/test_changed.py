@@ -24,7 +24,7 @@ def planned(**sections):
 def made(tmp_path, monkeypatch):
     """An experiment as its page step describes it."""
     monkeypatch.chdir(tmp_path)
-    told = planned().tasks["page"].spec.model_dump(mode="json")
+    told = planned().tasks["page"].spec.model_dump(mode="json", exclude={"inputs"})
     params = {"dataset": told["dataset"]} | flatten(told["settings"])
     write_json(Path(planned().directory, "experiment.json"), told | {"params": params})
 

@@ -94,7 +94,7 @@ def test_keys_do_not_depend_on_the_order_of_the_configuration():
 
 def test_a_raised_version_changes_the_step_and_those_after_it(monkeypatch):
     before = steps()
-    assert before["gradients"].spec.keys["calibration"] == before["calibration"].key
+    assert before["gradients"].spec.inputs["calibration"] == before["calibration"].key
     keys = {name: task.key for name, task in before.items()}
     monkeypatch.setattr(type(before["calibration"].spec), "version", 7)
     assert {name for name, task in steps().items() if task.key != keys[name]} == {
@@ -267,7 +267,7 @@ def test_a_new_setting_at_its_default_changes_no_key():
         smoothing: float = 0.0
 
     before = steps()["gradients"].spec
-    grown = Grown(**{name: value for name, value in before})
+    grown = Grown(**dict(before))
     assert grown.key == before.key
     assert grown.model_copy(update={"smoothing": 0.5}).key != before.key
 

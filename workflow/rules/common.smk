@@ -134,7 +134,7 @@ def facts(wildcards):
 def before(name, step, file):
     """Input function of a shared step: a file of a shared step before it."""
     return lambda wildcards: (
-        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.keys[step]}/{file}"
+        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.inputs[step]}/{file}"
     )
 
 
