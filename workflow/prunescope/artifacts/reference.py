@@ -12,6 +12,7 @@ from prunescope.config import sections
 from prunescope.files import write_text
 
 PAGE = Path("docs/files.md")
+CONFIGURATION = "../config/README.md"
 
 HEADER = """# Files and keys
 
@@ -140,8 +141,9 @@ def _type(item: dict[str, Any], definitions: dict[str, Any]) -> str:
         name = item["$ref"].rsplit("/", 1)[-1]
         if "properties" not in definitions[name]:
             return f"nested {name.lower()}"
-        page = "../config/README.md" if hasattr(sections, name) else ""
-        return f"[{name}]({page}#{name.lower()})"
+        if name == sections.Settings.__name__:
+            return f"[{name}]({CONFIGURATION}#top-level)"
+        return f"[{name}]({CONFIGURATION if hasattr(sections, name) else ''}#{name.lower()})"
     if "anyOf" in item:
         return " or ".join(dict.fromkeys(_type(branch, definitions) for branch in item["anyOf"]))
     if "enum" in item:
