@@ -25,7 +25,7 @@ include: "workflow/rules/common.smk"
 
 rule all:
     input:
-        [planned.files() for planned in default_experiments()],
+        [planned.files() for planned in listed],
 
 
 include: "workflow/rules/targets.smk"

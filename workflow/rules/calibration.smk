@@ -4,7 +4,7 @@
 rule calibration:
     input:
         model=ancient(before("calibration", "model", "model.json")),
-        corpora=ancient(corpora("calibration")),
+        corpora=ancient(resources("calibration")),
     output:
         samples="results/{model}/_shared/calibration/{key}/samples.safetensors",
         manifest="results/{model}/_shared/calibration/{key}/manifest.json",
@@ -15,11 +15,9 @@ rule calibration:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=shared_spec("calibration"),
-        corpora=corpus_options,
-        directory=subpath(output.samples, parent=True),
+        spec=spec("calibration"),
+        folder=subpath(output.samples, parent=True),
     message:
         "Draw calibration windows {wildcards.key}"
     shell:
-        "prunescope calibration --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " {params.corpora} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run calibration {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

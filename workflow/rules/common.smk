@@ -9,19 +9,22 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from prunescope.artifacts.folders import RESULTS
+from prunescope.config import CONFIG_FILE, load_merged, parse_config
+from prunescope.errors import PrunescopeError
+from prunescope.files import canonical
+from prunescope.reporting.captions import captions
+from prunescope.reporting.headline import headline
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.changed import changed
-from prunescope.config import parse_config
-from prunescope.steps.places import CORPUS_VERSION, corpus_files, wheel_file
-from prunescope.steps.planned import BEFORE_AFTER, COMPARISON_FILES, PLOTS
-from prunescope.steps.targets import Registry, Target, without_files
-from prunescope.steps.specs import GgufSpec, canonical
-from prunescope.runs.started import STARTED
-from prunescope.errors import PrunescopeError
 from prunescope.runs.failures import report_failures
-from prunescope.reporting.headline import headline
 from prunescope.runs.preflight import check_finished, check_one, check_reachable
 from prunescope.runs.remaining import TimeLeft
+from prunescope.steps.commands import start
+from prunescope.steps.diagnosis import FIGURES
+from prunescope.steps.planned import Run
+from prunescope.steps.registry import Registry, Target, without_files
+from prunescope.steps.table import TABLE
 from prunescope.tracking.store import redact, tracking_uri
 
 started = time.time()
@@ -29,13 +32,14 @@ started = time.time()
 # `.venv/bin/snakemake` works without activating the environment: the rules find its `prunescope` first.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-# Jobs on a cluster parse this file again without the command line that started the run.
-if workflow.is_main_process or STARTED not in os.environ:
-    os.environ[STARTED] = json.dumps(sys.argv[1:])
+# Snakemake knows its targets only when this file has been read; jobs on a cluster read it without the command line.
+TYPED = "PRUNESCOPE_TARGETS"
+if workflow.is_main_process or TYPED not in os.environ:
+    os.environ[TYPED] = json.dumps(sys.argv[1:])
 
 
 envvars:
-    STARTED,
+    TYPED,
 
 
 # Bars are drawn over and over: what jobs print would tear them, and is in their logs.
@@ -52,11 +56,20 @@ wildcard_constraints:
 
 
 try:
-    arguments = without_files(json.loads(os.environ[STARTED]))
+    arguments = without_files(json.loads(os.environ[TYPED]))
     reporting = any(argument.startswith("--report") for argument in arguments)
-    registry = Registry(
-        parse_config(config), check=check_finished if reporting else check_one
+    # Read anew: Snakemake's own merge loses a section that a file sets to `{}` over null.
+    default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
+    told = load_merged(
+        default, workflow.overwrite_configfiles, workflow.config_settings.config
     )
+    settings = parse_config(told)
+    # The steps read the address from here: a password in it is on no command line and in no log.
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
+    run = Run(
+        start(workflow.overwrite_configfiles), redact(os.environ["MLFLOW_TRACKING_URI"])
+    )
+    registry = Registry(settings, run, check_finished if reporting else check_one)
     typed = registry.targets(arguments)
     typed_sweeps = registry.sweep_targets(arguments)
     sweeps = {
@@ -68,7 +81,7 @@ try:
     default = [] if sweeps else [Target(one.directory, one, "") for one in listed]
     asked = typed or default
     wanted = [target.planned for target in asked]
-    # Whose every step counts; of the others only a file was asked for.
+    # Experiments that are wanted with all their files; of the others only a file was asked for.
     whole = [target.planned for target in asked if target.whole]
     swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
     if workflow.is_main_process:
@@ -78,74 +91,73 @@ try:
 except PrunescopeError as error:
     raise WorkflowError(str(error))
 
-# The steps read the address from here: a password in it is on no command line and in no log.
-os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(registry.config.tracking.uri)
-TRACKING_URI = redact(registry.config.tracking.uri)
-
-
-def default_experiments():
-    """Experiments of `targets:` in the configuration."""
-    return listed
-
 
 def planned(wildcards):
     """The experiment of a job."""
     return registry.experiment(wildcards.model, wildcards.experiment)
 
 
+def sweep_of(wildcards):
+    """The sweep of a job."""
+    return registry.sweep(wildcards.model, wildcards.sweep)
+
+
+def task(name, wildcards):
+    """The task of a job: a step with what it is told. A name may hold wildcards, such as `plot_{plot}`."""
+    told = dict(wildcards.items())
+    if "key" in told:
+        return registry.task(wildcards.model, name, wildcards.key)
+    if "sweep" in told:
+        return sweep_of(wildcards).tasks[name]
+    if "experiment" in told:
+        return planned(wildcards).tasks[name.format(**told)]
+    return registry.resource(name, told)
+
+
+def spec(name):
+    """Params function: what a step is told. Snakemake does not compare what is a function of `input`: a path that
+    changes is no reason to run again. What is one is in the key of a shared step and in `identity` of the others.
+    """
+    return lambda wildcards, input: task(name, wildcards).spec.text()
+
+
+def identity(name):
+    """Params function: what decides the result of a step whose files carry no key."""
+    return lambda wildcards: canonical(task(name, wildcards).spec.identity())
+
+
 def facts(wildcards):
     """Params function: what the job's experiment does, for the captions of the report."""
-    return planned(wildcards).facts
+    return captions(planned(wildcards).experiment)
 
 
-def shared(step, file):
-    """Input function: a file of a shared step of the job's experiment."""
-    return lambda wildcards: planned(wildcards).shared[step].file(file)
-
-
-def own_identity(step):
-    """Params function: what decides the result of one of the experiment's own steps, paths left out."""
-    return lambda wildcards: canonical(planned(wildcards).own[step].identity())
-
-
-def own_spec(step):
-    """Params function: what one of the experiment's own steps is told."""
-    return lambda wildcards: planned(wildcards).own[step].text()
-
-
-def step_of(step):
-    """Function: the shared step that the job's key stands for."""
-    return lambda wildcards: registry.step(wildcards.model, step, wildcards.key)
-
-
-def shared_spec(step):
-    """Params function: what a shared step is told.
-
-    All that decides is in its key. The paths beside it must not make it run again: Snakemake does not compare what
-    is a function of `input`.
-    """
-    return lambda wildcards, input: step_of(step)(wildcards).spec.text()
-
-
-def corpora(step):
-    """Input function: the documents of the embedded texts that a shared step reads."""
-    return lambda wildcards: corpus_files(
-        {
-            name: text.source
-            for name, text in step_of(step)(wildcards).spec.texts.items()
-        }
+def before(name, step, file):
+    """Input function of a shared step: a file of a shared step before it."""
+    return lambda wildcards: (
+        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.keys[step]}/{file}"
     )
 
 
-def corpus_options(wildcards, input):
-    """Params function: the same as options of its command."""
-    return [f"--corpus {corpus}" for corpus in input.corpora]
+def resources(name):
+    """Input function: the downloaded files that a step reads."""
+    return lambda wildcards: task(name, wildcards).spec.resources
 
 
-def before(step, field, file):
-    """Input function: a file of the shared step whose key `field` of the job's spec holds."""
+def shared(step, file):
+    """Input function of an experiment's own step: a file of a shared step; none where the experiment does without."""
+    return lambda wildcards: [
+        f"{task.folder}/{file}"
+        for task in planned(wildcards).shared
+        if task.name == step
+    ]
+
+
+def where(step, file):
+    """Input function: a file of another step of the experiment; none where it does without that step."""
     return lambda wildcards: (
-        f"results/{wildcards.model}/_shared/{field}/{getattr(step_of(step)(wildcards).spec, field)}/{file}"
+        f"{planned(wildcards).directory}/{file}"
+        if step in planned(wildcards).tasks
+        else []
     )
 
 

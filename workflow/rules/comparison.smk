@@ -18,14 +18,12 @@ SHOWN = {
 }
 
 
-def sweep_of(wildcards):
-    """The sweep of a job."""
-    return registry.sweep(wildcards.model, wildcards.sweep)
+COMPARISON_FILES = [file.path for file in TABLE["comparison"].files]
 
 
 rule comparison:
     input:
-        lambda wildcards: sweep_of(wildcards).inputs(),
+        lambda wildcards: sweep_of(wildcards).experiment_files("comparison"),
     output:
         files=expand(
             "results/{{model}}/comparison/{{sweep}}/{file}",
@@ -41,33 +39,37 @@ rule comparison:
             for file, (title, caption) in SHOWN.items()
         ],
     log:
-        "logs/{model}/comparison/{sweep}.log",
+        "logs/{model}/comparison/{sweep}/comparison.log",
     params:
-        spec=lambda wildcards: sweep_of(wildcards).spec().text(),
+        spec=spec("comparison"),
+        identity=identity("comparison"),
         members=lambda wildcards: list(sweep_of(wildcards).planned),
-        directory=subpath(output[0], parent=True),
+        folder=subpath(output[0], parent=True),
     message:
         "Compare the experiments of {wildcards.model}/comparison/{wildcards.sweep}"
     shell:
-        "prunescope comparison {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+        "prunescope run comparison {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule track_comparison:
     input:
         # Best runs are tagged, so that they must be there.
-        experiments=lambda wildcards: sweep_of(wildcards).tracked,
+        experiments=lambda wildcards: sweep_of(wildcards).experiment_files(
+            "track_comparison"
+        ),
         comparison="results/{model}/comparison/{sweep}/record.json",
     output:
         "results/{model}/comparison/{sweep}/mlflow.json",
     log:
-        "logs/{model}/comparison/{sweep}/track.log",
+        "logs/{model}/comparison/{sweep}/track_comparison.log",
     params:
-        directory=subpath(output[0], parent=True),
-        uri=TRACKING_URI,
+        spec=spec("track_comparison"),
+        identity=identity("track_comparison"),
+        folder=subpath(output[0], parent=True),
     message:
         "Record {wildcards.model}/comparison/{wildcards.sweep} in MLflow"
     shell:
-        "prunescope track {params.directory:q} --uri {params.uri:q} 2>&1 | tee {log:q}"
+        "prunescope run track_comparison {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 # An experiment that is known to be impossible fails alone: the others run, and the exit code tells.

@@ -1,26 +1,6 @@
 # The diagnosis and its figures: before any weight is cut.
 
 
-localrules:
-    statistics,
-
-
-rule statistics:
-    input:
-        shared("gradients", "gradient_statistics.json"),
-        shared("gradients", "stability.json"),
-    output:
-        "results/{model}/{experiment}/analysis/gradient_statistics.json",
-        "results/{model}/{experiment}/analysis/stability.json",
-    log:
-        "logs/{model}/{experiment}/statistics.log",
-    message:
-        "Publish the gradient statistics of {wildcards.model}/{wildcards.experiment}"
-    shell:
-        "(cp {input[0]:q} {output[0]:q}.tmp && mv {output[0]:q}.tmp {output[0]:q}"
-        " && cp {input[1]:q} {output[1]:q}.tmp && mv {output[1]:q}.tmp {output[1]:q}) 2> {log:q}"
-
-
 rule diagnosis:
     input:
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
@@ -42,12 +22,13 @@ rule diagnosis:
         mem_mb=4000,
         runtime=20,
     params:
-        spec=own_spec("diagnosis"),
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("diagnosis"),
+        identity=identity("diagnosis"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Diagnose {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope diagnosis {params.directory:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+        "prunescope run diagnosis {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule plot:
@@ -69,26 +50,28 @@ rule plot:
     log:
         "logs/{model}/{experiment}/plot_{plot}.log",
     wildcard_constraints:
-        plot="|".join(PLOTS),
+        plot="|".join(FIGURES),
     resources:
         mem_mb=4000,
         runtime=20,
     params:
+        spec=spec("plot_{plot}"),
+        identity=identity("plot_{plot}"),
         facts=facts,
-        directory=subpath(output.figure, ancestor=2),
+        folder=subpath(output.figure, ancestor=2),
     message:
         "Draw {wildcards.plot} of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope plot {params.directory:q} {wildcards.plot} 2>&1 | tee {log:q}"
+        "prunescope run plot {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 def reference_summary(wildcards):
-    reference = planned(wildcards).reference
-    if reference is None:
+    """Input function: the rates of the experiment that is compared with; it is built as far as its selection."""
+    if "before_after" not in planned(wildcards).tasks:
         raise WorkflowError(
             f"{planned(wildcards).directory} has no reference; set report.reference in the configuration"
         )
-    return f"results/{reference.model}/{reference.name}/analysis/pruning_summary.json"
+    return task("before_after", wildcards).spec.elsewhere
 
 
 rule before_after:
@@ -98,25 +81,25 @@ rule before_after:
         reference=reference_summary,
     output:
         figure=report(
-            f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.png",
+            "results/{model}/{experiment}/visualization/before_after.png",
             caption="../report/before_after.rst",
             category="{model} / {experiment}",
             subcategory="2 Diagnosis",
             labels={"result": "beside its reference"},
         ),
-        vector=f"results/{{model}}/{{experiment}}/visualization/{BEFORE_AFTER}.svg",
-        record=f"results/{{model}}/{{experiment}}/records/plot_{BEFORE_AFTER}.json",
+        vector="results/{model}/{experiment}/visualization/before_after.svg",
+        record="results/{model}/{experiment}/records/before_after.json",
     log:
-        f"logs/{{model}}/{{experiment}}/plot_{BEFORE_AFTER}.log",
+        "logs/{model}/{experiment}/before_after.log",
     resources:
         mem_mb=4000,
         runtime=20,
     params:
-        spec=own_spec(BEFORE_AFTER),
+        spec=spec("before_after"),
+        identity=identity("before_after"),
         facts=facts,
-        reference=lambda wildcards: planned(wildcards).reference.name,
-        directory=subpath(output.record, ancestor=2),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Draw {wildcards.model}/{wildcards.experiment} beside its reference"
     shell:
-        "prunescope plot {params.directory:q} before_after --spec {params.spec:q} 2>&1 | tee {log:q}"
+        "prunescope run before_after {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

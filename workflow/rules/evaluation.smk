@@ -4,7 +4,7 @@
 rule evaluation_text:
     input:
         model=ancient(before("evaluation_text", "model", "model.json")),
-        corpora=ancient(corpora("evaluation_text")),
+        corpora=ancient(resources("evaluation_text")),
     output:
         windows="results/{model}/_shared/evaluation_text/{key}/windows.safetensors",
         manifest="results/{model}/_shared/evaluation_text/{key}/manifest.json",
@@ -15,14 +15,12 @@ rule evaluation_text:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=shared_spec("evaluation_text"),
-        corpora=corpus_options,
-        directory=subpath(output.windows, parent=True),
+        spec=spec("evaluation_text"),
+        folder=subpath(output.windows, parent=True),
     message:
         "Cut evaluation windows {wildcards.key}"
     shell:
-        "prunescope evaluation-text --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " {params.corpora} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run evaluation_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule baseline:
@@ -43,13 +41,12 @@ rule baseline:
         mem_mb=32000,
         runtime=120,
     params:
-        spec=shared_spec("baseline"),
-        directory=subpath(output.perplexity, parent=True),
+        spec=spec("baseline"),
+        folder=subpath(output.perplexity, parent=True),
     message:
         "Evaluate the unpruned {wildcards.model}"
     shell:
-        "prunescope baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " --windows {input.windows:q} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run baseline {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule evaluation:
@@ -78,14 +75,13 @@ rule evaluation:
         mem_mb=32000,
         runtime=120,
     params:
-        spec=own_spec("evaluation"),
-        baseline=subpath(input.baseline, parent=True),
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("evaluation"),
+        identity=identity("evaluation"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Evaluate {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope evaluate {params.directory:q} --spec {params.spec:q} --windows {input.windows:q}"
-        " --baseline {params.baseline:q} 2>&1 | tee {log:q}"
+        "prunescope run evaluation {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule zeroshot_baseline:
@@ -104,18 +100,18 @@ rule zeroshot_baseline:
         mem_mb=32000,
         runtime=480,
     params:
-        spec=shared_spec("zeroshot_baseline"),
-        directory=subpath(output.scores, parent=True),
+        spec=spec("zeroshot_baseline"),
+        folder=subpath(output.scores, parent=True),
     message:
         "Run zero-shot tasks on the unpruned {wildcards.model}"
     shell:
-        "prunescope zeroshot-baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run zeroshot_baseline {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule zeroshot:
     input:
-        checkpoint=lambda wildcards: planned(wildcards).checkpoint,
+        checkpoint="results/{model}/{experiment}/model",
+        recovered=where("recovery", "recovered"),
         baseline=shared("zeroshot_baseline", "zeroshot.json"),
     output:
         scores="results/{model}/{experiment}/evaluation/zeroshot.json",
@@ -130,15 +126,13 @@ rule zeroshot:
         mem_mb=32000,
         runtime=480,
     params:
-        identity=own_identity("zeroshot"),
-        spec=lambda wildcards, input: own_spec("zeroshot")(wildcards),
-        directory=subpath(output.record, ancestor=2),
-        checkpoint=lambda wildcards: planned(wildcards).final,
+        spec=spec("zeroshot"),
+        identity=identity("zeroshot"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Run zero-shot tasks on {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope zeroshot {params.directory:q} --spec {params.spec:q} --baseline {input.baseline:q}"
-        " --checkpoint {params.checkpoint} 2>&1 | tee {log:q}"
+        "prunescope run zeroshot {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule gguf_baseline:
@@ -153,36 +147,34 @@ rule gguf_baseline:
         mem_mb=48000,
         runtime=120,
     params:
-        spec=shared_spec("gguf_baseline"),
-        directory=subpath(output.record, parent=True),
+        spec=spec("gguf_baseline"),
+        folder=subpath(output.record, parent=True),
     message:
         "Write the unpruned {wildcards.model} as GGUF"
     shell:
-        "prunescope gguf-baseline --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run gguf_baseline {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
-def gguf_baseline(wildcards):
-    experiment = planned(wildcards)
-    return (
-        experiment.shared["gguf_baseline"].file("gguf")
-        if experiment.measured_gguf
-        else []
-    )
+def measured_gguf(wildcards):
+    """Input function: the exports that are measured."""
+    kinds = planned(wildcards).tasks["efficiency"].spec.gguf
+    return [f"{planned(wildcards).directory}/export/gguf/{kind}.gguf" for kind in kinds]
 
 
 rule efficiency:
     input:
         model=ancient(shared("model", "model.json")),
         checkpoint="results/{model}/{experiment}/model",
-        final=lambda wildcards: planned(wildcards).checkpoint,
-        gguf=lambda wildcards: planned(wildcards).measured_gguf,
-        gguf_baseline=gguf_baseline,
+        recovered=where("recovery", "recovered"),
+        gguf=measured_gguf,
+        gguf_baseline=shared("gguf_baseline", "gguf"),
     output:
         efficiency="results/{model}/{experiment}/evaluation/efficiency.json",
         record="results/{model}/{experiment}/records/efficiency.json",
     log:
         "logs/{model}/{experiment}/efficiency.log",
+    benchmark:
+        "logs/{model}/{experiment}/efficiency.benchmark.tsv"
     # All cores of this machine: what runs beside it would be measured too.
     threads: workflow.resource_settings.cores or 16
     resources:
@@ -190,13 +182,10 @@ rule efficiency:
         mem_mb=64000,
         runtime=120,
     params:
-        spec=own_spec("efficiency"),
-        directory=subpath(output.record, ancestor=2),
-        gguf_baseline=lambda wildcards, input: (
-            f"--gguf-baseline {input.gguf_baseline}" if input.gguf_baseline else ""
-        ),
+        spec=spec("efficiency"),
+        identity=identity("efficiency"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Measure speed and memory of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope efficiency {params.directory:q} --spec {params.spec:q} --model {input.model:q}"
-        " {params.gguf_baseline} 2>&1 | tee {log:q}"
+        "prunescope run efficiency {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

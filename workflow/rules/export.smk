@@ -24,48 +24,48 @@ onsuccess:
         if Path(directory, "experiment.json").is_file():
             shell("prunescope page {directory:q}")
             if registry.config.tracking.enabled:
-                shell("prunescope track {directory:q} --uri {TRACKING_URI:q}")
+                shell("prunescope track {directory:q} --uri {run.tracking_uri:q}")
 
 
 rule gguf:
     input:
-        lambda wildcards: planned(wildcards).checkpoint,
+        checkpoint="results/{model}/{experiment}/model",
+        recovered=where("recovery", "recovered"),
     output:
         file="results/{model}/{experiment}/export/gguf/{type}.gguf",
-        record="results/{model}/{experiment}/records/export_gguf_{type}.json",
+        record="results/{model}/{experiment}/records/gguf_{type}.json",
     log:
-        "logs/{model}/{experiment}/export_gguf_{type}.log",
+        "logs/{model}/{experiment}/gguf_{type}.log",
     resources:
         mem_mb=48000,
         runtime=120,
     params:
-        spec=lambda wildcards: GgufSpec.of(
-            registry.config.export.gguf, wildcards.type
-        ).text(),
-        directory=subpath(output.record, ancestor=2),
-        checkpoint=lambda wildcards: planned(wildcards).final,
+        spec=spec("gguf_{type}"),
+        identity=identity("gguf_{type}"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Write {wildcards.type}.gguf of {wildcards.model}/{wildcards.experiment} and compare it with the checkpoint"
     shell:
-        "prunescope export gguf {params.directory:q} --checkpoint {params.checkpoint} --spec {params.spec:q}"
-        " 2>&1 | tee {log:q}"
+        "prunescope run gguf {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule uniform:
     input:
-        lambda wildcards: planned(wildcards).checkpoint,
+        checkpoint="results/{model}/{experiment}/model",
+        recovered=where("recovery", "recovered"),
     output:
         checkpoint=directory("results/{model}/{experiment}/export/uniform"),
-        record="results/{model}/{experiment}/records/export_uniform.json",
+        record="results/{model}/{experiment}/records/uniform.json",
     log:
-        "logs/{model}/{experiment}/export_uniform.log",
+        "logs/{model}/{experiment}/uniform.log",
     resources:
         mem_mb=48000,
         runtime=60,
     params:
-        directory=subpath(output.record, ancestor=2),
-        checkpoint=lambda wildcards: planned(wildcards).final,
+        spec=spec("uniform"),
+        identity=identity("uniform"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Pad {wildcards.model}/{wildcards.experiment} to a stock checkpoint and compare them"
     shell:
-        "prunescope export uniform {params.directory:q} --checkpoint {params.checkpoint} 2>&1 | tee {log:q}"
+        "prunescope run uniform {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

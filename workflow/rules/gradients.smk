@@ -21,13 +21,12 @@ rule gradients:
         mem_mb=64000,
         runtime=240,
     params:
-        spec=shared_spec("gradients"),
-        directory=subpath(output.saliency, parent=True),
+        spec=spec("gradients"),
+        folder=subpath(output.saliency, parent=True),
     message:
         "Collect gradients {wildcards.key}"
     shell:
-        "prunescope gradients --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " --samples {input.samples:q} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run gradients {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule removal:
@@ -47,10 +46,9 @@ rule removal:
         mem_mb=32000,
         runtime=480,
     params:
-        spec=shared_spec("removal"),
-        directory=subpath(output.losses, parent=True),
+        spec=spec("removal"),
+        folder=subpath(output.losses, parent=True),
     message:
         "Measure removal losses {wildcards.key}"
     shell:
-        "prunescope removal --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " --samples {input.samples:q} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run removal {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -1,16 +1,13 @@
 # The importance table and the plan: seconds, no model needed.
 
 
-def removal_losses(wildcards):
-    step = planned(wildcards).shared.get("removal")
-    return [step.file("block_importance.json")] if step else []
-
-
 rule importance:
     input:
         model=ancient(shared("model", "model.json")),
         saliency=shared("gradients", "saliency.safetensors"),
-        removal=removal_losses,
+        statistics=shared("gradients", "gradient_statistics.json"),
+        stability=shared("gradients", "stability.json"),
+        removal=shared("removal", "block_importance.json"),
     output:
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         plan="results/{model}/{experiment}/analysis/plan.json",
@@ -22,6 +19,8 @@ rule importance:
             subcategory="3 Data",
             labels={"result": "rate of every layer"},
         ),
+        statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+        stability="results/{model}/{experiment}/analysis/stability.json",
         record="results/{model}/{experiment}/records/importance.json",
     log:
         "logs/{model}/{experiment}/importance.log",
@@ -29,13 +28,10 @@ rule importance:
         mem_mb=4000,
         runtime=20,
     params:
-        spec=own_spec("importance"),
-        removal=lambda wildcards, input: (
-            f"--removal {input.removal}" if input.removal else ""
-        ),
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("importance"),
+        identity=identity("importance"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Select groups for {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope importance {params.directory:q} --spec {params.spec:q} --model {input.model:q}"
-        " --saliency {input.saliency:q} {params.removal} 2>&1 | tee {log:q}"
+        "prunescope run importance {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -1,12 +1,6 @@
 # Surgery: the plan becomes a checkpoint that loads.
 
 
-def gate(wildcards, input):
-    """Params function; of `input`, so that another gate is no reason to cut the same checkpoint again."""
-    told = planned(wildcards).experiment.settings.diagnosis.on_critical
-    return "--fail-on-critical" if told == "fail" else ""
-
-
 rule pruning:
     input:
         model=ancient(shared("model", "model.json")),
@@ -24,11 +18,10 @@ rule pruning:
         mem_mb=24000,
         runtime=60,
     params:
-        spec=own_spec("pruning"),
-        gate=gate,
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("pruning"),
+        identity=identity("pruning"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Cut the weights of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope prune {params.directory:q} --spec {params.spec:q} --model {input.model:q}"
-        " {params.gate} 2>&1 | tee {log:q}"
+        "prunescope run pruning {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -4,7 +4,7 @@
 rule recovery_text:
     input:
         model=ancient(before("recovery_text", "model", "model.json")),
-        corpora=ancient(corpora("recovery_text")),
+        corpora=ancient(resources("recovery_text")),
     output:
         samples="results/{model}/_shared/recovery_text/{key}/samples.safetensors",
         manifest="results/{model}/_shared/recovery_text/{key}/manifest.json",
@@ -15,20 +15,19 @@ rule recovery_text:
         mem_mb=8000,
         runtime=60,
     params:
-        spec=shared_spec("recovery_text"),
-        corpora=corpus_options,
-        directory=subpath(output.samples, parent=True),
+        spec=spec("recovery_text"),
+        folder=subpath(output.samples, parent=True),
     message:
         "Draw recovery text {wildcards.key}"
     shell:
-        "prunescope recovery-text --spec {params.spec:q} --key {wildcards.key} --model {input.model:q}"
-        " {params.corpora} --output {params.directory:q} 2>&1 | tee {log:q}"
+        "prunescope run recovery_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule recovery:
     input:
         checkpoint="results/{model}/{experiment}/model",
         samples=shared("recovery_text", "samples.safetensors"),
+        manifest=ancient(shared("recovery_text", "manifest.json")),
     output:
         checkpoint=directory("results/{model}/{experiment}/recovered"),
         record="results/{model}/{experiment}/records/recovery.json",
@@ -42,13 +41,13 @@ rule recovery:
         mem_mb=64000,
         runtime=720,
     params:
-        spec=own_spec("recovery"),
-        text=subpath(input.samples, parent=True),
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("recovery"),
+        identity=identity("recovery"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Train {wildcards.model}/{wildcards.experiment} after pruning"
     shell:
-        "prunescope recover {params.directory:q} --spec {params.spec:q} --text {params.text:q} 2>&1 | tee {log:q}"
+        "prunescope run recovery {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule recovered:
@@ -71,10 +70,10 @@ rule recovered:
         mem_mb=32000,
         runtime=120,
     params:
-        spec=own_spec("recovered"),
-        directory=subpath(output.record, ancestor=2),
+        spec=spec("recovered"),
+        identity=identity("recovered"),
+        folder=subpath(output.record, ancestor=2),
     message:
         "Evaluate the trained {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope evaluate-recovered {params.directory:q} --spec {params.spec:q} --windows {input.windows:q}"
-        " 2>&1 | tee {log:q}"
+        "prunescope run recovered {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -7,17 +7,17 @@ localrules:
 
 
 # A figure that is drawn again is the same figure: not the figures, their records, and no reason to run again.
-FIGURES = expand(
-    "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=PLOTS
+DRAWN = expand(
+    "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=FIGURES
 )
 
 
-def before_after_record(wildcards):
-    """The record of the one figure that changes with another experiment, where there is a reference."""
-    experiment = planned(wildcards)
-    if experiment.reference is None:
-        return []
-    return f"{experiment.directory}/records/plot_{BEFORE_AFTER}.json"
+def records(wildcards):
+    """Input function: the records of the experiment's own steps, figures apart."""
+    folder = planned(wildcards).directory
+    return [
+        f"{folder}/records/{task.name}.json" for task in planned(wildcards).recorded
+    ]
 
 
 rule page:
@@ -28,10 +28,12 @@ rule page:
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         calibration=shared("calibration", "manifest.json"),
         evaluation_text=shared("evaluation_text", "manifest.json"),
-        records=lambda wildcards: planned(wildcards).records,
-        optional=lambda wildcards: planned(wildcards).optional,
-        figures=ancient(FIGURES),
-        before_after=before_after_record,
+        records=records,
+        recovered=where("recovered", "evaluation/recovered.json"),
+        zeroshot=where("zeroshot", "evaluation/zeroshot.json"),
+        efficiency=where("efficiency", "evaluation/efficiency.json"),
+        figures=ancient(DRAWN),
+        before_after=where("before_after", "records/before_after.json"),
     output:
         page="results/{model}/{experiment}/README.md",
         html=report(
@@ -48,30 +50,32 @@ rule page:
     log:
         "logs/{model}/{experiment}/page.log",
     params:
-        spec=own_spec("page"),
+        spec=spec("page"),
+        identity=identity("page"),
         facts=facts,
-        directory=subpath(output.page, parent=True),
+        folder=subpath(output.page, parent=True),
     message:
         "Write the page of {wildcards.model}/{wildcards.experiment}"
     shell:
-        "prunescope page {params.directory:q} --spec {params.spec:q} --model {input.model:q} 2>&1 | tee {log:q}"
+        "prunescope run page {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
-        records=lambda wildcards: planned(wildcards).records,
-        figures=ancient(FIGURES),
-        before_after=before_after_record,
+        records=records,
+        figures=ancient(DRAWN),
+        before_after=where("before_after", "records/before_after.json"),
     output:
         "results/{model}/{experiment}/mlflow.json",
     log:
         "logs/{model}/{experiment}/track.log",
     params:
-        directory=subpath(output[0], parent=True),
-        uri=TRACKING_URI,
+        spec=spec("track"),
+        identity=identity("track"),
+        folder=subpath(output[0], parent=True),
     message:
         "Record {wildcards.model}/{wildcards.experiment} in MLflow"
     shell:
-        "prunescope track {params.directory:q} --uri {params.uri:q} 2>&1 | tee {log:q}"
+        "prunescope run track {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

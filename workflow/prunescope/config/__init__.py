@@ -1,30 +1,16 @@
-"""Configuration: sections, experiment names, resolved experiments and step keys.
+"""The configuration: its sections, the grammar of experiment names, and resolved experiments. It imports no torch."""
 
-The only part of the package that the Snakefile imports; it must not import torch.
-"""
-
-from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
-from prunescope.config.sections import CRITERIA, Config, Settings
-from prunescope.steps.keys import (
-    RESULTS,
-    Step,
-    experiment_directory,
-    experiment_specs,
-    shared_steps,
-)
+from prunescope.config.files import CONFIG_FILE, load_merged
+from prunescope.config.resolve import Experiment, load_config, parse_config, resolve
+from prunescope.config.sections import Config, Settings
 
 __all__ = [
     "CONFIG_FILE",
-    "CRITERIA",
-    "RESULTS",
     "Config",
     "Experiment",
     "Settings",
-    "Step",
-    "experiment_directory",
-    "experiment_specs",
     "load_config",
+    "load_merged",
     "parse_config",
     "resolve",
-    "shared_steps",
 ]

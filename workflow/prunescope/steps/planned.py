@@ -1,128 +1,169 @@
-"""An experiment or a sweep with its steps: which files make it complete."""
+"""An experiment or a sweep with its tasks: what each is told, which files it reads and leaves."""
 
-from collections.abc import Container
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from prunescope.config.facts import facts
-from prunescope.config.resolve import COMPARISON, Experiment
-from prunescope.config.sections import GGUF_TYPES
-from prunescope.steps.keys import RESULTS, Step, experiment_directory, experiment_specs, shared_steps
-from prunescope.steps.references import before_after_spec
-from prunescope.steps.specs import ComparisonSpec, ExperimentSpec
+from prunescope.artifacts.files import File
+from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
+from prunescope.config.resolve import Experiment
+from prunescope.files import canonical
+from prunescope.steps.commands import START
+from prunescope.steps.reporting import ComparisonSpec, TrackComparisonSpec
+from prunescope.steps.spec import ExperimentSpec, Spec
+from prunescope.steps.step import Step, Task
+from prunescope.steps.table import TABLE
 
-PLOTS = ("gradient_analysis", "pruning_rates", "importance_heatmap")
-BEFORE_AFTER = "before_after"
-FORMATS = ("png", "svg")
-EVALUATION = ("perplexity.json", "windows.parquet", "card.json")
-OPTIONAL = ("zeroshot", "efficiency")
-"""Steps that run only when their section of `evaluation` is there; each writes ``evaluation/{step}.json``."""
-RECOVERED = "recovered"
-"""The folder of the fine-tuned checkpoint, and the step that evaluates it."""
-ANALYSIS = (
-    "importance_table.parquet",
-    "plan.json",
-    "pruning_summary.json",
-    "pruning_summary.csv",
-    "gradient_statistics.json",
-    "stability.json",
-    "gradient_diagnosis.json",
-    "diagnosis.html",
-)
-EXPORTS = ("export/uniform", "export/gguf", *(f"export/gguf/{name}.gguf" for name in GGUF_TYPES))
-"""What can be asked for below an experiment without being part of it; ``export/gguf``: the configured types."""
-
-COMPARED = (
-    "experiment.json",
-    "analysis/importance_table.parquet",
-    "analysis/pruning_summary.json",
-    "analysis/gradient_statistics.json",
-    "analysis/gradient_diagnosis.json",
-    "evaluation/perplexity.json",
-    "evaluation/windows.parquet",
-)
-"""What a comparison reads of each experiment."""
-COMPARISON_FIGURES = ("perplexity", "pruning_rates", "kept_groups", "gradient_profiles")
-COMPARISON_FILES = (
-    "comparison.csv",
-    "comparison.md",
-    "comparison.html",
-    "recommendation.json",
-    *(f"{name}.{suffix}" for name in COMPARISON_FIGURES for suffix in FORMATS),
-    "record.json",
-)
+GGUF = "export/gguf"
+"""A target: the GGUF files of the configured types."""
 
 
-def final_folder(steps: Container[str]) -> str:
-    """Return the name of the folder of the final checkpoint of an experiment that has these steps of its own."""
-    return RECOVERED if RECOVERED in steps else "model"
+@dataclass(frozen=True)
+class Run:
+    """What a run decides for all experiments: how its commands begin, and where they are tracked."""
+
+    start: str = START
+    tracking_uri: str = ""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An experiment with its steps, and the experiment that it is compared with, if there is one."""
+    """An experiment with its tasks, and the experiment that it is compared with, if there is one.
+
+    Attributes:
+        made: the tasks by name, while they are planned those so far; see `tasks`.
+    """
 
     experiment: Experiment
     reference: Experiment | None = None
+    run: Run = field(default_factory=Run)
+    made: dict[str, Task] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
-    def shared(self) -> dict[str, Step]:
-        return shared_steps(self.experiment)
+    def tasks(self) -> dict[str, Task]:
+        """All tasks by name, in the order of the table; exports too, which run on request."""
+        for step in TABLE.values():
+            for spec in self._specs(step):
+                task = Task(step, spec, self._folder(step, spec))
+                self.made[task.name] = task
+        return self.made
 
-    @cached_property
-    def own(self) -> dict[str, ExperimentSpec]:
-        specs = experiment_specs(self.experiment, self.shared)
-        if self.reference is not None:
-            specs[BEFORE_AFTER] = before_after_spec(self.experiment, self.reference)
-        return specs
+    def _specs(self, step: Step) -> Iterator[Spec]:
+        common: dict[str, Any] = {"keys": {name: self.made[name].key for name in step.inputs if name in self.made}}
+        if issubclass(step.spec, ExperimentSpec):
+            common |= {"model": self.experiment.model, "experiment": self.experiment.name}
+        elif not step.shared:
+            return
+        yield from step.spec.of(self, common)
 
-    @property
-    def records(self) -> list[str]:
-        """Return the records of the experiment's own steps, figures apart."""
-        return [f"{self.directory}/records/{step}.json" for step in self.own if step not in ("page", BEFORE_AFTER)]
-
-    @property
-    def optional(self) -> list[str]:
-        """Return the results of the optional steps that were asked for."""
-        return [f"{self.directory}/evaluation/{step}.json" for step in (*OPTIONAL, RECOVERED) if step in self.own]
-
-    @property
-    def final(self) -> str:
-        """Return the name of the folder of the final checkpoint: what is exported and used."""
-        return final_folder(self.own)
-
-    @property
-    def checkpoint(self) -> str:
-        """Return the path of the final checkpoint."""
-        return f"{self.directory}/{self.final}"
-
-    @property
-    def measured_gguf(self) -> list[str]:
-        """Return the exports that the efficiency step measures."""
-        return [f"{self.directory}/export/gguf/{kind}.gguf" for kind in getattr(self.own.get("efficiency"), "gguf", ())]
+    def _folder(self, step: Step, spec: Spec) -> str:
+        wildcards = {"model": self.experiment.model, "experiment": self.experiment.name}
+        return step.folder.pattern.format(**wildcards, key=getattr(spec, "key", ""))
 
     @property
     def directory(self) -> str:
-        return experiment_directory(self.experiment.model, self.experiment.name)
+        return ExperimentFolder.pattern.format(model=self.experiment.model, experiment=self.experiment.name)
 
     @property
-    def facts(self) -> dict[str, str]:
-        """Return what the experiment does, in words, for captions."""
-        return facts(self.experiment)
+    def shared(self) -> list[Task]:
+        """The tasks that experiments share."""
+        return [task for task in self.tasks.values() if task.step.shared]
 
     @property
-    def plots(self) -> tuple[str, ...]:
-        return PLOTS if self.reference is None else (*PLOTS, BEFORE_AFTER)
+    def own(self) -> list[Task]:
+        """The experiment's own tasks, exports apart."""
+        return own_tasks(self.tasks)
+
+    @property
+    def recorded(self) -> list[Task]:
+        """The own tasks so far that leave a record and are part of the experiment's identity."""
+        return [task for task in own_tasks(self.made) if task.step.records and not task.step.figure]
+
+    @property
+    def identity(self) -> str:
+        """The experiment and the digest of all that decides its results; asked for when all but the page is planned."""
+        digests = {task.name: task.spec.digest() for task in self.recorded}
+        digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
+        return f"{self.experiment.model}/{self.experiment.name}-{digest}"
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
-        names = [f"analysis/{name}" for name in ANALYSIS]
-        names += [f"visualization/{name}.{suffix}" for name in self.plots for suffix in FORMATS]
-        names += [f"evaluation/{name}" for name in EVALUATION]
-        names += ["model", "config.yaml", "README.md", "README.html"]
-        names += [RECOVERED, f"evaluation/{RECOVERED}.parquet"] if RECOVERED in self.own else []
-        names += ["mlflow.json"] if self.experiment.tracking.enabled else []
-        return [f"{self.directory}/{name}" for name in names] + self.optional
+        return [file for task in self.own for file in task.outputs]
+
+    def file(self, file: File[Any]) -> str | None:
+        """Return the path of a file of the experiment or of a step it shares; None where it does without the step."""
+        return next((task.file(file) for task in self.tasks.values() if task.step.name == file.made_by), None)
+
+    def needs(self, task: Task) -> list[str]:
+        """Return the files that a task reads and that make it run again."""
+        return [*self._resolved(task, task.step.needs, decide=True), *task.spec.elsewhere]
+
+    def looks_at(self, task: Task) -> list[str]:
+        """Return the files that a task reads and that do not make it run again."""
+        return [*self._resolved(task, task.step.looks_at), *task.spec.resources] + (
+            self._records(decide=False) if ExperimentFolder.record in task.step.needs else []
+        )
+
+    def _resolved(self, task: Task, files: tuple[File[Any], ...], decide: bool = True) -> list[str]:
+        found: list[str] = []
+        for file in files:
+            if file is ExperimentFolder.record:
+                found += self._records(decide)
+            elif file is ExperimentFolder.gguf:
+                kinds = getattr(task.spec, "gguf", ())
+                found += [self.tasks[f"gguf_{kind}"].file(file) for kind in kinds]
+            else:
+                found += [path for path in [self.file(file)] if path]
+        return found
+
+    def _records(self, decide: bool) -> list[str]:
+        # A figure that is drawn again is the same figure, unless it shows another experiment too.
+        tasks = (task for task in self.own if task.step.records)
+        found = [task for task in tasks if decide is not (task.step.figure and not task.spec.elsewhere)]
+        return [task.file(ExperimentFolder.record) for task in found]
+
+    @cached_property
+    def upstream(self) -> dict[str, list[Task]]:
+        """By name: the tasks that make a task run again when they run."""
+        makes = {file: task for task in self.tasks.values() for file in task.outputs}
+        return {
+            name: list({makes[file].name: makes[file] for file in self.needs(task) if file in makes}.values())
+            for name, task in self.tasks.items()
+        }
+
+    def done(self, task: Task) -> bool:
+        """Whether a task and all that would make it run again are done."""
+        return task not in self._undone([task])
+
+    def missing(self) -> list[Task]:
+        """Return the tasks, exports apart, that are not done or rest on one that is not."""
+        wanted = [*self.shared, *self.own]
+        undone = self._undone(wanted)
+        return [task for task in wanted if task in undone]
+
+    def _undone(self, wanted: list[Task]) -> set[Task]:
+        known: dict[Task, bool] = {}
+
+        def undone(task: Task) -> bool:
+            if task not in known:
+                known[task] = not task.done or any(undone(other) for other in self.upstream[task.name])
+            return known[task]
+
+        return {task for task in wanted if undone(task)}
+
+    def exports(self, file: str) -> list[Task]:
+        """Return the exports that a file or folder below the experiment stands for; none for any other."""
+        if file == GGUF:
+            return [self.tasks[f"gguf_{kind}"] for kind in self.experiment.export.gguf.types]
+        path = f"{self.directory}/{file}"
+        return [task for task in self.tasks.values() if task.step.on_request and path in task.outputs]
+
+
+def own_tasks(tasks: dict[str, Task]) -> list[Task]:
+    """Return the experiment's own ones among some tasks, exports apart."""
+    return [task for task in tasks.values() if not task.step.shared and not task.step.on_request]
 
 
 @dataclass(frozen=True)
@@ -139,31 +180,51 @@ class PlannedSweep:
     members: tuple[str, ...]
     planned: dict[str, Planned]
     impossible: dict[str, str]
+    run: Run = field(default_factory=Run)
 
     @property
     def directory(self) -> str:
-        return f"{RESULTS}/{self.model}/{COMPARISON}/{self.name}"
-
-    def spec(self, missing: dict[str, str] | None = None) -> ComparisonSpec:
-        """Return what the comparison is told; `missing`: experiments that failed, and why."""
-        return ComparisonSpec(
-            model=self.model, sweep=self.name, experiments=self.members, missing=self.impossible | (missing or {})
-        )
-
-    def inputs(self) -> list[str]:
-        """Return what the comparison reads."""
-        files = [f"{planned.directory}/{name}" for planned in self.planned.values() for name in COMPARED]
-        return files + [file for planned in self.planned.values() for file in planned.optional]
+        return ComparisonFolder.pattern.format(model=self.model, sweep=self.name)
 
     @property
-    def tracked(self) -> list[str]:
-        """Return the ``mlflow.json`` of the experiments that MLflow shows."""
-        tracked = [planned for planned in self.planned.values() if planned.experiment.tracking.enabled]
-        return [f"{planned.directory}/mlflow.json" for planned in tracked]
+    def tasks(self) -> dict[str, Task]:
+        """Comparison and tracking, by name."""
+        track = TrackComparisonSpec(uri=self.run.tracking_uri)
+        return {spec.step: Task(TABLE[spec.step], spec, self.directory) for spec in (self.spec(), track)}
+
+    @property
+    def page(self) -> str:
+        """The path of the comparison's page."""
+        return self.tasks["comparison"].file(ComparisonFolder.page)
+
+    def spec(self, missing: dict[str, str] | None = None, partial: bool = False) -> ComparisonSpec:
+        """Return what the comparison is told; `missing`: experiments that failed, and why."""
+        return ComparisonSpec(
+            model=self.model,
+            sweep=self.name,
+            experiments=self.members,
+            missing=self.impossible | (missing or {}),
+            partial=partial,
+        )
+
+    def needs(self, task: Task) -> list[str]:
+        """Return what the comparison, or its tracking, reads."""
+        own = [task.file(file) for file in task.step.needs if file.owner is ComparisonFolder]
+        return own + self.experiment_files(task.name)
+
+    def experiment_files(self, task: str) -> list[str]:
+        """Return what the comparison, or its tracking, reads of the experiments."""
+        needed = TABLE[task].needs
+        found = [
+            planned.file(file) for planned in self.planned.values() for file in needed if file.owner is ExperimentFolder
+        ]
+        return [path for path in found if path]
 
     def files(self) -> list[str]:
         """Return every file that makes the sweep complete; of the impossible experiments one that cannot be made."""
         files = [file for planned in self.planned.values() for file in planned.files()]
-        names = [*COMPARISON_FILES, *(["mlflow.json"] if self.tracked else [])]
-        files += [f"{self.directory}/{name}" for name in names] if self.planned else []
+        if self.planned:
+            files += self.tasks["comparison"].outputs
+            tracked = any(planned.experiment.tracking.enabled for planned in self.planned.values())
+            files += self.tasks["track_comparison"].outputs if tracked else ()
         return files + [f"{self.directory}/{member}.impossible" for member in self.impossible]

@@ -1,66 +1,28 @@
-"""What an experiment is compared with, and which settings set the two apart."""
+"""Which settings set an experiment and its reference apart."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from prunescope.config import patches
 from prunescope.config.resolve import Experiment
-from prunescope.errors import ConfigError
-from prunescope.files import read_json
-from prunescope.steps.specs import BeforeAfterSpec
 
-IDENTITY = "experiment.json"
-# The sections that decide what is removed.
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
+"""The sections that decide what is removed."""
 
 
-def compared(directory: Path, reference: str | None = None) -> BeforeAfterSpec:
-    """Return how a finished experiment compares with one beside it: `reference`, or the one of its configuration.
-
-    Raises:
-        ConfigError: there is no reference, or it is the experiment itself.
-        DataError: one of the two has not finished.
-    """
-    about = read_json(directory / IDENTITY)
-    reference = reference or about["settings"]["report"]["reference"]
-    if reference is None:
-        raise ConfigError(
-            f"{directory} has no reference; pass --reference with an experiment beside it, or set report.reference in "
-            "the configuration"
-        )
-    if reference == about["experiment"]:
-        raise ConfigError(f"--reference {reference}: an experiment is not compared with itself")
-    before = read_json(directory.resolve().parent / reference / IDENTITY)
-    changes = _differences(*(_decisive(told["dataset"], told["settings"]) for told in (before, about)))
-    return BeforeAfterSpec(model=about["model"], experiment=about["experiment"], reference=reference, changes=changes)
+def differences(reference: Experiment, experiment: Experiment) -> dict[str, tuple[str, str]]:
+    """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
+    return unequal(*((one.dataset, one.settings.model_dump(mode="json")) for one in (reference, experiment)))
 
 
-def before_after_spec(experiment: Experiment, reference: Experiment) -> BeforeAfterSpec:
-    """Return what the comparison of an experiment with its reference is told."""
-    told = (_decisive(one.dataset, one.settings.model_dump(mode="json")) for one in (reference, experiment))
-    return BeforeAfterSpec(
-        model=experiment.model, experiment=experiment.name, reference=reference.name, changes=_differences(*told)
+def unequal(before: tuple[str, dict[str, Any]], after: tuple[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return the same for datasets and settings as ``experiment.json`` holds them."""
+    decisive = (
+        {"dataset": dataset} | {name: section for name, section in settings.items() if name in DECISIVE}
+        for dataset, settings in (before, after)
     )
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the settings that differ: config path -> both values, as YAML."""
-    return {path: (_flow(old), _flow(new)) for path, old, new in _unequal(before, after)}
-
-
-def _decisive(dataset: str, settings: dict[str, Any]) -> dict[str, Any]:
-    return {"dataset": dataset} | {section: told for section, told in settings.items() if section in DECISIVE}
-
-
-def _unequal(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in before | after:
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _unequal(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield prefix + key, old, new
+    return {path: (_flow(old), _flow(new)) for path, old, new in patches.differences(*decisive)}
 
 
 def _flow(value: Any) -> str:

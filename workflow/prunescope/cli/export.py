@@ -1,0 +1,44 @@
+"""Exports of a checkpoint by hand."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.cli.options import ConfigFile, Directory
+from prunescope.config.sections import GGUF_TYPES
+
+app = typer.Typer(no_args_is_help=True, help="Write a pruned checkpoint in another program's format.")
+
+Text = Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="Folder of the checkpoint in DIR; default: recovered where it was trained.")
+]
+
+
+@app.command()
+def gguf(
+    directory: Directory,
+    type: Annotated[str, typer.Option(help=f"One of {', '.join(GGUF_TYPES)}.")] = "f16",
+    config: ConfigFile = Path("config/config.yaml"),
+    text: Text = None,
+    checkpoint: Checkpoint = None,
+) -> None:
+    """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
+    from prunescope.config import load_config
+    from prunescope.export.steps import write_gguf_export
+    from prunescope.steps.export import GgufSpec
+
+    if type not in GGUF_TYPES:
+        raise typer.BadParameter(f"'{type}' is no GGUF type here; allowed: {', '.join(GGUF_TYPES)}")
+    spec = GgufSpec.by(load_config(config).export.gguf, type)
+    write_gguf_export(spec, ExperimentFolder(directory), text, checkpoint)
+
+
+@app.command()
+def uniform(directory: Directory, text: Text = None, checkpoint: Checkpoint = None) -> None:
+    """Write DIR/export/uniform: the checkpoint padded with zeros to a stock one."""
+    from prunescope.export.steps import write_uniform_export
+
+    write_uniform_export(ExperimentFolder(directory), text, checkpoint)

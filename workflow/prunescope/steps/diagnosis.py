@@ -1,0 +1,113 @@
+"""The diagnosis and its figures: before any weight is cut."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.config.leakage import Leakage
+from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report
+from prunescope.steps.commands import START
+from prunescope.steps.leakage import leakage
+from prunescope.steps.references import differences
+from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.step import Step
+from prunescope.steps.texts import texts_of
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+
+
+class DiagnosisSpec(ExperimentSpec):
+    """Explain the selection. Beside the thresholds: what is in force and need not be advised."""
+
+    step = "diagnosis"
+    version = 2
+    start: str = Field(START, description="What the commands of the report begin with.")
+    diagnosis: Diagnosis
+    report: Report
+    calibration: Calibration
+    gradients: Gradients
+    method: Method
+    corrections: Corrections
+    limits: Limits
+    calibration_texts: tuple[str, ...] = ()
+    evaluation_texts: tuple[str, ...] = ()
+    leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
+        experiment = planned.experiment
+        settings = experiment.settings
+        sections = ("calibration", "gradients", "method", "corrections", "limits")
+        yield cls(
+            **common,
+            start=planned.run.start,
+            # What it is compared with changes no finding, nor does what follows from one.
+            diagnosis=settings.diagnosis.model_copy(update={"on_critical": Diagnosis().on_critical}),
+            report=settings.report.model_copy(update={"reference": None}),
+            **{name: getattr(settings, name) for name in sections},
+            calibration_texts=texts_of(experiment, experiment.dataset),
+            evaluation_texts=settings.evaluation.datasets,
+            leakage=leakage(experiment),
+        )
+
+
+class PlotSpec(ExperimentSpec):
+    """Draw a figure."""
+
+    step = "plot"
+    plot: str
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PlotSpec"]:
+        yield from (cls(**common, plot=name) for name in FIGURES)
+
+    @property
+    def task(self) -> str:
+        return f"plot_{self.plot}"
+
+
+class BeforeAfterSpec(ExperimentSpec):
+    """Draw the rates of an experiment beside those of its reference."""
+
+    step = "before_after"
+    reference: str
+    changes: dict[str, tuple[str, str]] = Field({}, description="Settings that differ: value of either, as YAML.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["BeforeAfterSpec"]:
+        if planned.reference is not None:
+            changes = differences(planned.reference, planned.experiment)
+            yield cls(**common, reference=planned.reference.name, changes=changes)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
+
+
+STEPS = (
+    Step(
+        DiagnosisSpec,
+        "diagnosis.report:diagnose_experiment",
+        Own,
+        needs=(Own.table, Own.summary, Own.statistics, Own.stability),
+    ),
+    Step(
+        PlotSpec,
+        "reporting.figures:plot",
+        Own,
+        needs=(Own.table, Own.summary, Own.statistics, Own.diagnosis),
+        figure=True,
+    ),
+    Step(
+        BeforeAfterSpec,
+        "reporting.figures:plot_before_after",
+        Own,
+        needs=(Own.summary, Own.diagnosis),
+        figure=True,
+    ),
+)

@@ -1,0 +1,193 @@
+"""What is measured of the unpruned and the pruned model: perplexity and, where asked for, tasks and speed."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import (
+    BaselineFolder,
+    EvaluationTextFolder,
+    ExperimentFolder,
+    GgufBaselineFolder,
+    ModelFolder,
+    ZeroshotBaselineFolder,
+)
+from prunescope.config.leakage import Leakage
+from prunescope.config.sections import Dtype, Efficiency, Zeroshot
+from prunescope.config.sections.sources import matching_files
+from prunescope.packages import LLAMA_CPP, LM_EVAL
+from prunescope.steps.export import FINAL, GgufSpec
+from prunescope.steps.fingerprints import fingerprint
+from prunescope.steps.leakage import leakage
+from prunescope.steps.spec import ExperimentSpec, SharedSpec
+from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+LESS = "or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more beside the weights"
+SHORTER = f"take shorter windows in evaluation.protocols, {LESS}"
+SMALLER = f"lower evaluation.zeroshot.batch_size, {LESS}"
+
+
+class BaselineSpec(SharedSpec):
+    """Evaluate the unpruned model."""
+
+    step = "baseline"
+    version = 2
+    dtype: Dtype
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["BaselineSpec"]:
+        yield cls(**common, dtype=planned.experiment.settings.evaluation.dtype)
+
+    @property
+    def slug(self) -> str:
+        return self.slug_of("evaluation_text")
+
+
+class EvaluationSpec(ExperimentSpec):
+    """Evaluate the pruned model on the windows of the unpruned one."""
+
+    step = "evaluation"
+    version = 2
+    dtype: Dtype
+    leakage: dict[str, Leakage] = Field(description="Of each evaluated text.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EvaluationSpec"]:
+        dtype = planned.experiment.settings.evaluation.dtype
+        yield cls(**common, dtype=dtype, leakage=leakage(planned.experiment))
+
+
+class ZeroshotBaselineSpec(Zeroshot, SharedSpec):
+    """Run the zero-shot tasks on the unpruned model."""
+
+    step = "zeroshot_baseline"
+    aside = frozenset({"task_dir"})
+    dtype: Dtype
+    fingerprint: str | None = Field(None, description="Of the files of `task_dir`; stands for its path.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["ZeroshotBaselineSpec"]:
+        evaluation = planned.experiment.settings.evaluation
+        if evaluation.zeroshot:
+            folder = evaluation.zeroshot.task_dir
+            files = matching_files(f"{folder}/**/*") if folder else []
+            files = [file for file in files if "__pycache__" not in file.parts]
+            told = dict(evaluation.zeroshot)
+            yield cls(**common, dtype=evaluation.dtype, fingerprint=fingerprint(files), **told)
+
+    @property
+    def slug(self) -> str:
+        return f"{len(self.tasks)}_tasks" + (f"_limit{self.limit}" if self.limit else "")
+
+
+class ZeroshotSpec(Zeroshot, ExperimentSpec):
+    """Run the zero-shot tasks on the final checkpoint."""
+
+    step = "zeroshot"
+    # The key of the baseline stands for the content of the folder.
+    aside = frozenset({"task_dir"})
+    dtype: Dtype
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["ZeroshotSpec"]:
+        evaluation = planned.experiment.settings.evaluation
+        if evaluation.zeroshot:
+            yield cls(**common, dtype=evaluation.dtype, **dict(evaluation.zeroshot))
+
+
+class GgufBaselineSpec(SharedSpec):
+    """Write the unpruned model as GGUF, to be measured beside the pruned one."""
+
+    step = "gguf_baseline"
+    files: tuple[GgufSpec, ...]
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["GgufBaselineSpec"]:
+        efficiency = planned.experiment.settings.evaluation.efficiency
+        if efficiency and efficiency.gguf:
+            export = planned.experiment.export.gguf
+            yield cls(**common, files=tuple(GgufSpec.by(export, kind) for kind in efficiency.gguf))
+
+    @property
+    def slug(self) -> str:
+        return "_".join(file.type for file in self.files)
+
+
+class EfficiencySpec(Efficiency, ExperimentSpec):
+    """Measure speed, memory and size of the pruned and the unpruned model, and of their GGUF files."""
+
+    step = "efficiency"
+    dtype: Dtype
+    recovered: bool = Field(False, description="Measure the trained checkpoint too.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EfficiencySpec"]:
+        settings = planned.experiment.settings
+        if settings.evaluation.efficiency:
+            told = dict(settings.evaluation.efficiency) | {"recovered": settings.recovery.enabled}
+            yield cls(**common, dtype=settings.evaluation.dtype, **told)
+
+
+STEPS = (
+    Step(
+        BaselineSpec,
+        "evaluation.steps:evaluate_baseline",
+        BaselineFolder,
+        needs=(EvaluationTextFolder.windows,),
+        looks_at=(ModelFolder.facts,),
+        timed=True,
+        out_of_memory=SHORTER,
+    ),
+    Step(
+        EvaluationSpec,
+        "evaluation.steps:evaluate_pruned",
+        ExperimentFolder,
+        needs=(
+            ExperimentFolder.checkpoint,
+            EvaluationTextFolder.windows,
+            BaselineFolder.perplexity,
+            BaselineFolder.losses,
+        ),
+        timed=True,
+        out_of_memory=SHORTER,
+    ),
+    Step(
+        ZeroshotBaselineSpec,
+        "evaluation.zeroshot:run_baseline",
+        ZeroshotBaselineFolder,
+        looks_at=(ModelFolder.facts,),
+        package=LM_EVAL,
+        timed=True,
+        out_of_memory=SMALLER,
+    ),
+    Step(
+        ZeroshotSpec,
+        "evaluation.zeroshot:run_final",
+        ExperimentFolder,
+        needs=(*FINAL, ZeroshotBaselineFolder.scores),
+        package=LM_EVAL,
+        timed=True,
+        out_of_memory=SMALLER,
+    ),
+    Step(
+        GgufBaselineSpec,
+        "export.steps:export_baseline",
+        GgufBaselineFolder,
+        looks_at=(ModelFolder.facts,),
+        package=LLAMA_CPP,
+    ),
+    Step(
+        EfficiencySpec,
+        "evaluation.efficiency:measure",
+        ExperimentFolder,
+        needs=(*FINAL, ExperimentFolder.gguf, GgufBaselineFolder.gguf),
+        looks_at=(ModelFolder.facts,),
+        timed=True,
+        out_of_memory="the models must all fit on one device together: lower evaluation.efficiency.batch_sizes or "
+        "prompt, or set evaluation.efficiency to null",
+    ),
+)

@@ -1,0 +1,69 @@
+"""Other programs' formats, made when they are asked for."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport, GgufType, Section
+from prunescope.packages import LLAMA_CPP
+from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+
+class GgufSpec(Section):
+    """A GGUF file that agrees with the checkpoint, as closely as rounding lets it."""
+
+    type: GgufType
+    exact: Closeness
+    rounded: Closeness | None = Field(None, description="For a quantised type.")
+    pre_tokenizer: str | None = None
+
+    @property
+    def limits(self) -> Closeness:
+        """How close a file must be."""
+        return self.rounded or self.exact
+
+    @classmethod
+    def by(cls, export: GgufExport, kind: GgufType) -> "GgufSpec":
+        """Return what the configuration says about files of a type."""
+        rounded = {"q8": export.eight_bit, "q4": export.four_bit}.get(kind[:2])
+        return cls(type=kind, exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
+
+
+class GgufExportSpec(GgufSpec, ExperimentSpec):
+    """Write a GGUF file for llama.cpp and compare it with the checkpoint."""
+
+    step = "gguf"
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["GgufExportSpec"]:
+        export = planned.experiment.export.gguf
+        yield from (cls(**common, **dict(GgufSpec.by(export, kind))) for kind in GGUF_TYPES)
+
+    @property
+    def task(self) -> str:
+        return f"gguf_{self.type}"
+
+
+class UniformSpec(ExperimentSpec):
+    """Pad the checkpoint with zeros to a stock one and compare them."""
+
+    step = "uniform"
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["UniformSpec"]:
+        yield cls(**common)
+
+
+FINAL = (ExperimentFolder.checkpoint, ExperimentFolder.recovered)
+"""The checkpoint, and the one that was trained after pruning where there is one."""
+
+STEPS = (
+    Step(GgufExportSpec, "export.steps:export_gguf", ExperimentFolder, needs=FINAL, on_request=True, package=LLAMA_CPP),
+    Step(UniformSpec, "export.steps:export_uniform", ExperimentFolder, needs=FINAL, on_request=True),
+)

@@ -1,0 +1,55 @@
+"""What stands for the content of local files, so that a copy that moved is the same copy."""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from prunescope.config.sections import DatasetSource
+from prunescope.config.sections.sources import matching_files
+
+MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
+LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16
+
+
+def fingerprint(paths: Iterable[Path]) -> str | None:
+    """Return 16 hex digits over the names and contents of files; None for no file.
+
+    Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
+    time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
+    """
+    status = [(path, path.stat()) for path in paths]
+    return _fingerprint(tuple((path, state.st_size, state.st_mtime_ns) for path, state in status)) if status else None
+
+
+def model_files(folder: str | None) -> list[Path]:
+    """Return the files of a local checkpoint that decide what is computed."""
+    return [file for file in sorted(Path(folder).iterdir()) if file.suffix in MODEL_FILES] if folder else []
+
+
+def copied_files(source: DatasetSource) -> list[Path]:
+    """Return the files that are read of a local copy of a hub dataset: those of `files`, or all but hidden ones."""
+    if not source.path:
+        return []
+    if source.files:
+        return [file for pattern in source.files.values() for file in matching_files(f"{source.path}/{pattern}")]
+    found = matching_files(f"{source.path}/**/*")
+    return [file for file in found if not any(part[0] == "." for part in file.relative_to(source.path).parts)]
+
+
+@cache
+def _fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Read files, given with size and time, so that those of many experiments are read once."""
+    state = hashlib.sha256()
+    for path, size, changed in files:
+        state.update(f"{path.name}:{size};".encode())
+        with path.open("rb") as file:
+            if size <= LARGE:
+                state.update(file.read())
+                continue
+            if path.suffix != ".safetensors":
+                state.update(f"{changed};".encode())
+            for part in range(SAMPLED):
+                file.seek((size - BLOCK) * part // (SAMPLED - 1))
+                state.update(file.read(BLOCK))
+    return state.hexdigest()[:16]

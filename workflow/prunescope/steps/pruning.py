@@ -1,0 +1,39 @@
+"""Surgery: the plan becomes a checkpoint that loads."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
+from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+
+class PruningSpec(ExperimentSpec):
+    """Cut the weights and write the checkpoint."""
+
+    step = "pruning"
+    # Another gate is no reason to cut the same checkpoint again.
+    aside = frozenset({"stop_if_critical"})
+    stop_if_critical: bool = Field(False, description="Cut nothing where a finding of the diagnosis is critical.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PruningSpec"]:
+        yield cls(**common, stop_if_critical=planned.experiment.settings.diagnosis.on_critical == "fail")
+
+
+STEPS = (
+    Step(
+        PruningSpec,
+        "pruning.prune:prune",
+        ExperimentFolder,
+        needs=(ExperimentFolder.plan,),
+        # A report that is merely worded anew must not cut again.
+        looks_at=(ModelFolder.facts, ExperimentFolder.diagnosis),
+        timed=True,
+    ),
+)

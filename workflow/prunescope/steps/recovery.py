@@ -1,0 +1,73 @@
+"""LoRA fine-tuning of the pruned model, where it is asked for (`recover` in an experiment's name)."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import EvaluationTextFolder, ExperimentFolder, RecoveryTextFolder
+from prunescope.config.leakage import Leakage
+from prunescope.config.sections import Dtype, Recovery
+from prunescope.packages import PEFT
+from prunescope.steps.evaluation import SHORTER
+from prunescope.steps.leakage import leakage
+from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.step import Step
+from prunescope.steps.texts import recovery_dataset
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+
+class RecoverySpec(Recovery, ExperimentSpec):
+    """Train the pruned model by LoRA and merge what it learned."""
+
+    step = "recovery"
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoverySpec"]:
+        told = planned.experiment.settings.recovery
+        if told.enabled:
+            yield cls(**common, **dict(told))
+
+
+class RecoveredSpec(ExperimentSpec):
+    """Evaluate the trained model on the windows of the pruned and the unpruned one."""
+
+    step = "recovered"
+    dtype: Dtype
+    leakage: dict[str, Leakage] = Field(description="Of each evaluated text, by calibration and recovery.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoveredSpec"]:
+        experiment = planned.experiment
+        if experiment.settings.recovery.enabled:
+            known = leakage(experiment, recovery_dataset(experiment))
+            yield cls(**common, dtype=experiment.settings.evaluation.dtype, leakage=known)
+
+
+STEPS = (
+    Step(
+        RecoverySpec,
+        "recovery.train:train_and_merge",
+        ExperimentFolder,
+        needs=(ExperimentFolder.checkpoint, RecoveryTextFolder.samples),
+        looks_at=(RecoveryTextFolder.manifest,),
+        package=PEFT,
+        timed=True,
+        out_of_memory="the model must fit on one device as a whole: take a larger one, or leave recovery out",
+    ),
+    Step(
+        RecoveredSpec,
+        "evaluation.steps:evaluate_recovered",
+        ExperimentFolder,
+        needs=(
+            ExperimentFolder.recovered,
+            EvaluationTextFolder.windows,
+            ExperimentFolder.perplexity,
+            ExperimentFolder.windows,
+        ),
+        timed=True,
+        out_of_memory=SHORTER,
+    ),
+)

