@@ -66,8 +66,7 @@ def diagnose(
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_content
-    from prunescope.diagnosis.replay import replay
-    from prunescope.diagnosis.report import write_report
+    from prunescope.diagnosis.report import replay, write_report
     from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:

@@ -40,7 +40,7 @@ class Job(Generic[S, F]):
     def of(cls, step: Step, spec: S, path: Path) -> "Job[S, F]":
         """Return the job of a step in a folder; the shared steps that it reads are found from there."""
         model = path.parents[2] if step.shared else path.parent
-        inputs = {name: model / "_shared" / name / key for name, key in spec.keys.items()}
+        inputs = {name: model / "_shared" / name / key for name, key in spec.inputs.items()}
         return cls(spec, step.folder(path), inputs)  # type: ignore[arg-type]
 
     def input(self, kind: type[G]) -> G:
