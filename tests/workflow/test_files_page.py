@@ -29,12 +29,15 @@ def left(finished) -> dict[Path, File | None]:
 
 def declaration(path: Path) -> File | None:
     """Return the declaration of a file, or of the folder of a library that holds it."""
-    return min((file for file in FILES if declares(file, path)), key=lambda f: f.pattern.count("{"), default=None)
+    exact = [file for file in FILES if matches(file.pattern, str(path))]
+    said = exact or [file for file in FILES if holds(file, path)]
+    return min(said, key=lambda file: file.pattern.count("{"), default=None)
 
 
-def declares(file: File, path: Path) -> bool:
+def holds(file: File, path: Path) -> bool:
+    """Whether a file is declared as a folder of a library, and `path` is in it."""
     is_folder = isinstance(file.format, Opaque) and "." not in Path(file.path).name
-    return any(matches(file.pattern, str(place)) for place in (path, *(path.parents if is_folder else ())))
+    return is_folder and any(matches(file.pattern, str(place)) for place in path.parents)
 
 
 def matches(pattern: str, text: str) -> bool:
