@@ -203,7 +203,9 @@ class ExperimentFolder(Folder):
         "recovery",
         "the trained checkpoint, with `recover` in the name ([recovery](recovery.md))",
     )
-    training = File(".recovery", Opaque(), "recovery", "state of a training run under way", always=False)
+    training = File(
+        ".recovery", Opaque(), "recovery", "state of a training run under way, or where it was killed", always=False
+    )
     recovered_perplexity = File(
         "evaluation/recovered.json", Json(RecoveredReport), "recovered", "perplexity of the trained model too"
     )
@@ -248,7 +250,7 @@ class ExperimentFolder(Folder):
 
 
 def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:
-    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about="the same for print")
+    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about=VECTOR)
 
 
 class CheckpointFolder(Folder):
