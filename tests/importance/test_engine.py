@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prunescope.config.criteria import CRITERIA, not_scored
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
 from prunescope.files import read_json
 from prunescope.importance import modes

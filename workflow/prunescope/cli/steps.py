@@ -113,7 +113,7 @@ def gradients(
 @app.command(rich_help_panel="Steps")
 def removal(spec: Spec, key: Key, model: Model, samples: Samples, output: Output) -> None:
     """Measure the loss increase of removing each block and layer."""
-    from prunescope.importance.outputs import write_removal
+    from prunescope.trial.outputs import write_removal
 
     quiet_transformers()
     with shared_step(specs.RemovalSpec, spec, output) as told:

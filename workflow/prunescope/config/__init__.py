@@ -3,9 +3,9 @@
 The only part of the package that the Snakefile imports; it must not import torch.
 """
 
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.resolve import CONFIG_FILE, Experiment, load_config, parse_config, resolve
 from prunescope.config.sections import Config, Settings
+from prunescope.criteria import CRITERIA
 from prunescope.steps.keys import (
     RESULTS,
     Step,

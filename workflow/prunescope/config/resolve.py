@@ -6,7 +6,6 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 from prunescope.config.local import TEXT_FILES, text_files
 from prunescope.config.messages import sentence
 from prunescope.config.names import SHAPE, parse_name
@@ -21,6 +20,7 @@ from prunescope.config.sections import (
     Sweep,
     Tracking,
 )
+from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 from prunescope.errors import ConfigError, did_you_mean
 
 CONFIG_FILE = Path("config/config.yaml")

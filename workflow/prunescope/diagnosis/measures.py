@@ -8,6 +8,7 @@ import pandas as pd
 
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence, Stability
+from prunescope.ranks import rank_correlation
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
 NAMED = 3
@@ -180,9 +181,7 @@ def spearman(x: pd.Series, y: pd.Series) -> float | None:
     both = pd.DataFrame({"x": x, "y": y}).dropna()
     if len(both) < 3 or not (varies(both["x"]) and varies(both["y"])):
         return None
-    ranks = both.rank().to_numpy()
-    a, b = (ranks - ranks.mean(axis=0)).T
-    return float(a @ b / math.sqrt((a @ a) * (b @ b)))
+    return rank_correlation(both["x"].to_numpy(), both["y"].to_numpy())
 
 
 def varies(values: pd.Series) -> bool:

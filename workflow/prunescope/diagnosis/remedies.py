@@ -5,8 +5,8 @@ Only what is not in force yet, can be reached, and can be configured today is su
 
 from dataclasses import dataclass
 
-from prunescope.config.criteria import OF_WHOLE_LAYERS
 from prunescope.config.renaming import Patch, rename, without
+from prunescope.criteria import OF_WHOLE_LAYERS
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Context, Situation

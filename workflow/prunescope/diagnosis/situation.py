@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.criteria import WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.config.renaming import Name, Patch, declared, known_name
 from prunescope.config.resolve import merge
 from prunescope.config.sections import Diagnosis, Limits, Settings
+from prunescope.criteria import WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError

@@ -6,12 +6,12 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
-from prunescope.trial.similarity import distance_sum
 
 
 class InputNorms(Collector):
@@ -136,3 +136,14 @@ class LayerInfluence(Collector):
     def _of_block(self, name: str, block: Block) -> Tensor:
         influence = self.sums[str(block.facts.layer)] / self.extent.tokens
         return self.criteria[name].of_layer(influence, block.facts.cost).expand(block.facts.groups)
+
+
+@torch.no_grad()
+def distance_sum(before: Tensor, after: Tensor) -> Tensor:
+    """Return Σ_t (1 - cos(before_t, after_t)), a float64 scalar on the same device.
+
+    Args:
+        before, after: the residual stream at two places, ``[batch, tokens, d]``.
+    """
+    wide = torch.promote_types(before.dtype, torch.float32)
+    return (1 - functional.cosine_similarity(before.to(wide), after.to(wide), dim=-1)).sum(dtype=torch.float64)

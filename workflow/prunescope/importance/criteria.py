@@ -5,7 +5,7 @@ the weight alone, of the input x that it multiplies, of w · g_b with the gradie
 over batches b, so that it can be reduced as the gradient appears and freed), and of w · ḡ with the gradient
 of the mean loss over the whole calibration set (which must be accumulated). The others are per group.
 
-A new criterion is a row in `config/criteria.py`, its terms in `FORMULAS` and an oracle test; only a new kind of
+A new criterion is a row in `prunescope/criteria.py`, its terms in `FORMULAS` and an oracle test; only a new kind of
 evidence needs a collector of its own.
 """
 
