@@ -29,16 +29,12 @@ class Stability:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields, layers as text: ``{"criterion": name, "layers": {"0": correlation or null}, ...}``."""
-        return {
-            "criterion": self.criterion,
-            "layers": _with_text_keys(self.layers),
-            "samples": self.samples,
-            "others": {name: _with_text_keys(layers) for name, layers in self.others.items()},
+        texts = {
+            name: {str(layer): value for layer, value in layers.items()}
+            for name, layers in {self.criterion: self.layers, **self.others}.items()
         }
-
-
-def _with_text_keys(layers: dict[int, float | None]) -> dict[str, float | None]:
-    return {str(layer): value for layer, value in layers.items()}
+        layers = texts.pop(self.criterion)
+        return {"criterion": self.criterion, "layers": layers, "samples": self.samples, "others": texts}
 
 
 def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:

@@ -56,8 +56,7 @@ class GradientStatistics:
     def per_layer(self) -> dict[int, dict[str, float]]:
         """Pool the parameters of each layer, then average over the batches.
 
-        Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole
-        gradient.
+        Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole gradient.
         """
         layers = np.asarray(self.layers)
         return {int(layer): self._pool(layers == layer) for layer in np.unique(layers)}
