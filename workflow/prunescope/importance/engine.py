@@ -105,12 +105,8 @@ def collect_gradients(
             if smaller is None or not out_of_memory(error):
                 raise
         release()
-        log.warning(
-            "out of memory with %s windows per batch: trying %s%s",
-            effort.batch_size,
-            smaller.batch_size,
-            ", layers checkpointed" if smaller.checkpointing else "",
-        )
+        how = f"{smaller.batch_size}{', layers checkpointed' if smaller.checkpointing else ''}"
+        log.warning("out of memory with %s windows per batch: trying %s", effort.batch_size, how)
         if partial and smaller.batch_size != effort.batch_size:
             partial.discard()
         effort = smaller
@@ -233,7 +229,8 @@ def first_nonfinite(adapter: ModelAdapter, batch: Tensor) -> str:
     """Say where the residual stream of a batch first holds NaN or infinity."""
     with adapter.recording_inputs() as calls:
         adapter.model(batch, use_cache=False)
-    for layer, (hidden, _) in enumerate(calls):
-        if not torch.isfinite(hidden).all():
-            return "in the embedding" if layer == 0 else f"after layer {layer - 1}"
-    return f"after layer {len(calls) - 1} or in the head"
+    bad = (layer for layer, (hidden, _) in enumerate(calls) if not torch.isfinite(hidden).all())
+    layer = next(bad, None)
+    if layer is None:
+        return f"after layer {len(calls) - 1} or in the head"
+    return f"after layer {layer - 1}" if layer else "in the embedding"

@@ -1,8 +1,7 @@
-"""The gradient, removal and importance steps: from a spec and the files before to the files of the step."""
+"""The gradient and importance steps: from a spec and the files before to the files of the step."""
 
 import logging
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +18,13 @@ from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.summary import layer_rates, summarise
 from prunescope.importance.table import build_table
-from prunescope.steps.specs import GradientsSpec, ImportanceSpec, RemovalSpec
+from prunescope.steps.specs import GradientsSpec, ImportanceSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from torch import nn
 
     from prunescope.importance.engine import GradientPass
-    from prunescope.trial.blocks import BlockImportance
 
 log = logging.getLogger(__name__)
 
@@ -105,48 +102,6 @@ def _write_saliency(path: Path, saliency: dict[str, dict[str, "torch.Tensor"]]) 
     }
     with replacing(path) as temporary:
         save_file(arrays, temporary)
-
-
-def write_removal(spec: RemovalSpec, key: str, facts: ModelFacts, samples: Path, output: Path) -> None:
-    """Measure the prior; write ``block_importance.json`` {attention, mlp, layer: {layer: value}}.
-
-    A value is a loss increase in nats per token (`removal`, measured or estimated) or 1 - cos of the residual
-    stream (`similarity`). The measurement yields the similarity too: ``similarity.json`` of the same form.
-    """
-    from prunescope.models.loading import calibration_dtype, compute_tags, load_model
-    from prunescope.trial.removal import RemovalLosses
-
-    with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        model = load_model(facts.path, calibration_dtype(spec.dtype))
-        windows = read_windows(samples)[: spec.samples]
-        begin = time.perf_counter()
-        result = _measure_prior(spec, model, windows)
-        record.metrics |= {
-            "removal/dense_loss_nats": result.dense,
-            "removal/compute_seconds": round(time.perf_counter() - begin, 3),
-        }
-        write_json(output / "block_importance.json", result.as_json())
-        record.artifacts.append("block_importance.json")
-        record.curves |= {f"removal/{part}": list(values.values()) for part, values in result.as_json().items()}
-        if isinstance(result, RemovalLosses):
-            write_json(output / "similarity.json", result.similarity.as_json())
-            record.artifacts.append("similarity.json")
-        record.tags |= compute_tags(model)
-
-
-def _measure_prior(spec: RemovalSpec, model: "nn.Module", windows: "torch.Tensor") -> "BlockImportance":
-    from prunescope.models.adapter import adapter_for
-    from prunescope.models.loading import forward_batch
-    from prunescope.models.memory import in_smaller_batches
-    from prunescope.trial.first_order import TOKENS, measure_first_order
-    from prunescope.trial.removal import measure_removal
-    from prunescope.trial.similarity import measure_similarity
-
-    adapter, batch_size = adapter_for(model), forward_batch(windows, model)
-    measure = {"removal": measure_removal, "similarity": measure_similarity}[spec.prior]
-    if spec.prior == "removal" and spec.estimate == "first_order":
-        measure, batch_size = measure_first_order, max(1, TOKENS // windows.shape[1])
-    return in_smaller_batches(partial(measure, adapter, windows), batch_size)
 
 
 def write_importance(

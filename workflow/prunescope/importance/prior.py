@@ -44,9 +44,8 @@ def choose_prior(removal: dict[str, np.ndarray], tau: float | str) -> Prior:
 
     Args:
         removal: ``"attention"``, ``"mlp"``, ``"layer"`` -> float64 ``[layers]``.
-        tau: 0: block-wise everywhere (below it only layers whose removal lowers the loss, and these
-            stay block-wise too), ``inf``: layer-wise everywhere, ``"auto"``: the 25th percentile of the
-            layer losses.
+        tau: 0: block-wise everywhere (below it only layers whose removal lowers the loss, and these stay block-wise
+            too), ``inf``: layer-wise everywhere, ``"auto"``: the 25th percentile of the layer losses.
     """
     layer = removal["layer"]
     threshold = float(np.percentile(layer, AUTO_PERCENTILE)) if tau == "auto" else float(tau)

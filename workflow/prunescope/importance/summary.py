@@ -18,20 +18,14 @@ def layer_rates(plan: PruningPlan) -> pd.DataFrame:
     mlp_rate, rate``. The norm and output bias that go with a whole block are counted in the totals of
     the summary only, so that a rate of 1 means that every group is gone.
     """
-    rows = []
-    for layer in plan.layers:
-        row: dict[str, Any] = {"layer": layer}
-        for kind in KINDS:
-            block = plan.block(layer, kind)
-            removed = len(block.removed) * block.facts.cost
-            row |= {
-                f"{kind}_params": block.facts.parameters,
-                f"{kind}_removed": removed,
-                f"{kind}_rate": removed / block.facts.parameters,
-            }
-        removed, params = (sum(row[f"{kind}_{what}"] for kind in KINDS) for what in ("removed", "params"))
-        rows.append(row | {"rate": removed / params})
-    return pd.DataFrame(rows)
+    rows = pd.DataFrame({"layer": plan.layers})
+    for kind in KINDS:
+        blocks = [plan.block(layer, kind) for layer in plan.layers]
+        rows[f"{kind}_params"] = [block.facts.parameters for block in blocks]
+        rows[f"{kind}_removed"] = [len(block.removed) * block.facts.cost for block in blocks]
+        rows[f"{kind}_rate"] = rows[f"{kind}_removed"] / rows[f"{kind}_params"]
+    removed, params = (rows[f"attention_{what}"] + rows[f"mlp_{what}"] for what in ("removed", "params"))
+    return rows.assign(rate=removed / params)
 
 
 def summarise(facts: ModelFacts, selection: Selection, prior: Prior | None, experiment: str) -> dict[str, Any]:

