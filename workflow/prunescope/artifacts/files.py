@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from prunescope.errors import DataError
+from prunescope.files import replacing
 
 T = TypeVar("T")
 
@@ -78,6 +79,11 @@ class Entry(Generic[T]):
             DataError: the file is not there or is damaged; says which step makes it.
         """
         return read_file(self.file.format, self.path, self.file.made_by)
+
+    def copy(self, other: "Entry[T]") -> None:
+        """Write the bytes of another file, atomically."""
+        with replacing(self.path) as temporary:
+            shutil.copyfile(other.path, temporary)
 
     def write(self, value: T) -> None:
         """Write the content atomically, and the folders above it."""

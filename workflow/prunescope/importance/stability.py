@@ -2,39 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from prunescope.artifacts.facts import BlockFacts
 from prunescope.ranks import rank_correlation
-
-
-@dataclass(frozen=True)
-class Stability:
-    """Rank correlation of the importance between two halves of the calibration set.
-
-    Attributes:
-        criterion: the criterion that was compared.
-        layers: layer -> Spearman correlation; None where there is nothing to compare.
-        samples: windows in both halves together.
-        others: further criteria that were compared -> their `layers`.
-    """
-
-    criterion: str
-    layers: dict[int, float | None]
-    samples: int
-    others: dict[str, dict[int, float | None]] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields, layers as text: ``{"criterion": name, "layers": {"0": correlation or null}, ...}``."""
-        texts = {
-            name: {str(layer): value for layer, value in layers.items()}
-            for name, layers in {self.criterion: self.layers, **self.others}.items()
-        }
-        layers = texts.pop(self.criterion)
-        return {"criterion": self.criterion, "layers": layers, "samples": self.samples, "others": texts}
 
 
 def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:

@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from prunescope.artifacts.statistics import StatisticsFile
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
 
@@ -77,14 +78,13 @@ class GradientStatistics:
         }
         return {name: float(value.mean()) for name, value in pooled.items()}
 
-    def as_json(self) -> dict[str, Any]:
-        """Return ``{parameter: {statistic: [per batch]}, "layers": {layer: {statistic: value}}}``."""
-        content: dict[str, Any] = {
+    def file(self) -> StatisticsFile:
+        """Return the statistics as their file holds them."""
+        parameters = {
             name: {statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)}
             for row, name in enumerate(self.names)
         }
-        content["layers"] = {str(layer): values for layer, values in self.per_layer().items()}
-        return content
+        return StatisticsFile(parameters=parameters, layers=self.per_layer())
 
 
 class Stopwatch:
