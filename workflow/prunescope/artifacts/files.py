@@ -10,6 +10,7 @@ A folder is a class; each of its files is one declaration in it::
     ExperimentFolder.plan     # the declaration: path, step, what it holds
 """
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
