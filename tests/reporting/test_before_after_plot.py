@@ -6,11 +6,11 @@ import pytest
 
 from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_experiment
 from prunescope.diagnosis.report import write_diagnosis
-from prunescope.diagnosis.texts import CHINESE, ENGLISH
+from prunescope.diagnosis.words import CHINESE, ENGLISH
 from prunescope.errors import DataError
 from prunescope.reporting.figures import before_after, save_before_after
 from prunescope.reporting.figures.before_after import comparison_lines
-from prunescope.steps.specs import BeforeAfterSpec
+from prunescope.steps.diagnosis import BeforeAfterSpec
 
 LABELS = ENGLISH.labels
 CHANGES = {"method.temperature": ("0", "1"), "limits.max_rate": ("null", "0.5")}

@@ -17,7 +17,7 @@ from prunescope.reporting.comparison.recommend import recommend
 from prunescope.reporting.comparison.report import write_comparison
 from prunescope.reporting.comparison.show import main_table, print_comparison, settings_table
 from prunescope.steps.planned import COMPARISON_FILES
-from prunescope.steps.specs import ComparisonSpec
+from prunescope.steps.reporting import ComparisonSpec
 
 A = {"a w8": 20.25}
 

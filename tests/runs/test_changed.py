@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from prunescope.steps.targets import Registry
 
-from prunescope.artifacts.record import flatten
 from prunescope.config import load_config
+from prunescope.config.patches import flatten
 from prunescope.files import write_json
 from prunescope.runs.changed import changed
-from prunescope.steps.targets import Registry
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
-from prunescope.config.resolve import merge
-from prunescope.steps.keys import fingerprint
+from prunescope.steps.keys import experiment_specs, fingerprint, shared_steps
 from prunescope.steps.specs import EfficiencySpec
+
+from prunescope.config import parse_config, resolve
+from prunescope.config.patches import merge
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from prunescope.config.criteria import CRITERIA
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
 from prunescope.diagnosis.evidence import (
@@ -25,9 +26,6 @@ from prunescope.diagnosis.evidence import (
 )
 from prunescope.errors import DataError
 from prunescope.files import read_json
-
-STANDS_FOR = {"taylor": "taylor_stream", "taylor_2nd": "taylor_stream"}
-"""Criteria of the gradient over all windows, which has no halves -> the criterion of batches that is nearest."""
 
 
 def read_evidence(
@@ -68,10 +66,10 @@ def read_stability(path: Path, criterion: str) -> Stability | None:
     None where the criterion has none: nothing of a ranking by weights or whole layers is compared.
     """
     content = read_json(path)
-    wanted = STANDS_FOR.get(criterion, criterion)
+    wanted = CRITERIA[criterion].stability
     try:
         found = content.get("others", {}) | {content["criterion"]: content["layers"]}
-        if wanted not in found:
+        if wanted is None or wanted not in found:
             return None
         return Stability(wanted, content["samples"], {int(layer): rho for layer, rho in found[wanted].items()})
     except (KeyError, TypeError, AttributeError, ValueError):

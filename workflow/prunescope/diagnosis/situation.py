@@ -1,23 +1,23 @@
-"""All that decides whether a change makes sense: whose diagnosis it is, what is in force, what can be reached."""
+"""All that decides what is found and what makes sense against it: what is in force, what was measured on it."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.renaming import Name, Patch, declared, known_name
-from prunescope.config.resolve import merge
-from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
+from prunescope.config.criteria import OF_WHOLE_LAYERS, WITHOUT_GRADIENT, WITHOUT_TEXT
+from prunescope.config.names import Name, declared, known_name
+from prunescope.config.patches import Patch, at, merge
+from prunescope.config.sections import Diagnosis, Limits, Settings
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
-from prunescope.importance.feasibility import most_parameters
-from prunescope.importance.limits import lanes_of
-from prunescope.runs.started import START
+from prunescope.importance.limits import lanes_of, most_parameters
+from prunescope.steps.commands import START
 
 
 @dataclass(frozen=True)
 class Context:
-    """Whose diagnosis it is.
+    """The experiment that is diagnosed.
 
     Attributes:
         model, experiment: the names in the path.
@@ -32,6 +32,7 @@ class Context:
 
     @cached_property
     def name(self) -> Name | None:
+        """The parts of the experiment's name, or None when the grammar does not know it."""
         return known_name(self.experiment)
 
     @cached_property
@@ -39,7 +40,7 @@ class Context:
         """The settings; of a named experiment nothing is known without them."""
         if self.settings is not None:
             return self.settings.model_dump()
-        return merge(Settings().model_dump(), declared(self.name)) if self.name else {}
+        return merge(Settings().model_dump(), declared(self.name) or {}) if self.name else {}
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,14 @@ class Situation:
 
     @cached_property
     def in_force(self) -> Patch:
-        """What is known to be in force; the summary of the rates knows the limits best."""
+        """The settings known to be in force; the summary of the rates knows the limits best."""
         limits = self.evidence.rates.limits
         stated = {"limits": limits.model_dump(exclude_none=True)} if limits else {}
         return merge(self.context.known, stated)
 
     def setting(self, *path: str) -> Any:
         """Return the setting at `path`, or None when it is off or unknown."""
-        value: Any = self.in_force
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+        return at(self.in_force, ".".join(path))
 
     def binds(self, limit: str) -> bool:
         """Whether a limit is known to be in force because it bound."""
@@ -71,15 +69,20 @@ class Situation:
 
     @property
     def gradients_decide(self) -> bool:
-        """Whether the criterion reads gradients; so it is taken where it is unknown."""
+        """Whether the criterion reads gradients; an unknown one is taken to."""
         return self.setting("method", "criterion") not in WITHOUT_GRADIENT
 
     @property
     def text_decides(self) -> bool:
-        """Whether the criterion or the prior reads the calibration text; so it is taken where they are unknown."""
+        """Whether the criterion or the prior reads the calibration text; unknown ones are taken to."""
         if self.setting("method", "criterion") not in WITHOUT_TEXT:
             return True
         return self.setting("method", "combine") == "share" or self.setting("method", "temperature") > 0
+
+    @property
+    def whole_layers(self) -> bool:
+        """Whether the criterion removes whole layers."""
+        return self.setting("method", "criterion") in OF_WHOLE_LAYERS
 
     def reachable(self, patch: Patch) -> bool:
         """Whether what is removed now would still fit under the limits in force together with `patch`."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
 from prunescope.trial.similarity import distance_sum
@@ -56,13 +56,13 @@ class GateDerivatives(GradientCollector):
     compared = "gate"
 
     def __init__(
-        self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent, observes: bool = False
+        self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent, observes: bool = False
     ) -> None:
         """Prepare; `observes`: also keep statistics of |∂L/∂a| and compare halves, where no weight has a gradient."""
         super().__init__(adapter, criteria, extent)
         self.of_gate = {name: criterion.of_gate for name, criterion in self.criteria.items()}
         if observes:
-            self.of_gate |= {self.compared: CRITERIA[self.compared].of_gate}
+            self.of_gate |= {self.compared: FORMULAS[self.compared].of_gate}
             self.sources = {self._source(block): self._facts(block) for block in adapter.blocks}
 
     def _source(self, block: Block) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prunescope.importance.criteria import Criterion
+from prunescope.importance.criteria import Terms
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
 
 Scores = dict[str, Tensor]
@@ -38,7 +38,7 @@ class Collector(ABC):
     """Gathers the evidence of the criteria that have one of its `terms`, and scores their groups by it.
 
     Attributes:
-        terms: the fields of `Criterion` that it serves.
+        terms: the fields of `Terms` that it serves.
         criteria: those of the pass that it serves, by name.
         sums: all that it has gathered so far, by name: what a pass that was interrupted needs to go on.
         forward: whether a batch is on its way up; checkpointing runs parts of it again on the way down.
@@ -46,7 +46,7 @@ class Collector(ABC):
 
     terms: tuple[str, ...]
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         self.adapter, self.extent = adapter, extent
         self.criteria = {
             name: criterion

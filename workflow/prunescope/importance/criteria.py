@@ -5,7 +5,7 @@ the weight alone, of the input x that it multiplies, of w · g_b with the gradie
 over batches b, so that it can be reduced as the gradient appears and freed), and of w · ḡ with the gradient
 of the mean loss over the whole calibration set (which must be accumulated). The others are per group.
 
-A new criterion is one function here, an entry in `CRITERIA` and an oracle test; only a new kind of
+A new criterion is a row in `config/criteria.py`, its terms in `FORMULAS` and an oracle test; only a new kind of
 evidence needs a collector of its own.
 """
 
@@ -46,7 +46,7 @@ def block_influence(influence: Tensor, cost: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Terms:
     """The terms of a criterion; None where it has none.
 
     Attributes:
@@ -65,12 +65,12 @@ class Criterion:
     of_layer: Callable[[Tensor, int], Tensor] | None = None
 
 
-CRITERIA: dict[str, Criterion] = {
-    "taylor": Criterion(of_mean=first_order),
-    "taylor_2nd": Criterion(of_mean=first_order, of_batch=second_order),
-    "taylor_stream": Criterion(of_batch=first_order),
-    "gate": Criterion(of_gate=squared_gate),
-    "wanda": Criterion(of_input=weighted_input),
-    "magnitude": Criterion(of_weight=magnitude),
-    "shortgpt": Criterion(of_layer=block_influence),
+FORMULAS: dict[str, Terms] = {
+    "taylor": Terms(of_mean=first_order),
+    "taylor_2nd": Terms(of_mean=first_order, of_batch=second_order),
+    "taylor_stream": Terms(of_batch=first_order),
+    "gate": Terms(of_gate=squared_gate),
+    "wanda": Terms(of_input=weighted_input),
+    "magnitude": Terms(of_weight=magnitude),
+    "shortgpt": Terms(of_layer=block_influence),
 }

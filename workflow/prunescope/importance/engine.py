@@ -12,7 +12,7 @@ from torch import Tensor
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
@@ -85,7 +85,7 @@ def collect_gradients(
 
     Args:
         windows: int ``[n, tokens]``, full windows without padding.
-        criteria: names from `CRITERIA`; those that `mode` cannot score are left out.
+        criteria: names from `FORMULAS`; those that `mode` cannot score are left out.
         batch_size: windows per batch.
         checkpointing: compute the activations of a layer again on the way down instead of keeping them.
         partial: where the pass is saved as it goes, and taken up again.
@@ -94,7 +94,7 @@ def collect_gradients(
         NonFiniteError: a loss, gradient or saliency is NaN or infinite; names the layer.
         torch.OutOfMemoryError: not even single windows fit.
     """
-    chosen = {name: CRITERIA[name] for name in mode.scored(criteria)}
+    chosen = {name: FORMULAS[name] for name in mode.scored(criteria)}
     reached = partial.reached() if partial else None
     effort = Effort(reached.batch_size if reached else batch_size, checkpointing or adapter.offloaded)
     while True:
@@ -120,7 +120,7 @@ class _Pass:
     """One try at a pass."""
 
     def __init__(
-        self, adapter: ModelAdapter, windows: Tensor, chosen: dict[str, Criterion], effort: Effort, mode: Mode
+        self, adapter: ModelAdapter, windows: Tensor, chosen: dict[str, Terms], effort: Effort, mode: Mode
     ) -> None:
         self.adapter, self.chosen, self.effort = adapter, chosen, effort
         self.parts = batches(windows, effort.batch_size, adapter.device)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
-from prunescope.importance.criteria import Criterion
+from prunescope.importance.criteria import Terms
 from prunescope.importance.stability import layer_correlations
 from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics
 from prunescope.importance.stopwatch import Stopwatch
@@ -37,7 +37,7 @@ class GradientCollector(Collector):
 
     compared: str
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         super().__init__(adapter, criteria, extent)
         self.sources: dict[str, Source] = {}
         self.absolute = AbsoluteStatistics()

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind
-from prunescope.config.sections import Limits
-from prunescope.errors import ConfigError
-
-RemovalUnit = Literal["group", "layer"]
-
-
-def removal_unit(criterion: str) -> RemovalUnit:
-    """Return what a criterion removes: ShortGPT judges layers as wholes, all others judge groups."""
-    return "layer" if criterion == "shortgpt" else "group"
+from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
+from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
+from prunescope.config.sections import Limits, Method
+from prunescope.errors import BudgetError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -80,6 +74,62 @@ class Lane:
         if units == len(self.ends):
             return sum(block.parameters + block.overhead for block in self.blocks)
         return self.ends[units - 1] * self.blocks[0].cost if units else 0
+
+
+def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
+    """Raise what `select` would raise.
+
+    Raises:
+        ConfigError: limits contradict one another or the criterion.
+        BudgetError: the limits leave too little, force too much, or no whole layer fits the ratio.
+    """
+    feasible_lanes(facts, method.ratio, limits, CRITERIA[method.criterion].unit)
+
+
+def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: RemovalUnit) -> list[Lane]:
+    """Return the lanes of a model, on which ``ratio * total parameters`` can be spent.
+
+    Raises:
+        ConfigError, BudgetError: as `check_feasible`.
+    """
+    lanes = lanes_of(facts.blocks, limits, unit)
+    budget, smallest = budget_of(facts, ratio), rounding_unit(lanes)
+    least, most = sum(lane.parameters(lane.least) for lane in lanes), most_parameters(lanes)
+    if budget > most:
+        names = sorted({lane.limit for lane in lanes if lane.limit})
+        why = f"under {' and '.join(names)}" if names else "because embeddings, norms and head are not pruned"
+        raise BudgetError(
+            f"method.ratio = {ratio:g} cannot be reached {why}: at most {most / facts.total_parameters:.4f} of all "
+            f"parameters can go; lower the ratio{' or relax the limit' if names else ''}"
+        )
+    if budget < least:
+        minima = sorted({path for kind in KINDS for path, _ in _rates(limits, "min_rate", kind)})
+        raise BudgetError(
+            f"method.ratio = {ratio:g} is too low: {' and '.join(minima)} takes at least "
+            f"{least / facts.total_parameters:.4f} of all parameters; raise the ratio or lower the minimum"
+        )
+    if unit == "layer" and budget < smallest:
+        raise BudgetError(
+            f"method.ratio = {ratio:g} removes nothing: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+            f"whole layers, and one has {smallest / facts.total_parameters:.4f} of all parameters; raise the ratio or "
+            "change the criterion"
+        )
+    return lanes
+
+
+def budget_of(facts: ModelFacts, ratio: float) -> int:
+    """Return how many parameters should go."""
+    return round(ratio * facts.total_parameters)
+
+
+def rounding_unit(lanes: list[Lane]) -> int:
+    """Return the parameters of the smallest full unit: what the budget may miss at most while one is free."""
+    return min(lane.unit_parameters for lane in lanes)
+
+
+def most_parameters(lanes: list[Lane]) -> int:
+    """Return how many parameters the limits leave to selection."""
+    return sum(lane.parameters(lane.most) for lane in lanes)
 
 
 def lanes_of(blocks: tuple[BlockFacts, ...], limits: Limits, unit: RemovalUnit) -> list[Lane]:
@@ -145,11 +195,6 @@ def block_minimum(block: BlockFacts, limits: Limits) -> tuple[int, str | None]:
     return math.ceil(rate * block.groups - 1e-9), path
 
 
-def minimum_paths(limits: Limits) -> list[str]:
-    """Return the config paths of the minimum rates that are set."""
-    return sorted({path for kind in KINDS for path, _ in _rates(limits, "min_rate", kind)})
-
-
 def _rates(limits: Limits, name: Literal["min_rate", "max_rate"], kind: BlockKind) -> Iterator[tuple[str, float]]:
     """Yield the config paths and values of the rate limits that hold for a kind of block."""
     for path, section in (("limits", limits), (f"limits.{kind}", getattr(limits, kind))):
@@ -179,6 +224,6 @@ def _check_whole_layers(limits: Limits) -> None:
         highest["limits.early_layers.max_rate"] = limits.early_layers.max_rate
     for path, rate in (lowest | highest).items():
         raise ConfigError(
-            f"{path} = {rate:g} cannot be kept: method.criterion = shortgpt removes whole layers; "
-            "drop the limit (limits.protect can keep layers) or choose another criterion"
+            f"{path} = {rate:g} cannot be kept: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+            "whole layers; drop the limit (limits.protect can keep layers) or choose another criterion"
         )

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.record import StepRecord, recording
+from prunescope.config.criteria import CRITERIA
 from prunescope.errors import ConfigError
 from prunescope.files import read_json, replacing, write_json
-from prunescope.importance.limits import removal_unit
 from prunescope.importance.prior import choose_prior, read_removal
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.summary import layer_rates, summarise
@@ -174,7 +174,7 @@ def write_importance(
         prior = choose_prior(read_removal(read_json(removal)), method.tau) if removal else None
         scores = _scores_of(saliency, method.criterion)
         table = build_table(facts.blocks, scores, prior, method, spec.corrections)
-        selection = select(table, facts, method.ratio, spec.limits, removal_unit(method.criterion))
+        selection = select(table, facts, method.ratio, spec.limits, CRITERIA[method.criterion].unit)
         summary = summarise(facts, selection, prior, spec.experiment)
         write_analysis(directory / "analysis", table, selection.plan, summary)
         note_results(record, summary)

@@ -13,9 +13,9 @@ import pandas as pd
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
+from prunescope.config.criteria import RemovalUnit
 from prunescope.config.sections import Limits
-from prunescope.importance.feasibility import budget_of, feasible_lanes, rounding_unit
-from prunescope.importance.limits import Lane, RemovalUnit
+from prunescope.importance.limits import Lane, budget_of, feasible_lanes, rounding_unit
 from prunescope.importance.table import ascending
 
 
@@ -63,7 +63,7 @@ def select(
     Args:
         table: from `build_table`, in block order.
         ratio: fraction of all parameters of the model.
-        unit: what goes together; from `removal_unit`.
+        unit: what goes together; `Criterion.unit`.
 
     Raises:
         ConfigError: limits contradict one another, the criterion or the model.

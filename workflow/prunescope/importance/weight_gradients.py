@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from prunescope.importance.collector import Extent, Scores, at_least_float32, sum_over_groups
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import GroupedWeight, ModelAdapter
 
@@ -25,7 +25,7 @@ class WeightGradients(GradientCollector):
     def __init__(
         self,
         adapter: ModelAdapter,
-        criteria: dict[str, Criterion],
+        criteria: dict[str, Terms],
         extent: Extent,
         accumulators: torch.device | None = None,
     ) -> None:
@@ -34,7 +34,7 @@ class WeightGradients(GradientCollector):
         self.accumulators = accumulators
         self.accumulates = any(criterion.of_mean for criterion in self.criteria.values())
         of_batch = {name: criterion.of_batch for name, criterion in self.criteria.items() if criterion.of_batch}
-        self.of_batch = of_batch | {self.compared: CRITERIA[self.compared].of_batch}
+        self.of_batch = of_batch | {self.compared: FORMULAS[self.compared].of_batch}
         self.grouped = {grouped.name: grouped for block in adapter.blocks for grouped in block.weights}
         self.blocks = {block.name: [grouped.name for grouped in block.weights] for block in adapter.blocks}
         self.sources = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.errors import DataError
 from prunescope.files import read_json
 from prunescope.steps.planned import OPTIONAL, RECOVERED

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from prunescope.artifacts.record import recording
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import DataError
 from prunescope.files import replacing, write_json, write_text
 from prunescope.reporting.comparison.figures import FIGURES
@@ -14,7 +14,7 @@ from prunescope.reporting.comparison.show import write_markdown
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.html import as_html
-from prunescope.steps.specs import ComparisonSpec
+from prunescope.steps.reporting import ComparisonSpec
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from prunescope.artifacts.record import recording
 from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
-from prunescope.diagnosis.texts import LANGUAGES
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.files import read_json
 from prunescope.reporting.figures.before_after import before_after, comparison_lines
@@ -24,8 +23,8 @@ from prunescope.reporting.figures.headline import headline
 from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.figures.scores import importance_heatmap
+from prunescope.steps.diagnosis import BeforeAfterSpec
 from prunescope.steps.planned import BEFORE_AFTER
-from prunescope.steps.specs import BeforeAfterSpec
 
 __all__ = [
     "PLOTS",

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.errors import DataError
 from prunescope.files import read_json, write_json, write_text
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
@@ -21,7 +21,7 @@ from prunescope.reporting.page.model_card import how_to_load, render_card
 from prunescope.reporting.page.recovery import trained_on
 from prunescope.reporting.page.sections import findings_list, protocol_table, settings_table
 from prunescope.steps.planned import RECOVERED, final_folder
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 
 IDENTITY, PARAMS = "experiment.json", "params"
 """What the page step was told, and in it the settings as tracking shows them."""

@@ -6,7 +6,7 @@ from typing import Any
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.record import StepRecord
 from prunescope.files import read_json
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 
 
 def protocol_card(spec: PageSpec, facts: ModelFacts, directory: Path) -> dict[str, Any]:

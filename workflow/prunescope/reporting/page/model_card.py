@@ -6,7 +6,7 @@ import yaml
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3"}
 """Names of licences that the hub knows and that language models come with."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunescope.artifacts.record import StepRecord
 from prunescope.files import read_json
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 
 
 def trained_on(spec: PageSpec, directory: Path) -> str:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.config.facts import method_in_words
-from prunescope.steps.specs import PageSpec
+from prunescope.reporting.captions import method_in_words
+from prunescope.steps.reporting import PageSpec
 
 
 def settings_table(spec: PageSpec, facts: ModelFacts, summary: dict[str, Any]) -> str:
