@@ -88,7 +88,9 @@ def record_key(directory: Path, step: str) -> str:
 
 def write_record(directory: Path, step: str, **changed) -> None:
     """Write the record of a step of the experiment; `changed`: its fields."""
-    record = StepRecord(step=step, **{"key": record_key(directory, step), "started": START, "finished": START} | changed)
+    record = StepRecord(
+        step=step, **{"key": record_key(directory, step), "started": START, "finished": START} | changed
+    )
     ExperimentFolder(directory).named(ExperimentFolder.record, step=step).write(record)
 
 
@@ -114,12 +116,9 @@ def write_records(directory: Path, ppl: float = 54.6, later: float = 0.0) -> Non
 
 
 def write_files(folder: ExperimentFolder) -> None:
-    """Write what people open, as empty files, and beside it what they do not."""
+    """Write what people open, with any content, and beside it what they do not."""
     folder.page.write(f"# {folder.path.name}\n\nPerplexity 54.6.\n![Rates](visualization/pruning_rates.png)\n")
-    figures = [
-        folder.named(file, plot="pruning_rates", figure="pruning_rates")
-        for file in (ExperimentFolder.figure, ExperimentFolder.vector)
-    ]
+    figures = [folder.named(file, plot="pruning_rates") for file in (ExperimentFolder.figure, ExperimentFolder.vector)]
     for entry in (folder.diagnosis, folder.perplexity, folder.rates, folder.table, folder.html, *figures):
         write_text(entry.path, "x\n")
     for entry in (folder.checkpoint, folder.recovered):

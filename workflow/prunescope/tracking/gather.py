@@ -2,19 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
 
 from prunescope.artifacts.folders import COMPARISON, CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.record import StepRecord
-from prunescope.errors import DataError, PrunescopeError
+from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
 from prunescope.tracking.records import curves, metrics, tags
 from prunescope.tracking.shown import artifacts
 from prunescope.tracking.tracked import CalibrationText, Checkpoint, TrackedRun
 
-S = TypeVar("S", bound=SharedFolder)
+ON_REQUEST = tuple(step.name for step in TABLE.values() if step.on_request)
+"""What the records of exports begin with."""
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
 
 
@@ -28,39 +28,35 @@ def open_folder(directory: Path) -> Own | ComparisonFolder:
     return ComparisonFolder(path) if path.parent.name == COMPARISON else Own(path)
 
 
-def is_complete(directory: Path) -> bool:
-    """Return whether an experiment or a comparison has everything that tracking needs.
-
-    While an experiment is run again under other settings, some of its records are of the new ones already: it is
-    complete when all have the keys that it tells. A broken file counts as complete: gathering says what is wrong.
-    """
-    folder = open_folder(directory)
-    if isinstance(folder, ComparisonFolder):
-        return folder.record.exists() and folder.recommendation.exists()
-    if not folder.identity.exists():
-        return False
-    try:
-        steps = folder.identity.read().steps
-        records = {folder.named(Own.record, step=step).path: key for step, key in steps.items()}
-        return bool(steps) and all(path.is_file() and StepRecord.read(path).key == key for path, key in records.items())
-    except DataError:
-        return True
-
-
 def gather(directory: Path) -> TrackedRun:
     """Collect an experiment or a comparison.
 
     Raises:
-        RecordError: it has not finished or is being run again; a failed run leaves no record of a comparison.
+        RecordError: it has not finished or is being run again.
         DataError: a file is damaged.
     """
     folder = open_folder(directory)
-    if is_complete(directory):
-        return _comparison(folder) if isinstance(folder, ComparisonFolder) else _experiment(folder)
-    wanted = f"it needs {Own.identity.path} and a record of each of its steps, all of the same settings"
+    # A failed run compares what there is, and leaves no record.
+    if isinstance(folder, ComparisonFolder) and folder.record.exists() and folder.recommendation.exists():
+        return _comparison(folder)
     if isinstance(folder, ComparisonFolder):
-        wanted = "it is not there or compares what a failed run left"
-    raise RecordError(f"{directory} has not finished: {wanted}; run snakemake {directory} first")
+        raise RecordError(f"{directory} is not there or compares what a failed run left; run snakemake {directory}")
+    identity = folder.identity.read() if folder.identity.exists() else None
+    records = _own_records(folder, identity.steps) if identity else []
+    if identity and records:
+        return _experiment(folder, identity, records)
+    wanted = f"{Own.identity.path} and a record of each of its steps, all of the same settings"
+    raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
+
+
+def _own_records(folder: Own, steps: dict[str, str]) -> list[StepRecord]:
+    """Return the records of an experiment's own steps; none of them where one is missing or has another key.
+
+    While an experiment is run again under other settings, some of its records are of the new ones already.
+    """
+    paths = [folder.named(Own.record, step=step).path for step in steps]
+    records = [StepRecord.read(path) for path in paths if path.is_file()]
+    return records if [record.key for record in records] == list(steps.values()) else []
 
 
 def gather_shared(folder: SharedFolder) -> TrackedRun | None:
@@ -83,15 +79,10 @@ def gather_shared(folder: SharedFolder) -> TrackedRun | None:
     )
 
 
-def shared_folder(folder: Own, kind: type[S], key: str) -> S:
-    """Return the folder of a shared step that an experiment uses."""
-    model = folder.path.parent
-    return kind(model.parents[1] / kind.of(model.name, key))
-
-
-def _experiment(folder: Own) -> TrackedRun:
-    identity = folder.identity.read()
-    records, pruned = _records(folder, identity), _pruned(folder, identity)
+def _experiment(folder: Own, identity: Identity, records: list[StepRecord]) -> TrackedRun:
+    exports = [entry.path for entry in folder.records() if entry.path.stem.startswith(ON_REQUEST)]
+    records = [*records, *map(StepRecord.read, exports)]
+    pruned = _pruned(folder, identity)
     labels = {"model": identity.model, "dataset": identity.dataset, "criterion": identity.settings.method.criterion}
     return TrackedRun(
         key=str(identity.key),
@@ -129,15 +120,6 @@ def _comparison(folder: ComparisonFolder) -> TrackedRun:
     )
 
 
-def _records(folder: Own, identity: Identity) -> list[StepRecord]:
-    """Return the records of the experiment's own steps, and of those that were asked for besides."""
-    paths = [folder.named(Own.record, step=step).path for step in identity.steps]
-    for step in TABLE.values():
-        if step.on_request:
-            paths += sorted(folder.path.glob(Own.record.path.format(step=f"{step.name}*")))
-    return [StepRecord.read(path) for path in paths]
-
-
 def _note(page: str) -> str:
     """Return the page without what MLflow shows anyway, its title, or cannot show: pictures beside it."""
     lines = page.splitlines(keepends=True)
@@ -145,7 +127,7 @@ def _note(page: str) -> str:
 
 
 def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
-    text = shared_folder(folder, CalibrationFolder, identity.shared.get(CalibrationFolder.step, ""))
+    text = folder.shared(CalibrationFolder, identity.shared.get(CalibrationFolder.step, ""))
     if not text.manifest.exists():
         return None
     manifest = text.manifest.read()
@@ -154,7 +136,7 @@ def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
 
 
 def _parent(folder: Own, identity: Identity) -> Checkpoint | None:
-    model = shared_folder(folder, ModelFolder, identity.shared.get(ModelFolder.step, ""))
+    model = folder.shared(ModelFolder, identity.shared.get(ModelFolder.step, ""))
     if not model.facts.exists():
         return None
     facts = model.facts.read()

@@ -28,16 +28,13 @@ def link(client: MlflowClient, run: entities.Run, tracked: TrackedRun) -> None:
         context = entities.InputTag("mlflow.data.context", "calibration")
         client.log_inputs(run.info.run_id, [entities.DatasetInput(dataset, [context])])
     if tracked.parent:
-        _put_parent(client, run, tracked.parent)
+        table, parent = run.info.experiment_id, tracked.parent
+        model = _find(client, table, parent.key) or _create(client, table, parent)
+        if model.model_id not in {used.model_id for used in run.inputs.model_inputs}:
+            client.log_inputs(run.info.run_id, models=[entities.LoggedModelInput(model.model_id)])
     if tracked.pruned:
         shown = {n: v for n, v in tracked.metrics.items() if n == view.RATIO or n.startswith(view.PERPLEXITY)}
         _put_pruned(client, run, tracked.pruned, shown, round(tracked.finished * 1000))
-
-
-def _put_parent(client: MlflowClient, run: entities.Run, parent: Checkpoint) -> None:
-    model = _find(client, run.info.experiment_id, parent.key) or _create(client, run.info.experiment_id, parent)
-    if model.model_id not in {used.model_id for used in run.inputs.model_inputs}:
-        client.log_inputs(run.info.run_id, models=[entities.LoggedModelInput(model.model_id)])
 
 
 def _put_pruned(

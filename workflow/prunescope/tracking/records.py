@@ -18,11 +18,7 @@ def metrics(records: Sequence[StepRecord]) -> dict[str, float]:
         found[f"usage/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
         if record.peak_device_bytes:
             found[f"usage/{record.step}_peak_device_bytes"] = record.peak_device_bytes
-    return dict(sorted(found.items(), key=lambda metric: _place(metric[0])))
-
-
-def _place(name: str) -> int:
-    return next((place for place, prefix in enumerate(FIRST) if name.startswith(prefix)), len(FIRST))
+    return {name: found[name] for prefix in (*FIRST, "") for name in found if name.startswith(prefix)}
 
 
 def curves(records: Sequence[StepRecord]) -> dict[str, dict[int, float]]:

@@ -57,8 +57,8 @@ class Rows:
         """
         experiment_id, digest = self.experiment(experiment).experiment_id, tracked.digest()
         run = self.find(experiment_id, tracked.key)
-        whole = run and (not tracked.artifacts or self.client.list_artifacts(run.info.run_id))
-        if run and whole and run.data.tags.get(DIGEST) == digest:
+        same = run and run.data.tags.get(DIGEST) == digest
+        if run and same and (not tracked.artifacts or self.client.list_artifacts(run.info.run_id)):
             return run, "unchanged"
         logged = self._logged(run, tracked) if run else {}
         if run and _contradicts(run, logged, tracked):
@@ -87,7 +87,7 @@ class Rows:
         new = {at: value for at, value in _points(tracked).items() if logged.get(at) != value}
         tags = tracked.tags | {"mlflow.source.name": "prunescope", "mlflow.note.content": tracked.note}
         metrics = [Metric(name, value, timestamp, step) for (name, step), value in new.items()]
-        params = [Param(name, value) for name, value in _params(tracked).items()]
+        params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in tracked.params.items()]
         labels = [RunTag(name, value[:MAX_TAG_VAL_LENGTH]) for name, value in tags.items() if value]
         for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH])
@@ -110,11 +110,8 @@ def _curve_points(tracked: TrackedRun) -> Points:
     return {(name, step): value for name, curve in tracked.curves.items() for step, value in curve.items()}
 
 
-def _params(tracked: TrackedRun) -> dict[str, str]:
-    return {name: value[:MAX_PARAM_VAL_LENGTH] for name, value in tracked.params.items()}
-
-
 def _contradicts(run: Run, logged: Points, tracked: TrackedRun) -> bool:
     """Return whether the run holds what MLflow cannot change: another parameter, or another curve."""
-    other_params = any(run.data.params.get(name, value) != value for name, value in _params(tracked).items())
+    params = {name: value[:MAX_PARAM_VAL_LENGTH] for name, value in tracked.params.items()}
+    other_params = any(run.data.params.get(name, value) != value for name, value in params.items())
     return other_params or any(logged.get(at, value) != value for at, value in _curve_points(tracked).items())

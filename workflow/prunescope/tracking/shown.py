@@ -17,8 +17,8 @@ SUFFIXES = (".md", ".yaml", ".json", ".csv", ".html", ".png", ".svg")
 LARGEST = 5 * 2**20
 HIDDEN = {
     # The row itself says it.
-    *(kind.record for kind in (Own, ComparisonFolder, *SharedFolder.__subclasses__())),
-    *(Own.identity, Own.tracked, ComparisonFolder.tracked),
+    *(Own.identity, Own.record, Own.tracked, ComparisonFolder.record, ComparisonFolder.tracked),
+    *(kind.record for kind in SharedFolder.__subclasses__()),
     # Another file says the same.
     *(Own.html, Own.vector, Own.before_after_vector, ComparisonFolder.html),
     # The experiments that use it say it.

@@ -44,11 +44,7 @@ def database_file(uri: str) -> Path | None:
 
 
 def absolute(uri: str) -> str:
-    """Return the address with an absolute database file.
-
-    MLflow keeps one open store per address and process: a relative one would name a new database
-    after a change of directory and still get the old.
-    """
+    """Return the address with an absolute database file: MLflow keeps one open store per address and process."""
     database = database_file(uri)
     return f"sqlite:///{database}" if database else uri
 
@@ -60,10 +56,7 @@ def lock_file(uri: str) -> Path:
 
 
 def artifact_root(uri: str) -> str | None:
-    """Return the artifact folder beside a sqlite database, relative to `folder`, so that both can be moved.
-
-    None where MLflow's server decides.
-    """
+    """Return the artifact folder, relative to `folder`, so that both can be moved; None where a server decides."""
     return ARTIFACTS if database_file(uri) else None
 
 

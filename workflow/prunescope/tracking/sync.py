@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder, SharedFolder
 from prunescope.tracking import view
 from prunescope.tracking.connection import connected
-from prunescope.tracking.gather import gather, gather_shared, open_folder, shared_folder
+from prunescope.tracking.gather import gather, gather_shared, open_folder
 from prunescope.tracking.links import KEY
 from prunescope.tracking.rows import NAME, Change, Rows
 from prunescope.tracking.tracked import TrackedRun
@@ -57,14 +57,17 @@ class _Target:
         self.put_shared = cache(self._put_shared)
 
     def put(self, folder: ExperimentFolder | ComparisonFolder, tracked: TrackedRun) -> SyncResult:
-        own = isinstance(folder, ExperimentFolder)
-        run, change = self._put_experiment(folder, tracked) if own else self._put_comparison(tracked)
+        run, change = (
+            self._put_experiment(folder, tracked)
+            if isinstance(folder, ExperimentFolder)
+            else self._put_comparison(tracked)
+        )
         return SyncResult(folder, tracked.key, run.info.run_id, run.info.experiment_id, change)
 
     def _put_experiment(self, folder: ExperimentFolder, tracked: TrackedRun) -> tuple[Run, Change]:
         """Write one experiment, the shared steps it uses and the links between them."""
         keys = tracked.shared
-        used = {step: self.put_shared(shared_folder(folder, SHARED[step], key)) for step, key in keys.items()}
+        used = {step: self.put_shared(folder.shared(SHARED[step], key)) for step, key in keys.items()}
         run, change = self.rows.put(tracked.model, tracked)
         for step, shared in used.items():
             self.rows.tag(run, {f"prunescope.shared.{step}": shared.info.run_id if shared else keys[step]})

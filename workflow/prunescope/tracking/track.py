@@ -12,7 +12,7 @@ from prunescope.steps.job import Job
 from prunescope.steps.reporting import TrackComparisonSpec, TrackSpec
 from prunescope.tracking import store, view
 from prunescope.tracking.connection import TrackingUnavailable
-from prunescope.tracking.gather import gather, is_complete, open_folder
+from prunescope.tracking.gather import RecordError, gather, open_folder
 from prunescope.tracking.shown import any_of
 from prunescope.tracking.sync import SyncResult, sync
 
@@ -55,24 +55,22 @@ def track_all(project: Path, uri: str) -> Counter[str]:
         TrackingUnavailable: the store cannot be reached or refuses.
     """
     patterns = map(any_of, (ExperimentFolder.identity.pattern, ComparisonFolder.recommendation.pattern))
-    found = [path.parent for pattern in patterns for path in sorted(project.glob(pattern))]
-    finished = [directory for directory in found if is_complete(directory)]
-    whole = [directory for directory in finished if _is_readable(directory)]
-    counts = Counter(new=0, updated=0, unchanged=0, unfinished=len(found) - len(finished))
-    counts["broken"] = len(finished) - len(whole)
+    counts = Counter(new=0, updated=0, unchanged=0, unfinished=0, broken=0)
+    whole = []
+    for directory in [path.parent for pattern in patterns for path in sorted(project.glob(pattern))]:
+        try:
+            gather(directory)
+        except RecordError:
+            counts["unfinished"] += 1
+        except PrunescopeError as error:
+            logger.warning("left out: %s", error)
+            counts["broken"] += 1
+        else:
+            whole.append(directory)
     for result in sync(whole, uri) if whole else []:
         _write(result, uri)
         counts[result.change] += 1
     return counts
-
-
-def _is_readable(directory: Path) -> bool:
-    try:
-        gather(directory)
-    except PrunescopeError as error:
-        logger.warning("left out: %s", error)
-        return False
-    return True
 
 
 def _write(result: SyncResult, uri: str) -> None:

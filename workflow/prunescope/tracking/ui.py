@@ -11,8 +11,8 @@ HOST = "127.0.0.1"
 PORT = 5000
 
 
-def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str:
-    """Return the link to the runs table of a model, or of the model tracked last; without any, to the list.
+def experiment_link(uri: str, port: int = PORT) -> str:
+    """Return the link to the runs table of the model that was tracked last; without any, to the list.
 
     Raises:
         TrackingUnavailable: the store cannot be reached or refuses.
@@ -22,7 +22,7 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
     with connected(uri) as client:
         found = client.search_experiments(order_by=["last_update_time DESC"])
     # The first one is MLflow's own; shared steps and comparisons have experiments beside the model's.
-    models = [e for e in found if e.experiment_id != "0" and "/_" not in e.name and model in (None, e.name)]
+    models = [e for e in found if e.experiment_id != "0" and "/_" not in e.name]
     return server + (view.runs_page(models[0].experiment_id) if models else "/#/experiments")
 
 
