@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 import yaml
 
+from prunescope.artifacts import reference as files
 from prunescope.cli import app
 from prunescope.cli.reference import PAGE, PANELS, render_commands
 from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
@@ -18,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 def test_reference_and_schema_are_current():
     assert (ROOT / README).read_text() == render_readme(), "run `make reference`"
     assert (ROOT / SCHEMA).read_text() == render_schema(), "run `make reference`"
+
+
+def test_reference_of_files_is_current():
+    assert (ROOT / files.PAGE).read_text() == files.render_files(), "run `make reference`"
 
 
 def test_command_reference_is_current():

@@ -13,13 +13,14 @@ from prunescope.config.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json
-from prunescope.importance import stability
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode
-from prunescope.importance.outputs import write_gradients, write_removal
+from prunescope.importance.outputs import write_gradients
 from prunescope.models.adapter import adapter_for
+from prunescope.ranks import rank_correlation
 from prunescope.trial.first_order import measure_first_order
+from prunescope.trial.outputs import write_removal
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
 from tiny import tiny_facts, tiny_model, tiny_tokens
@@ -291,12 +292,12 @@ def test_rank_correlation_equals_scipy():
     for size, levels in ((3, 100), (50, 4), (200, 1000)):
         x, y = generator.integers(levels, size=(2, size)).astype(float)
         y += x / 2
-        assert stability.rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+        assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
 
 
 def test_rank_correlation_of_nothing():
-    assert stability.rank_correlation(np.ones(5), np.arange(5.0)) is None
-    assert stability.rank_correlation(np.arange(2.0), np.arange(2.0)) is None
+    assert rank_correlation(np.ones(5), np.arange(5.0)) is None
+    assert rank_correlation(np.arange(2.0), np.arange(2.0)) is None
 
 
 def test_stability_compares_even_with_odd_batches():

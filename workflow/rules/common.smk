@@ -61,7 +61,7 @@ try:
     # Read anew: Snakemake's own merge loses a section that a file sets to `{}` over null.
     default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
     told = load_merged(
-        default, workflow.overwrite_configfiles, workflow.config_settings.config
+        default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
     )
     settings = parse_config(told)
     # The steps read the address from here: a password in it is on no command line and in no log.
@@ -134,7 +134,7 @@ def facts(wildcards):
 def before(name, step, file):
     """Input function of a shared step: a file of a shared step before it."""
     return lambda wildcards: (
-        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.keys[step]}/{file}"
+        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.inputs[step]}/{file}"
     )
 
 

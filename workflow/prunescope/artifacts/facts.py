@@ -1,14 +1,9 @@
 """What the later steps need to know about a model without loading it (no torch here)."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-
-from prunescope.artifacts.files import read_file
-from prunescope.artifacts.formats import Json
-from prunescope.errors import DataError
 
 BlockKind = Literal["attention", "mlp"]
 KINDS: tuple[BlockKind, ...] = ("attention", "mlp")
@@ -46,22 +41,3 @@ class ModelFacts:
     total_parameters: int = Field(description="All parameters, tied ones once.")
     decoder_parameters: int = Field(description="Those of the decoder layers.")
     blocks: tuple[BlockFacts, ...] = Field(description="All blocks, by layer, attention before MLP.")
-
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        Json(ModelFacts).write(path, self)
-
-    @classmethod
-    def read(cls, path: Path) -> "ModelFacts":
-        """Read what `write` wrote.
-
-        Raises:
-            DataError: the file is missing or damaged, or the checkpoint that it describes is gone.
-        """
-        facts = read_file(Json(ModelFacts), path, "model")
-        if not Path(facts.path, "config.json").is_file():
-            raise DataError(
-                f"the checkpoint of {facts.name} is no longer in {facts.path}; obtain it again with "
-                f"`snakemake --cores all --forcerun model -- {path}` (nothing else is computed again)"
-            )
-        return facts

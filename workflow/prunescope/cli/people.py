@@ -66,8 +66,7 @@ def diagnose(
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_content
-    from prunescope.diagnosis.replay import replay
-    from prunescope.diagnosis.report import write_report
+    from prunescope.diagnosis.report import replay, write_report
     from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:
@@ -157,12 +156,14 @@ def times(
 
 
 def reference() -> None:
-    """Write config/README.md, workflow/schemas/config.schema.yaml and docs/cli.md anew."""
+    """Write config/README.md, workflow/schemas/config.schema.yaml, docs/files.md and docs/cli.md anew."""
+    from prunescope.artifacts.reference import write_files_page
     from prunescope.cli import app
     from prunescope.cli.reference import write_commands
     from prunescope.config.reference import write_reference
 
     write_reference(Path())
+    write_files_page(Path())
     write_commands(app, Path())
 
 

@@ -17,8 +17,8 @@ project's folder after `source .venv/bin/activate`. A mistake of the user ends w
 """
 PANELS = {
     "For people": "",
-    "Steps": "What the rules of the workflow call, one command per step. A line can be copied out of a log and run by "
-    "hand: the spec, a line of JSON, holds all that the result depends on.",
+    "For the rules": "What every rule of the workflow calls. A line can be copied out of a log and run by hand: the "
+    "spec, a line of JSON, holds all that the result depends on.",
 }
 
 

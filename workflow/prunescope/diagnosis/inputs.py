@@ -1,6 +1,7 @@
 """Reading what a diagnosis rests on, from the files of the pipeline or from published numbers."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def read_statistics(path: Path) -> Statistics:
     parameters = {name: series for name, series in content.items() if isinstance(series, dict)}
     return Statistics(
         layers=frame,
-        non_finite=tuple(name for name, series in parameters.items() if not _series_finite(series)),
+        non_finite=tuple(name for name, series in parameters.items() if not all(map(_all_finite, series.values()))),
         non_finite_layers=tuple(sorted(broken)),
     )
 
@@ -144,9 +145,5 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} is not a CSV table: {error}") from None
 
 
-def _all_finite(values: Any) -> bool:
+def _all_finite(values: Iterable[float | None]) -> bool:
     return all(value is not None and math.isfinite(value) for value in values)
-
-
-def _series_finite(series: dict[str, list[float | None]]) -> bool:
-    return all(_all_finite(values) for values in series.values())

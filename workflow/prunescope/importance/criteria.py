@@ -1,12 +1,11 @@
 """Saliency criteria: one short function per term, each reading like its formula.
 
-The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of
-the weight alone, of the input x that it multiplies, of w · g_b with the gradient of each batch (averaged
-over batches b, so that it can be reduced as the gradient appears and freed), and of w · ḡ with the gradient
-of the mean loss over the whole calibration set (which must be accumulated). The others are per group.
+The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of the weight
+alone, of the input x that it multiplies, of w · g_b with the gradient of each batch b (averaged, so that a gradient is
+reduced as it appears and freed), and of w · ḡ with that of the mean loss over all windows (which must be accumulated).
 
-A new criterion is a row in `config/criteria.py`, its terms in `FORMULAS` and an oracle test; only a new kind of
-evidence needs a collector of its own.
+What else is known about a criterion is in its row of `prunescope/criteria.py`. Only a new kind of evidence needs a
+collector of its own.
 """
 
 from collections.abc import Callable

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prunescope.artifacts.stability import Stability
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
@@ -16,7 +17,6 @@ from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
-from prunescope.importance.stability import Stability
 from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
@@ -105,12 +105,8 @@ def collect_gradients(
             if smaller is None or not out_of_memory(error):
                 raise
         release()
-        log.warning(
-            "out of memory with %s windows per batch: trying %s%s",
-            effort.batch_size,
-            smaller.batch_size,
-            ", layers checkpointed" if smaller.checkpointing else "",
-        )
+        how = f"{smaller.batch_size}{', layers checkpointed' if smaller.checkpointing else ''}"
+        log.warning("out of memory with %s windows per batch: trying %s", effort.batch_size, how)
         if partial and smaller.batch_size != effort.batch_size:
             partial.discard()
         effort = smaller
@@ -195,7 +191,12 @@ class _Pass:
     def _stability(self) -> Stability:
         collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
         found = {collector.compared: collector.agreement() for collector in collectors}
-        return Stability(self.observer.compared, found.pop(self.observer.compared), self.extent.samples, found)
+        return Stability(
+            criterion=self.observer.compared,
+            layers=found.pop(self.observer.compared),
+            samples=self.extent.samples,
+            others=found,
+        )
 
 
 def _transfer(scalars: list[Tensor]) -> list[float]:
@@ -233,7 +234,8 @@ def first_nonfinite(adapter: ModelAdapter, batch: Tensor) -> str:
     """Say where the residual stream of a batch first holds NaN or infinity."""
     with adapter.recording_inputs() as calls:
         adapter.model(batch, use_cache=False)
-    for layer, (hidden, _) in enumerate(calls):
-        if not torch.isfinite(hidden).all():
-            return "in the embedding" if layer == 0 else f"after layer {layer - 1}"
-    return f"after layer {len(calls) - 1} or in the head"
+    bad = (layer for layer, (hidden, _) in enumerate(calls) if not torch.isfinite(hidden).all())
+    layer = next(bad, None)
+    if layer is None:
+        return f"after layer {len(calls) - 1} or in the head"
+    return f"after layer {layer - 1}" if layer else "in the embedding"

@@ -11,8 +11,7 @@ from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
 from prunescope.importance.criteria import Terms
 from prunescope.importance.stability import layer_correlations
-from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics
-from prunescope.importance.stopwatch import Stopwatch
+from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics, Stopwatch
 from prunescope.models.adapter import ModelAdapter
 
 WAY_OUT = "try gradients.dtype: float32, or check the checkpoint for damaged weights"

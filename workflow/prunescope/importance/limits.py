@@ -1,9 +1,8 @@
 """Limits on selection: what may go, in which steps, and how much of it.
 
-What is cut from its lowest score up is a *lane*: one block or, where whole layers go, one layer. A lane
-goes in *units*: one GQA group, `width_multiple` channels (the first unit of a block is smaller where its
-width is no multiple), or the layer. Pure arithmetic, so that a ratio out of reach is found before any
-model is loaded.
+What is cut from its lowest score up is a *lane*: one block or, where whole layers go, one layer. A lane goes in
+*units*: one GQA group, `width_multiple` channels (the first unit of a block is smaller where its width is no multiple),
+or the layer. Pure arithmetic, so that a ratio out of reach is found before any model is loaded.
 """
 
 import math
@@ -17,17 +16,6 @@ from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
 from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
 from prunescope.config.sections import Limits, Method
 from prunescope.errors import BudgetError, ConfigError
-
-
-@dataclass(frozen=True)
-class Cap:
-    """The largest number of `groups` that a block may lose, and the config path of the limit that says so.
-
-    `limit` is None where nothing but the size of the block limits.
-    """
-
-    groups: int
-    limit: str | None
 
 
 @dataclass(frozen=True)
@@ -77,12 +65,7 @@ class Lane:
 
 
 def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
-    """Raise what `select` would raise.
-
-    Raises:
-        ConfigError: limits contradict one another or the criterion.
-        BudgetError: the limits leave too little, force too much, or no whole layer fits the ratio.
-    """
+    """Raise what `select` would raise, see `feasible_lanes`."""
     feasible_lanes(facts, method.ratio, limits, CRITERIA[method.criterion].unit)
 
 
@@ -90,7 +73,8 @@ def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: Remova
     """Return the lanes of a model, on which ``ratio * total parameters`` can be spent.
 
     Raises:
-        ConfigError, BudgetError: as `check_feasible`.
+        ConfigError: limits contradict one another or the criterion.
+        BudgetError: the limits leave too little, force too much, or no whole layer fits the ratio.
     """
     lanes = lanes_of(facts.blocks, limits, unit)
     budget, smallest = budget_of(facts, ratio), rounding_unit(lanes)
@@ -150,17 +134,16 @@ def lanes_of(blocks: tuple[BlockFacts, ...], limits: Limits, unit: RemovalUnit) 
 
 def _layer_lane(blocks: tuple[BlockFacts, ...], layers: int, limits: Limits) -> Lane:
     # Only `protect` can limit here; `collapse_below` and `width_multiple` have nothing to do.
-    limit = block_cap(blocks[0], layers, limits).limit
+    _, limit = block_cap(blocks[0], layers, limits)
     return Lane(blocks, (sum(block.groups for block in blocks),), least=0, most=0 if limit else 1, limit=limit)
 
 
 def _block_lane(block: BlockFacts, layers: int, limits: Limits) -> Lane:
     ends = unit_ends(block, limits.width_multiple)
-    cap = block_cap(block, layers, limits)
-    most = bisect_right(ends, cap.groups)
-    wanted, minimum = block_minimum(block, limits)
+    (cap, limit), (wanted, minimum) = block_cap(block, layers, limits), block_minimum(block, limits)
+    most = bisect_right(ends, cap)
     least = bisect_left(ends, wanted) + 1 if wanted else 0
-    return Lane((block,), ends, min(least, most), most, cap.limit, minimum)
+    return Lane((block,), ends, min(least, most), most, limit, minimum)
 
 
 def unit_ends(block: BlockFacts, multiple: int) -> range:
@@ -169,8 +152,8 @@ def unit_ends(block: BlockFacts, multiple: int) -> range:
     return range(block.groups % step or step, block.groups + 1, step)
 
 
-def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
-    """Return the tightest cap of one block.
+def block_cap(block: BlockFacts, layers: int, limits: Limits) -> tuple[int, str | None]:
+    """Return the groups that may go and the config path of the limit that says so; None: only the block's size does.
 
     Args:
         layers: number of layers, to resolve negative indices in `protect`.
@@ -178,12 +161,12 @@ def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
     rates = dict(_rates(limits, "max_rate", block.block))
     if limits.early_layers is not None and block.layer < limits.early_layers.count:
         rates["limits.early_layers"] = limits.early_layers.max_rate
-    caps = [Cap(block.groups, None)]
+    caps: list[tuple[int, str | None]] = [(block.groups, None)]
     # 0.3 * 10 is 3.0000000000000004 and 0.29 * 100 is 28.999999999999996 in binary.
-    caps += [Cap(math.floor(rate * block.groups + 1e-9), path) for path, rate in rates.items()]
+    caps += [(math.floor(rate * block.groups + 1e-9), path) for path, rate in rates.items()]
     if block.layer in {index % layers for index in limits.protect}:
-        caps.append(Cap(0, "limits.protect"))
-    return min(caps, key=lambda cap: cap.groups)
+        caps.append((0, "limits.protect"))
+    return min(caps, key=lambda cap: cap[0])
 
 
 def block_minimum(block: BlockFacts, limits: Limits) -> tuple[int, str | None]:

@@ -21,10 +21,9 @@ class Mode:
     """What a pass keeps.
 
     Attributes:
-        name: ``accumulate``: the mean gradient of every prunable weight, in float32: every criterion.
-            ``stream``: nothing, each gradient is reduced and freed: all but those of the mean gradient.
-            ``gate``: weights have no gradient at all, a third less work: neither Taylor criterion;
-            statistics and stability are then of activations.
+        name: ``accumulate``: the mean gradient of every prunable weight, in float32. ``stream``: nothing, each gradient
+            is reduced and freed. ``gate``: weights have no gradient at all, a third less work; statistics and
+            stability are then of activations. What each can score: `prunescope.criteria.MODES`.
         accumulators: where mean gradients are kept; None: beside the weights.
         reason: why this mode, for the log.
     """

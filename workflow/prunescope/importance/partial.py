@@ -29,11 +29,11 @@ class Reached:
 
 
 class PartialSums:
-    """The sums of a pass under way.
+    """The sums of a pass under way, in the file `path`.
 
     Attributes:
-        path: the file. every: batches between two savings; None: about `INTERVAL` seconds. identity: what the
-            pass depends on; sums of another pass are not taken up.
+        identity: what the pass depends on; sums of another pass are not taken up.
+        every: batches between two savings; None: about `INTERVAL` seconds.
     """
 
     def __init__(self, path: Path, identity: str, every: int | None = None) -> None:
@@ -62,11 +62,8 @@ class PartialSums:
     def save_if_due(self, reached: Reached, collectors: Sequence[Collector]) -> None:
         """Save after every `every` batches or `INTERVAL` seconds."""
         due = reached.batches % self.every == 0 if self.every else time.monotonic() - self.saved_at >= INTERVAL
-        if due:
-            self._save(reached, collectors)
-            self.saved_at = time.monotonic()
-
-    def _save(self, reached: Reached, collectors: Sequence[Collector]) -> None:
+        if not due:
+            return
         sums = {
             f"{type(collector).__name__}:{name}": values.contiguous()
             for collector in collectors
@@ -76,6 +73,7 @@ class PartialSums:
         with replacing(self.path) as temporary:
             save_file(sums, temporary, metadata)
         log.info("saved the sums of %s batches", reached.batches)
+        self.saved_at = time.monotonic()
 
     def discard(self) -> None:
         """Delete the file: the pass is complete, or must begin anew."""

@@ -1,9 +1,8 @@
 """Selection: the groups of lowest score, until the budget is spent, within the limits.
 
-Groups go in *units*, units in *lanes* (see `limits`). Within a lane units hold groups in ascending order
-of score, so that any prefix of them is a valid cut, every width stays a multiple, and one global sort
-over units decides everything. The budget counts what a cut really removes: the last unit of a block
-takes the block's norm and output bias along.
+Groups go in *units*, units in *lanes* (see `limits`). Within a lane units hold groups in ascending order of score, so
+that any prefix of them is a valid cut, every width stays a multiple, and one global sort over units decides everything.
+The budget counts what a cut really removes: the last unit of a block takes the block's norm and output bias along.
 """
 
 from dataclasses import dataclass, field

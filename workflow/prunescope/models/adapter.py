@@ -1,7 +1,7 @@
 """Where the prunable groups of an architecture are: the one place that knows module names."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -80,10 +80,11 @@ class ModelAdapter:
         return f"{self.family.layers}.{layer}."
 
     def _layer_blocks(self, layer: int) -> Iterator[Block]:
-        attention = self.module(layer, "attention")
+        names = self.family.attention
+        attention = getattr(self.layers[layer], names.module)
         if attention is not None:
             head_dim = attention.head_dim
-            query, key, _ = (getattr(attention, name) for name in self.family.attention.inputs)
+            query, key, _ = (getattr(attention, name) for name in names.inputs)
             groups = key.out_features // head_dim
             per_group = query.out_features // groups
             widths = (per_group, head_dim, head_dim)
@@ -114,7 +115,7 @@ class ModelAdapter:
     @property
     def head_dim(self) -> int:
         """Width of an attention head, the same in every layer."""
-        attentions = (self.module(layer, "attention") for layer in range(len(self.layers)))
+        attentions = (getattr(layer, self.family.attention.module) for layer in self.layers)
         return next(attention.head_dim for attention in attentions if attention is not None)
 
     @property
@@ -172,14 +173,12 @@ class ModelAdapter:
     def silenced(self, layer: int, kind: BlockKind) -> Iterator[None]:
         """Within the block, attention or MLP of `layer`, if it is there, adds exactly zero to the residual stream."""
         module = self.module(layer, kind)
-        if module is None:
-            yield
-            return
 
         def zero_attention(hidden_states: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
             return torch.zeros_like(hidden_states), None
 
-        with _forward(module, zero_attention if kind == "attention" else torch.zeros_like):
+        zeros = zero_attention if kind == "attention" else torch.zeros_like
+        with nullcontext() if module is None else _forward(module, zeros):
             yield
 
     @contextmanager
@@ -200,12 +199,10 @@ class ModelAdapter:
             others = {k: v for k, v in kwargs.items() if k != "hidden_states"}
             calls.append((_hidden(args, kwargs), others))
 
-        handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in self.layers]
-        try:
+        with ExitStack() as stack:
+            for layer in self.layers:
+                stack.enter_context(layer.register_forward_pre_hook(note, with_kwargs=True))
             yield calls
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @contextmanager
     def watching_layers(self, note: Callable[[int, Tensor, Tensor, Tensor], None]) -> Iterator[None]:
@@ -216,9 +213,8 @@ class ModelAdapter:
         """
         seen: list[Tensor] = []  # of the layer that runs: before and, if it has an MLP, between
 
-        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            seen.clear()  # of what a checkpointed layer showed on the way down
-            see(module, args, kwargs)
+        def enter(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            seen[:] = [_hidden(args, kwargs)]  # without what a checkpointed layer showed on the way down
 
         def see(_: nn.Module, args: tuple, kwargs: dict) -> None:
             seen.append(_hidden(args, kwargs))

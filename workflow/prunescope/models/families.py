@@ -60,5 +60,5 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_name(model_type: str) -> str:
-    """Return the key in `FAMILIES` of a `model_type`, pruned or not; it need not be a known one."""
+    """Return the family of a `model_type`, pruned or not, known or not."""
     return model_type.removeprefix("pruned_")

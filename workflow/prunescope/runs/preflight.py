@@ -28,11 +28,11 @@ def check_one(planned: Planned) -> None:
             task.step.package.require()
     if planned.experiment.tracking.enabled:
         tracking_uri(planned.experiment.tracking.uri)
-    model = ModelFolder(Path(planned.tasks["model"].folder)).facts
-    if not model.exists():
+    model = ModelFolder(Path(planned.tasks["model"].folder))
+    if not model.facts.exists():
         return
     try:
-        facts = model.read()
+        facts = model.ready()
     except DataError:
         return  # the checkpoint is gone; the step that needs it says so
     try:

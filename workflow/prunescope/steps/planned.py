@@ -51,7 +51,7 @@ class Planned:
         return self.made
 
     def _specs(self, step: Step) -> Iterator[Spec]:
-        common: dict[str, Any] = {"keys": {name: self.made[name].key for name in step.inputs if name in self.made}}
+        common: dict[str, Any] = {"inputs": {name: self.made[name].key for name in step.inputs if name in self.made}}
         if issubclass(step.spec, ExperimentSpec):
             common |= {"model": self.experiment.model, "experiment": self.experiment.name}
         elif not step.shared:

@@ -27,6 +27,7 @@ class PageSpec(ExperimentSpec):
     version = 5
     key: str = Field(description="Identity of the experiment and its settings.")
     steps: dict[str, str] = Field(description="The experiment's own steps that leave a record, each with its key.")
+    shared: dict[str, str] = Field(description="The key of each shared step.")
     dataset: str
     settings: Settings
     parent_license: str | None = None
@@ -42,6 +43,7 @@ class PageSpec(ExperimentSpec):
             **common,
             key=planned.identity,
             steps={task.name: task.key for task in planned.recorded},
+            shared={task.name: task.key for task in planned.made.values() if task.step.shared},
             dataset=experiment.dataset,
             settings=settings,
             parent_license=experiment.source.license,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS
 from prunescope.errors import NonFiniteError
 
@@ -30,9 +31,9 @@ class BlockImportance:
     dense: float
     tokens: int
 
-    def as_json(self) -> dict[str, dict[str, float]]:
-        """Return ``{"attention": {layer: value}, "mlp": ..., "layer": ...}``."""
-        return {part: {str(layer): value for layer, value in enumerate(getattr(self, part).tolist())} for part in PARTS}
+    def values(self) -> BlockValues:
+        """Return the values as their file holds them."""
+        return BlockValues.of(*(getattr(self, part).tolist() for part in PARTS))
 
 
 def check_finite(values: dict[str, Tensor], subject: str) -> None:
