@@ -28,11 +28,11 @@ def track(
 ) -> None:
     """Bring MLflow level with the records of one experiment or comparison, or of all."""
     from prunescope.config import load_config
-    from prunescope.tracking.sync_command import track_all, track_one
+    from prunescope.tracking.track import track_all, track_one
 
     uri = uri or load_config(config).tracking.uri
     if everything:
-        counts = track_all(Path("results"), uri)
+        counts = track_all(Path(), uri)
         typer.echo(", ".join(f"{count} {change}" for change, count in counts.items()))
         raise typer.Exit(1 if counts["broken"] else 0)
     if directory is None:

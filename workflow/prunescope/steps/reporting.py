@@ -101,7 +101,7 @@ STEPS = (
         looks_at=(ModelFolder.facts,),
         records=False,
     ),
-    Step(TrackSpec, "tracking.track:track_experiment", Own, needs=(Own.identity, Own.page, Own.record), records=False),
+    Step(TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False),
 )
 COMPARISONS = (
     Step(
@@ -123,7 +123,7 @@ COMPARISONS = (
     ),
     Step(
         TrackComparisonSpec,
-        "tracking.track:track_comparison",
+        "tracking.track:track",
         ComparisonFolder,
         needs=(Own.tracked, ComparisonFolder.record),
         records=False,
