@@ -3,9 +3,17 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import BlockFacts, ModelFacts
-from prunescope.config.sections import Limits, Method
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.config.sections import Corrections, Limits, Method
+from prunescope.importance.decision import score_and_select
+from prunescope.importance.prior import choose_prior
 from prunescope.importance.table import build_table
+from prunescope.steps.importance import ImportanceSpec
+from prunescope.steps.job import Job
 
 FREE = Limits(width_multiple=1)
 PLAIN = Method(temperature=0.0)
@@ -55,3 +63,25 @@ REMOVAL = {
     "mlp": np.array([2.0, 0.2, 0.1]),
     "layer": np.array([3.0, 0.05, 0.4]),
 }
+
+
+def prior_of(removal, tau):
+    """The prior by removal losses that are arrays, as `REMOVAL`."""
+    return choose_prior(BlockValues.of(**removal), tau)
+
+
+def run_importance(root, facts, method, limits=FREE, removal=None):
+    """Run the importance step on random saliency; the experiment is in ``root/run``."""
+    inputs = {kind.step: root / kind.step for kind in (ModelFolder, GradientsFolder)}
+    ModelFolder(root / "model").facts.write(facts)
+    gradients = GradientsFolder(root / "gradients")
+    gradients.saliency.write({f"{method.criterion}/{name}": s for name, s in random_saliency(facts).items()})
+    gradients.statistics.write(StatisticsFile(parameters={}, layers={}))
+    gradients.stability.write(Stability(criterion=method.criterion, layers={}, samples=0, others={}))
+    if removal:
+        inputs["removal"] = root / "removal"
+        RemovalFolder(root / "removal").losses.write(BlockValues.of(**removal))
+    spec = ImportanceSpec(model="toy", experiment="x", method=method, corrections=Corrections(), limits=limits)
+    folder = ExperimentFolder(root / "run")
+    score_and_select(Job(spec, folder, inputs))
+    return folder
