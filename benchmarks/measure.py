@@ -1,7 +1,7 @@
 """What the benchmarks share: models of a shape, work that takes turns, peaks of arithmetic and memory, tables.
 
-Needs torch, transformers and numpy alone, as does all that `engines.py` and `gpu.py` import at their top, so that
-they run on a bare GPU machine.
+Needs torch, transformers, numpy and pydantic alone, as does all that `engines.py` and `gpu.py` import at their top, so
+that they run on a bare GPU machine.
 """
 
 import ctypes
@@ -117,7 +117,7 @@ def dense_flops(adapter: ModelAdapter, windows: Tensor) -> float:
 
 
 def removal_flops(adapter: ModelAdapter, windows: Tensor) -> float:
-    """Return the operations of all removals (see `importance.removal`), counted as in `dense_flops`."""
+    """Return the operations of all removals (see `trial.removal`), counted as in `dense_flops`."""
     count, above = len(adapter.layers), 3 * (len(adapter.layers) - 1) / 2
     kinds = dict.fromkeys(KINDS, 0)
     for block in adapter.blocks:

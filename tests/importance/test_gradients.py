@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from checkpoints.cases import MIXED
+from prunescope.artifacts.folders import GradientsFolder
 from prunescope.errors import NonFiniteError
 from prunescope.importance.engine import collect_gradients
-from prunescope.importance.statistics import AbsoluteStatistics
+from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics
 from prunescope.models.adapter import adapter_for
 from tiny import tiny_model, tiny_tokens
 
@@ -171,6 +172,18 @@ def test_layer_statistics_pool_all_weights_of_the_layer():
         }
         for key, value in expected.items():
             assert getattr(values, key) == pytest.approx(value, rel=1e-4, abs=1e-9), key
+
+
+def test_statistics_that_are_not_finite_are_null_in_the_file(tmp_path):
+    """A norm overflows in float32 where the largest gradient does not."""
+    model, windows = tiny_model(num_hidden_layers=2), tiny_tokens()
+    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 3).statistics
+    statistics.values[0, 0, STATISTICS.index("norm")] = np.inf
+    file = GradientsFolder(tmp_path).statistics
+    file.write(statistics.file())
+    read = file.read()
+    assert read.parameters[statistics.names[0]].norm == [None]
+    assert read.layers[0].norm is None and read.layers[0].mean > 0 and read.layers[1].norm > 0
 
 
 def test_model_is_left_as_it_was():

@@ -7,7 +7,7 @@ from prunescope.artifacts.facts import KINDS
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder
 from prunescope.config.sections import Limits, Method
 from prunescope.errors import ConfigError
-from prunescope.importance.decision import _scores_of
+from prunescope.importance.decision import scores_of
 from toy import REMOVAL, facts_of, run_importance
 
 
@@ -50,4 +50,4 @@ def test_the_step_says_that_a_criterion_was_not_scored(tmp_path):
     gradients = GradientsFolder(tmp_path)
     gradients.saliency.write({"gate/0.mlp": np.ones(3, dtype=np.float32)})
     with pytest.raises(ConfigError, match=r"has no 'taylor': the gradient pass ran in a mode .* taylor_stream"):
-        _scores_of(gradients, "taylor")
+        scores_of(gradients, "taylor")
