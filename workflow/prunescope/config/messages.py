@@ -1,6 +1,6 @@
 """Errors in a configuration as one sentence: the config path, the value and what is allowed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 

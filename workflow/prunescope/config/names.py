@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.patches import Patch, leaves, nested
+from prunescope.criteria import CRITERIA
 from prunescope.errors import ConfigError, did_you_mean, nearest
 
 SHAPE = "{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...], for example taylor_T1_tau0_20_c4"

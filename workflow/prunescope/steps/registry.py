@@ -188,7 +188,8 @@ class Registry:
             found = (WheelSpec.holding(source.embedded) for source in sources if source.embedded is not None)
             spec = next(spec for spec in found if spec.wheel == wildcards["wheel"])
         else:
-            spec = CorpusSpec(name=wildcards["name"], source=self.config.datasets[wildcards["name"]].embedded)
+            text = wildcards["name"]
+            spec = CorpusSpec.model_validate({"name": text, "source": self.config.datasets[text].embedded})
         return Task(TABLE[step], spec, TABLE[step].folder.pattern)
 
 
