@@ -29,7 +29,7 @@ def write_commands(app: typer.Typer, root: Path) -> None:
 
 def render_commands(app: typer.Typer) -> str:
     """Return the reference as Markdown: the commands by panel of the help."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_group(app)
     context = typer.Context(group, info_name=NAME)
     parts = [HEADER]
     for panel, introduction in PANELS.items():
