@@ -95,12 +95,12 @@ def apply(
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure its perplexity, on the same windows.")] = False,
 ) -> None:
     """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
-    from prunescope.evaluation.like import evaluate_like
+    from prunescope.evaluation.steps import evaluate_like
     from prunescope.pruning.outputs import write_by_plan
 
     write_by_plan(plan, like, output)
     if evaluate:
-        evaluate_like(like, output)
+        evaluate_like(ExperimentFolder(like), ExperimentFolder(output))
 
 
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
