@@ -58,7 +58,7 @@ def test_cost_follows_the_formulas(shape, tmp_path):
 def test_cost_of_a_pruned_model_follows_what_is_left(tmp_path):
     facts = save_source(tiny_model(kv_heads=3, ratio=2), tmp_path / "source")
     plan = uneven_plan(facts)
-    write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    write_checkpoint(facts, plan, tmp_path / "model")
     model = load_checkpoint(tmp_path / "model", torch.float64, torch.device("cpu"))
     kept = {(block.facts.layer, block.facts.block): block.facts.groups - len(block.removed) for block in plan.blocks}
     layers = [(kept[layer, "attention"], kept[layer, "mlp"]) for layer in range(4)]
@@ -107,7 +107,7 @@ def test_the_summary_of_runs():
 
 def test_the_file_holds_both_models(tmp_path):
     facts = save_source(tiny_model().float(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model")
     told = {"prompt": PROMPT, "generate": 2, "batch_sizes": (1, 2), "repeats": 2, "dtype": "float32"}
     write_efficiency(EfficiencySpec(model="m", experiment="e", source="k", **told), facts, tmp_path / "e")
     content = json.loads((tmp_path / "e/evaluation/efficiency.json").read_text())

@@ -80,7 +80,7 @@ def evaluated(tmp_path):
     """A baseline and a pruned model on two texts, by two protocols."""
     model = tiny_model().float()
     facts = save_source(model, tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     spans = {f"{text}/{name}": tiny_tokens(4, n).int() for text in ("a", "b") for name, n in (("w8", 8), ("w12s4", 32))}
     save_file(spans, tmp_path / "windows.safetensors")
     told = BaselineSpec(model="m", evaluation_text="t", dtype="float32")

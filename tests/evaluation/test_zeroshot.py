@@ -47,7 +47,7 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model", provenance={})
+    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model")
     baseline = ZeroshotBaselineSpec(model="m", dtype="float32", **TOLD)
     write_zeroshot_baseline(baseline, "key", source, tmp_path / "baseline")
     spec = ZeroshotSpec(model="m", experiment="e", baseline="k", dtype="float32", **TOLD)
