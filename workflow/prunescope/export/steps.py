@@ -9,7 +9,6 @@ from pathlib import Path
 import gguf
 import torch
 
-from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GgufBaselineFolder, ModelFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Closeness
@@ -76,7 +75,7 @@ def export_baseline(job: Job[GgufBaselineSpec, GgufBaselineFolder]) -> None:
         ConfigError, ExportError: see `export_gguf`; no folder is left then.
     """
     LLAMA_CPP.require()
-    facts = ModelFacts.read(job.input(ModelFolder).facts.path)
+    facts = job.input(ModelFolder).ready()
     with job.recording({"types": [told.type for told in job.spec.files]}) as record:
         checkpoint = open_checkpoint(Path(facts.path))
         reference = Reference.of(checkpoint)

@@ -71,7 +71,7 @@ def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
     Raises:
         DataError: the parent is gone, or nothing is there to verify.
     """
-    facts = ModelFacts.read(folder.input(ModelFolder).facts.path)
+    facts = folder.input(ModelFolder).ready()
     plan = PruningPlan.read(folder.plan.path, facts)
     forms = [form for form in all_forms(folder, gguf) if form.place.exists()]
     if not forms:

@@ -35,7 +35,7 @@ def apply_plan(plan_file: Path, like: ExperimentFolder, output: ExperimentFolder
             f"{output.path} is the experiment that the plan is applied like, and would be lost; give a new folder"
         )
     identity, name = like.identity.read(), output.path.name
-    facts = ModelFacts.read(like.input(ModelFolder).facts.path)
+    facts = like.input(ModelFolder).ready()
     plan = record_plan(facts, plan_file, like, output)
     write_checkpoint(facts, plan, output.checkpoint.path, experiment=name, plan_file=plan_file)
     output.identity.write(

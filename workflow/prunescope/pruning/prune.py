@@ -1,6 +1,5 @@
 """The pruning step: cut by the plan, unless the diagnosis forbids it."""
 
-from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.errors import PrunescopeError
@@ -23,7 +22,7 @@ def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
     """
     if job.spec.stop_if_critical:
         check_diagnosis(job.folder)
-    facts = ModelFacts.read(job.input(ModelFolder).facts.path)
+    facts = job.input(ModelFolder).ready()
     plan = PruningPlan.read(job.folder.plan.path, facts)
     checkpoint = job.folder.checkpoint.path
     with job.recording() as record:
