@@ -255,9 +255,9 @@ class ExperimentFolder(Folder):
         """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
 
-    def shared(self, step: str, key: str) -> SharedFolder:
+    def shared(self, kind: type[S], key: str) -> S:
         """Return the folder of a shared step of the same model."""
-        return SharedFolder(self.path.parent / "_shared" / step / key)
+        return kind(self.path.parent / "_shared" / kind.step / key)
 
     def input(self, kind: type[S]) -> S:
         """Return the folder of a shared step that the experiment rests on, relative to the project.

@@ -71,6 +71,8 @@ class StepRecord(BaseModel):
 def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
     """Time the block and write its `StepRecord` to `path` when it succeeds."""
     record = StepRecord(step=step, key=key, params=flatten(params or {}), started=time.time())
+    # What a step fills in place counts as set, and is written.
+    record.model_fields_set.update(StepRecord.model_fields)
     begin = time.perf_counter()
     yield record
     record.seconds = round(time.perf_counter() - begin, 3)
