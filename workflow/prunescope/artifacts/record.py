@@ -54,8 +54,8 @@ class StepRecord(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict, description="Of Python and the libraries.")
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
-        Json(StepRecord).write(path, self)
+        """Write as JSON, every field: one that was filled in place does not count as set."""
+        Json(StepRecord).write(path, self.model_copy(update=dict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "StepRecord":
