@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from prunescope.export.steps import export_baseline, export_gguf
 
 from export_models import tiny_checkpoint
 from jobs import job
@@ -11,6 +10,7 @@ from prunescope.config.sections import Efficiency, GgufExport
 from prunescope.evaluation.cost import measure_cost
 from prunescope.evaluation.efficiency import measure
 from prunescope.evaluation.speed import Runs, Transformers, extra_memory, measure_speed
+from prunescope.export.steps import export_baseline, export_gguf
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -59,7 +59,7 @@ def test_cost_follows_the_formulas(shape, tmp_path):
 def test_cost_of_a_pruned_model_follows_what_is_left(tmp_path):
     facts = save_source(tiny_model(kv_heads=3, ratio=2), tmp_path / "source")
     plan = uneven_plan(facts)
-    write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    write_checkpoint(facts, plan, tmp_path / "model")
     model = load_checkpoint(tmp_path / "model", torch.float64, torch.device("cpu"))
     kept = {(block.facts.layer, block.facts.block): block.facts.groups - len(block.removed) for block in plan.blocks}
     layers = [(kept[layer, "attention"], kept[layer, "mlp"]) for layer in range(4)]
@@ -114,7 +114,7 @@ def run(spec, directory, **inputs):
 
 def test_the_file_holds_both_models(tmp_path):
     facts = save_source(tiny_model().float(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model")
     spec = EfficiencySpec(**NAMES, generate=2, batch_sizes=(1, 2), repeats=2)
     measured, metrics = run(spec, tmp_path / "e", model=facts)
     baseline, pruned = measured.models["baseline"], measured.models["pruned"]

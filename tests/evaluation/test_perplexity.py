@@ -86,7 +86,7 @@ def evaluated(tmp_path):
     """A baseline and a pruned model on two texts, by two protocols."""
     model = tiny_model().float()
     facts = save_source(model, tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model")
     spans = {f"{text}/{name}": tiny_tokens(4, n).int() for text in ("a", "b") for name, n in (("w8", 8), ("w12s4", 32))}
     EvaluationTextFolder(tmp_path / TEXT).windows.write(spans)
     told = BaselineSpec(inputs={"evaluation_text": "k"}, dtype="float32")

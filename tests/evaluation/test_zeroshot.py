@@ -54,7 +54,7 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model", provenance={})
+    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model")
     run_baseline(job(BASELINE, tmp_path / "baseline", model=source))
     spec = ZeroshotSpec(model="m", experiment="e", inputs={"zeroshot_baseline": "k"}, dtype="float32", **TOLD)
     run_final(job(spec, tmp_path / "e", zeroshot_baseline=tmp_path / "baseline"))

@@ -32,7 +32,7 @@ def experiment(tmp_path, request):
     """The folder of an experiment as pruning leaves it, and beside it `text/`: 12 rows of one repeated sentence."""
     family = getattr(request, "param", "llama")
     facts = save_source(tiny_model(family).float(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={"experiment": "e"})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", experiment="e")
     sentence = torch.randint(3, VOCABULARY, (8,), generator=torch.Generator().manual_seed(2))
     rows = sentence.repeat(12, 2).int()
     text = RecoveryTextFolder(tmp_path / "text")

@@ -96,9 +96,9 @@ def apply(
 ) -> None:
     """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
     from prunescope.evaluation.steps import evaluate_like
-    from prunescope.pruning.outputs import write_by_plan
+    from prunescope.pruning.apply import apply_plan
 
-    write_by_plan(plan, like, output)
+    apply_plan(plan, ExperimentFolder(like), ExperimentFolder(output))
     if evaluate:
         evaluate_like(ExperimentFolder(like), ExperimentFolder(output))
 
@@ -106,9 +106,10 @@ def apply(
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
     from prunescope.config import load_config
-    from prunescope.export.verify import print_checks, verify
+    from prunescope.export.checks import print_checks
+    from prunescope.export.verify import verify
 
-    checks = verify(directory, load_config(config).export.gguf)
+    checks = verify(ExperimentFolder(directory), load_config(config).export.gguf)
     print_checks(checks)
     raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 
