@@ -58,8 +58,8 @@ class StepRecord(BaseModel):
         self.model_fields_set.update(StepRecord.model_fields)
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
-        Json(StepRecord).write(path, self)
+        """Write as JSON, every field: one that was filled in place does not count as set."""
+        Json(StepRecord).write(path, self.model_copy(update=dict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "StepRecord":
