@@ -255,9 +255,10 @@ class ExperimentFolder(Folder):
         """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
 
-    def shared(self, kind: type[S], key: str) -> S:
+    def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
-        return kind(self.path.parent / "_shared" / kind.step / key)
+        kinds = {kind.step: kind for kind in SharedFolder.__subclasses__()}
+        return kinds[step](self.path.parent / "_shared" / step / key)
 
     def input(self, kind: type[S]) -> S:
         """Return the folder of a shared step that the experiment rests on, relative to the project.

@@ -54,12 +54,12 @@ class StepRecord(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict, description="Of Python and the libraries.")
 
     def model_post_init(self, context: Any) -> None:
-        # Steps fill the dictionaries in place, which does not count as setting a field, and unset ones are not written.
+        # Steps fill dictionaries in place, which does not count as setting a field; what is not set is not written.
         self.model_fields_set.update(StepRecord.model_fields)
 
     def write(self, path: Path) -> None:
-        """Write as JSON, every field: one that was filled in place does not count as set."""
-        Json(StepRecord).write(path, self.model_copy(update=dict(self)))
+        """Write as JSON."""
+        Json(StepRecord).write(path, self)
 
     @classmethod
     def read(cls, path: Path) -> "StepRecord":
@@ -75,8 +75,6 @@ class StepRecord(BaseModel):
 def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
     """Time the block and write its `StepRecord` to `path` when it succeeds."""
     record = StepRecord(step=step, key=key, params=flatten(params or {}), started=time.time())
-    # What a step fills in place counts as set, and is written.
-    record.model_fields_set.update(StepRecord.model_fields)
     begin = time.perf_counter()
     yield record
     record.seconds = round(time.perf_counter() - begin, 3)
