@@ -27,9 +27,9 @@ from safetensors.torch import load_file as load_tensors
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.patches import merge
 from prunescope.config.sections import Limits, Method
+from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.files import read_json

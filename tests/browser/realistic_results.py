@@ -61,7 +61,8 @@ def _finish(folder: ExperimentFolder, temperature: float, perplexity: float) -> 
     }
     steps = {step: f"{name}-{step}" for step in metrics}
     for step, values in metrics.items():
-        record = StepRecord(step, steps[step], metrics=values, started=START, finished=START + 60, seconds=60.0)
+        told = {"step": step, "key": steps[step], "metrics": values}
+        record = StepRecord(**told, started=START, finished=START + 60, seconds=60.0)
         folder.named(ExperimentFolder.record, step=step).write(record)
     diagnosed = folder.named(ExperimentFolder.record, step="diagnosis").read()
     settings = {"dataset": "wiki", "method.criterion": "taylor", "method.temperature": temperature, "method.tau": 0.0}

@@ -5,22 +5,22 @@ import json
 import numpy as np
 import pytest
 import torch
+from prunescope.importance.outputs import write_gradients
 from prunescope.steps.specs import GradientsSpec, RemovalSpec
+from prunescope.trial.outputs import write_removal
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
-from prunescope.config.criteria import CRITERIA, MODES, not_scored
+from prunescope.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode
-from prunescope.importance.outputs import write_gradients
 from prunescope.models.adapter import adapter_for
 from prunescope.ranks import rank_correlation
 from prunescope.trial.first_order import measure_first_order
-from prunescope.trial.outputs import write_removal
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
 from tiny import tiny_facts, tiny_model, tiny_tokens

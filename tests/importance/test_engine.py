@@ -7,16 +7,16 @@ import sys
 
 import pytest
 import torch
+from prunescope.importance.outputs import write_gradients
 from prunescope.steps.specs import GradientsSpec
 from safetensors.torch import load_file, save_file
 
-from prunescope.config.criteria import CRITERIA, not_scored
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
 from prunescope.files import read_json
 from prunescope.importance import modes
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
-from prunescope.importance.outputs import write_gradients
 from prunescope.importance.partial import PartialSums
 from prunescope.models import loading
 from prunescope.models.adapter import ModelAdapter, adapter_for

@@ -254,9 +254,9 @@ class ExperimentFolder(Folder):
         """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
 
-    def shared(self, kind: type[S], key: str) -> S:
+    def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
-        return kind(self.path.parent / "_shared" / kind.step / key)
+        return SharedFolder(self.path.parent / "_shared" / step / key)
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""

@@ -26,11 +26,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class Batch:
-    """The batch that runs: its place in the pass, its windows and tokens, and its share of all predicted tokens."""
+    """The batch that runs: its place in the pass, its windows, and its share of all predicted tokens."""
 
     number: int
     samples: int
-    tokens: int
     share: float
 
 
@@ -75,13 +74,6 @@ class Collector(ABC):
     def begin_backward(self) -> None:
         """Prepare for the way down: hooks of the way up fire again where a layer is checkpointed."""
         self.forward = False
-
-    def watched(self) -> list[Tensor]:
-        """Return the scalars of this batch that must be finite, on their devices."""
-        return []
-
-    def check(self, values: list[float]) -> None:  # noqa: B027 (optional)
-        """Raise `NonFiniteError` where one of the `watched` values is not finite."""
 
     @abstractmethod
     def scores(self, name: str) -> Scores:

@@ -10,7 +10,7 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.summary import PruningSummary
-from prunescope.config.criteria import CRITERIA
+from prunescope.criteria import CRITERIA
 from prunescope.errors import ConfigError
 from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select

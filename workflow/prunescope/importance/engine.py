@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prunescope.artifacts.stability import Stability
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
@@ -17,6 +16,7 @@ from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
+from prunescope.importance.stability import RankStability
 from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
@@ -64,7 +64,7 @@ class GradientPass:
     tokens: int
     computed: int
     statistics: GradientStatistics
-    stability: Stability
+    stability: RankStability
     statistics_seconds: float
     effort: Effort
     resumed: int = 0
@@ -128,10 +128,9 @@ class _Pass:
         """Return the collectors that the criteria need, and the one whose gradients the statistics are of."""
         told = self.adapter, self.chosen, self.extent
         gates = GateDerivatives(*told, observes=mode.name == "gate")
-        others = [kind(*told) for kind in (Weights, InputNorms, LayerInfluence)]
-        collectors: list[Collector] = [collector for collector in [*others, gates] if collector.criteria]
         observer = gates if mode.name == "gate" else WeightGradients(*told, mode.accumulators)
-        return [collector for collector in collectors if collector is not observer] + [observer], observer
+        others = [*(kind(*told) for kind in (Weights, InputNorms, LayerInfluence)), gates]
+        return [one for one in others if one.criteria and one is not observer] + [observer], observer
 
     def run(self, partial: PartialSums | None) -> GradientPass:
         reached = (partial.reached() if partial else None) or Reached(self.effort.batch_size, 0, 0.0)
@@ -159,7 +158,7 @@ class _Pass:
         """Run one batch up and down; return its summed loss. One transfer tells that all of it is finite."""
         part = self.parts[number]
         count = predicted_tokens(part)
-        batch = Batch(number, samples=len(part), tokens=part.numel(), share=count / self.predicted)
+        batch = Batch(number, samples=len(part), share=count / self.predicted)
         for collector in self.collectors:
             collector.begin_batch(batch)
         with torch.enable_grad():
@@ -167,12 +166,9 @@ class _Pass:
         for collector in self.collectors:
             collector.begin_backward()
         (loss / count).backward()
-        watched = [collector.watched() for collector in self.collectors]
-        value, *others = _transfer([loss.detach(), *(scalar for scalars in watched for scalar in scalars)])
+        value, *watched = _transfer([loss.detach(), *self.observer.watched()])
         _check_loss(self.adapter, part, value, number)
-        for collector, scalars in zip(self.collectors, watched, strict=True):
-            collector.check(others[: len(scalars)])
-            del others[: len(scalars)]
+        self.observer.check(watched)
         return value
 
     def _result(self, loss: float, resumed: int) -> GradientPass:
@@ -188,10 +184,10 @@ class _Pass:
             resumed=resumed,
         )
 
-    def _stability(self) -> Stability:
+    def _stability(self) -> RankStability:
         collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
         found = {collector.compared: collector.agreement() for collector in collectors}
-        return Stability(
+        return RankStability(
             criterion=self.observer.compared,
             layers=found.pop(self.observer.compared),
             samples=self.extent.samples,

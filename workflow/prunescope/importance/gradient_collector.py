@@ -91,11 +91,15 @@ class GradientCollector(Collector):
             self.sums[rows][self.batch.number] = row
 
     def watched(self) -> list[Tensor]:
+        """Return the scalars of this batch that must be finite, on their devices."""
         largest = STATISTICS.index("max")
         return [self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.sources]
 
     def check(self, values: list[float]) -> None:
-        """What is not finite flows down through the model, so the highest is where it began."""
+        """Raise `NonFiniteError` where one of the `watched` values is not finite.
+
+        It flows down through the model, so the highest is where it began.
+        """
         bad = [name for name, value in zip(self.sources, values, strict=True) if not np.isfinite(value)]
         if bad:
             name = max(reversed(bad), key=lambda name: self.sources[name].layer)

@@ -62,8 +62,11 @@ class PartialSums:
     def save_if_due(self, reached: Reached, collectors: Sequence[Collector]) -> None:
         """Save after every `every` batches or `INTERVAL` seconds."""
         due = reached.batches % self.every == 0 if self.every else time.monotonic() - self.saved_at >= INTERVAL
-        if not due:
-            return
+        if due:
+            self._save(reached, collectors)
+            self.saved_at = time.monotonic()
+
+    def _save(self, reached: Reached, collectors: Sequence[Collector]) -> None:
         sums = {
             f"{type(collector).__name__}:{name}": values.contiguous()
             for collector in collectors
@@ -73,7 +76,6 @@ class PartialSums:
         with replacing(self.path) as temporary:
             save_file(sums, temporary, metadata)
         log.info("saved the sums of %s batches", reached.batches)
-        self.saved_at = time.monotonic()
 
     def discard(self) -> None:
         """Delete the file: the pass is complete, or must begin anew."""
