@@ -125,7 +125,8 @@ def _note(page: str) -> str:
 
 
 def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
-    text = folder.shared(CalibrationFolder, identity.shared.get(CalibrationFolder.step, ""))
+    key = identity.shared.get(CalibrationFolder.step, "")
+    text = CalibrationFolder(folder.shared(CalibrationFolder.step, key).path)
     if not text.manifest.exists():
         return None
     manifest = text.manifest.read()
@@ -134,7 +135,8 @@ def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
 
 
 def _parent(folder: Own, identity: Identity) -> Checkpoint | None:
-    model = folder.shared(ModelFolder, identity.shared.get(ModelFolder.step, ""))
+    key = identity.shared.get(ModelFolder.step, "")
+    model = ModelFolder(folder.shared(ModelFolder.step, key).path)
     if not model.facts.exists():
         return None
     facts = model.facts.read()

@@ -67,7 +67,7 @@ class _Target:
     def _put_experiment(self, folder: ExperimentFolder, tracked: TrackedRun) -> tuple[Run, Change]:
         """Write one experiment, the shared steps it uses and the links between them."""
         keys = tracked.shared
-        used = {step: self.put_shared(folder.shared(SHARED[step], key)) for step, key in keys.items()}
+        used = {step: self.put_shared(SHARED[step](folder.shared(step, key).path)) for step, key in keys.items()}
         run, change = self.rows.put(tracked.model, tracked)
         for step, shared in used.items():
             self.rows.tag(run, f"prunescope.shared.{step}", shared.info.run_id if shared else keys[step])
