@@ -32,9 +32,9 @@ from prunescope.artifacts.folders import (
 )
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.patches import merge
 from prunescope.config.sections import Limits, Method
+from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.importance.decision import scores_of
@@ -109,7 +109,7 @@ def digest(plan: PruningPlan) -> str:
 def evaluate(plan: PruningPlan, facts: ModelFacts, windows: torch.Tensor) -> float:
     """Return the perplexity of the checkpoint that a plan makes."""
     with tempfile.TemporaryDirectory() as folder:
-        write_checkpoint(facts, plan, Path(folder) / "model", {})
+        write_checkpoint(facts, plan, Path(folder) / "model")
         model = load_checkpoint(Path(folder) / "model", torch.float32, torch.device("cpu"))
         return measure_perplexity(model, windows).perplexity
 

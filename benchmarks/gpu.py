@@ -3,7 +3,7 @@
     python benchmarks/gpu.py            # within nine minutes; the tables come last, in one piece
     python benchmarks/gpu.py --tiny     # a dry run on any machine, in seconds
 
-Needs torch, transformers, numpy and pydantic alone; `PYTHONPATH=workflow` where the package is not installed.
+Needs torch, transformers and numpy alone; `PYTHONPATH=workflow` where the package is not installed.
 """
 
 import argparse

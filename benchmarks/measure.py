@@ -1,7 +1,7 @@
 """What the benchmarks share: models of a shape, work that takes turns, peaks of arithmetic and memory, tables.
 
-Needs torch, transformers, numpy and pydantic alone, as does all that `engines.py` and `gpu.py` import at their top, so
-that they run on a bare GPU machine.
+Needs torch, transformers and numpy alone, as does all that `engines.py` and `gpu.py` import at their top, so that
+they run on a bare GPU machine.
 """
 
 import ctypes

@@ -19,7 +19,7 @@ from tiny import tiny_model, tiny_tokens
 LITTLE = """
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
-absent = {"accelerate", "mlflow", "pandas", "psutil", "rich", "snakemake", "typer"}
+absent = {"accelerate", "mlflow", "pandas", "psutil", "pydantic", "rich", "snakemake", "typer"}
 PathFinder.find_spec = staticmethod(lambda name, *args: None if name.split(".")[0] in absent else find(name, *args))
 import gpu
 """

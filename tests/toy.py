@@ -49,6 +49,11 @@ def scores_of(table, block):
     return table.query("layer == @block.layer and block == @block.block")["score"].to_numpy()
 
 
+def prior_of(removal, tau):
+    """Choose the prior of removal losses: ``{part: [layers]}``."""
+    return choose_prior(BlockValues.of(**removal), tau)
+
+
 shapes = st.builds(
     facts_of,
     layers=st.integers(1, 5),
@@ -63,11 +68,6 @@ REMOVAL = {
     "mlp": np.array([2.0, 0.2, 0.1]),
     "layer": np.array([3.0, 0.05, 0.4]),
 }
-
-
-def prior_of(removal, tau):
-    """The prior by removal losses that are arrays, as `REMOVAL`."""
-    return choose_prior(BlockValues.of(**removal), tau)
 
 
 def run_importance(root, facts, method, limits=FREE, removal=None):

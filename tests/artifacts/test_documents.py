@@ -122,10 +122,10 @@ def test_nan_in_a_file_is_damage(tmp_path):
 
 def test_a_failed_write_leaves_the_file_before(folder):
     entry = folder.named(ExperimentFolder.record, step="pruning")
-    entry.write(StepRecord("pruning", "E"))
+    entry.write(StepRecord(step="pruning", key="E"))
     before = entry.path.read_text()
     with pytest.raises(ValueError, match="not JSON compliant"):
-        entry.write(StepRecord("pruning", "E", histories={"loss": [(1, float("nan"))]}))
+        entry.write(StepRecord(step="pruning", key="E", histories={"loss": [(1, float("nan"))]}))
     assert entry.path.read_text() == before
     assert [path.name for path in entry.path.parent.iterdir()] == ["pruning.json"]
 
@@ -197,7 +197,7 @@ def test_leakage_stands_only_where_it_was_set():
 def test_record_keeps_integers_and_leaves_out_what_is_not_finite(folder):
     entry = folder.named(ExperimentFolder.record, step="pruning")
     metrics = {"bytes": 3, "rate": 0.5, "bad": float("nan")}
-    entry.write(StepRecord("pruning", "E", metrics=metrics, curves={"c": [1.0, float("inf"), None]}))
+    entry.write(StepRecord(step="pruning", key="E", metrics=metrics, curves={"c": [1.0, float("inf"), None]}))
     record = entry.read()
     assert record.metrics == {"bytes": 3, "rate": 0.5}
     assert isinstance(record.metrics["bytes"], int)
@@ -227,3 +227,13 @@ def test_tables_are_written_by_their_suffix(folder, file):
     frame = pd.DataFrame({"layer": [0, 1], "rate": [0.5, 0.25]})
     entry.write(frame)
     pd.testing.assert_frame_equal(entry.read(), frame)
+
+
+def test_what_a_step_notes_in_place_is_in_its_record(tmp_path):
+    record = StepRecord(step="pruning", key="E")
+    record.metrics["bytes"] = 3
+    record.artifacts.append("plan.json")
+    record.write(tmp_path / "record.json")
+    again = StepRecord.read(tmp_path / "record.json")
+    assert (again.metrics, again.artifacts) == ({"bytes": 3}, ["plan.json"])
+    assert json.loads((tmp_path / "record.json").read_text()).keys() == StepRecord.model_fields.keys()

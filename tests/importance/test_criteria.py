@@ -7,7 +7,8 @@ from scipy.stats import spearmanr
 
 from jobs import job
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, RemovalFolder
-from prunescope.config.criteria import CRITERIA, MODES, not_scored
+from prunescope.artifacts.stability import Stability
+from prunescope.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.importance.criteria import FORMULAS, Terms
@@ -17,7 +18,6 @@ from prunescope.importance.modes import Mode
 from prunescope.models.adapter import adapter_for
 from prunescope.ranks import rank_correlation
 from prunescope.steps.gradients import GradientsSpec, RemovalSpec
-from prunescope.trial.blocks import PARTS
 from prunescope.trial.first_order import measure_first_order
 from prunescope.trial.prior import measure as measure_prior
 from prunescope.trial.removal import measure_removal
@@ -235,7 +235,7 @@ def test_statistics_come_with_any_criteria(criteria):
     model, windows = tiny_model(), tiny_tokens(samples=4)
     found = collect_gradients(adapter_for(model), windows, criteria, 2)
     expected = collect_gradients(adapter_for(model), windows, ["taylor"], 2)
-    assert found.statistics.file() == expected.statistics.file()
+    assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
     assert found.stability.layers == expected.stability.layers
     assert found.loss == expected.loss
     assert found.statistics_seconds > 0
@@ -321,7 +321,7 @@ def test_stability_of_gate_is_measured_beside_that_of_gradients(tmp_path):
         halves = [np.concatenate([half[name] / costs[name] for name in names]) for half in (even, odd)]
         assert rho == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
     file = GradientsFolder(tmp_path).stability
-    file.write(found)
+    file.write(Stability(**vars(found)))
     read = {name: read_stability(file.path, name) for name in CRITERIA}
     assert read["taylor"] == read["taylor_stream"] and read["taylor"].criterion == "taylor_stream"
     assert read["gate"].layers == found.others["gate"]
@@ -364,20 +364,21 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
 def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
     measure_prior(job(RemovalSpec(prior=prior, samples=3, dtype="float32"), tmp_path, **checkpoint))
     measure = {"removal": measure_removal, "similarity": measure_similarity}[prior]
-    expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).values()
+    expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).by_part()
     folder = RemovalFolder(tmp_path)
-    found = folder.losses.read()
-    for part in PARTS:
-        assert getattr(found, part) == pytest.approx(getattr(expected, part), abs=1e-5)
+    found = folder.losses.read().by_part()
+    assert found.keys() == expected.keys()
+    for part, values in expected.items():
+        assert found[part] == pytest.approx(values, abs=1e-5)
     assert folder.similarity.exists() == (prior == "removal")
 
 
 def test_removal_step_estimates(checkpoint, tmp_path):
     spec = RemovalSpec(prior="removal", estimate="first_order", samples=3, dtype="float32")
     measure_prior(job(spec, tmp_path, **checkpoint))
-    expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).values()
-    for part, values in RemovalFolder(tmp_path).losses.read():
-        assert values == pytest.approx(getattr(expected, part), abs=1e-5)
+    expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).by_part()
+    for part, values in RemovalFolder(tmp_path).losses.read().by_part().items():
+        assert values == pytest.approx(expected[part], abs=1e-5)
 
 
 @pytest.mark.gpu

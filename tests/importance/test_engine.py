@@ -11,7 +11,7 @@ import torch
 
 from jobs import job
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
-from prunescope.config.criteria import CRITERIA, not_scored
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
 from prunescope.importance import gradients, modes
 from prunescope.importance.engine import collect_gradients
@@ -49,7 +49,7 @@ def assert_equal(found, expected, criteria=None):
         for block, scores in expected.saliency[criterion].items():
             assert torch.equal(found.saliency[criterion][block], scores), (criterion, block)
     if criteria is None:
-        assert found.statistics.file() == expected.statistics.file()
+        assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
         assert found.stability == expected.stability
 
 
@@ -62,7 +62,7 @@ def test_stream_scores_as_accumulate_does(shape):
     stream, accumulate = collect(model, mode=Mode("stream")), collect(model)
     assert list(stream.saliency) == [name for name in NAMES if name not in not_scored("stream")]
     assert_equal(stream, accumulate, stream.saliency)
-    assert stream.statistics.file() == accumulate.statistics.file()
+    assert stream.statistics.by_parameter_and_layer() == accumulate.statistics.by_parameter_and_layer()
 
 
 @each_shape
@@ -368,7 +368,7 @@ def test_a_memory_limit_offloads_the_layers(checkpoint, monkeypatch):
 
 def test_a_pruned_model_is_offloaded_too(tmp_path, monkeypatch):
     facts = save_source(tiny_model(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     whole = load_model(tmp_path / "model")
     monkeypatch.setenv(LIMIT, "0.00001")
     offloaded = load_model(tmp_path / "model")

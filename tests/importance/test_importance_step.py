@@ -42,7 +42,7 @@ def test_the_step_keeps_the_statistics_with_the_experiment_and_records_what_goes
 
 @pytest.mark.parametrize("method", [Method(combine="share"), Method(temperature=1.0)])
 def test_the_step_asks_for_the_prior_that_it_needs(tmp_path, method):
-    with pytest.raises(ConfigError, match="the importance step reads the 'removal' step, but its spec has no key"):
+    with pytest.raises(ConfigError, match="needs the prior: the spec has no key of the removal step"):
         run_importance(tmp_path, facts_of(), method)
 
 

@@ -115,7 +115,7 @@ def test_pruned_mistral_equals_masked_mistral(mistral, windows, tmp_path, facts)
     saliency = collect_gradients(adapter, windows, ["taylor"], 2).saliency["taylor"]
     table = build_table(facts.blocks, {name: scores.numpy() for name, scores in saliency.items()}, None, Method())
     plan = select(table, changed, 0.2, Limits()).plan
-    written = write_checkpoint(changed, plan, tmp_path / "model", provenance={})
+    written = write_checkpoint(changed, plan, tmp_path / "model")
     assert abs(written / facts.total_parameters - 0.8) < 55_296 / facts.total_parameters
     pruned = load_checkpoint(tmp_path / "model", torch.float32, CPU)
     assert pruned.config.model_type == "pruned_mistral"

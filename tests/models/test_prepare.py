@@ -91,7 +91,7 @@ def test_quantised_weights_are_refused(tmp_path):
 
 def test_a_pruned_checkpoint_is_refused(tmp_path):
     facts = save_source(tiny_model(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned")
     with pytest.raises(DataError, match="models of type 'pruned_llama' cannot be pruned yet"):
         obtained(tmp_path, path=str(tmp_path / "pruned"))
 

@@ -48,7 +48,7 @@ def test_every_form_is_compared_with_the_baseline_of_the_same_form():
 def exported(tmp_path):
     for step, started in (("pruning", 100.0), ("export_gguf_q8_0", 50.0), ("export_uniform", 200.0)):
         metrics = {f"{step.replace('_', '/', 1)}_{what}": 0.5 for what in ("bytes", "agreement", "kl_nats")}
-        StepRecord(step, "e", metrics=metrics, started=started, finished=started + 1).write(
+        StepRecord(step=step, key="e", metrics=metrics, started=started, finished=started + 1).write(
             tmp_path / f"records/{step}.json"
         )
     (tmp_path / "export/gguf").mkdir(parents=True)

@@ -60,7 +60,9 @@ def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry)
     # 32 x 256 tokens: twice as many as in 40 s, four times as many as in 30 s
     assert seconds(tasks["gradients"]) == pytest.approx((80 + 120) / 2)
     # of the 40 s, 10 s were start-up
-    SharedFolder(Path(f"{shared}/wiki_n32_s128-00000000")).record.write(StepRecord("gradients", "", seconds=30.0))
+    SharedFolder(Path(f"{shared}/wiki_n32_s128-00000000")).record.write(
+        StepRecord(step="gradients", key="", seconds=30.0)
+    )
     assert seconds(tasks["gradients"]) == pytest.approx((70 + 120) / 2)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
+from prunescope.steps.keys import leakage
 from safetensors.numpy import load_file
 
 from prunescope.cli.options import final_checkpoint
 from prunescope.config import parse_config, resolve
-from prunescope.data.sources import read_documents
+from prunescope.data.reading import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
-from prunescope.steps.keys import leakage
 from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration
 

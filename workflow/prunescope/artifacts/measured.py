@@ -49,8 +49,8 @@ class Measured(Document):
 
     @model_serializer(mode="wrap")
     def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content = dump(self)
-        return content["models"] | {SETTINGS: content[SETTINGS]}
+        content: dict[str, Any] = dump(self)
+        return {**content["models"]} | {SETTINGS: content[SETTINGS]}
 
 
 class ZeroshotScores(Document):

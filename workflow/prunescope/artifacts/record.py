@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainSerializer
-from pydantic.dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from prunescope.artifacts.document import Number, Scalar, without_nan
 from prunescope.artifacts.files import read_file
@@ -25,9 +24,10 @@ FiniteOnly = PlainSerializer(lambda metrics: {name: value for name, value in met
 WithoutNan = PlainSerializer(without_nan)
 
 
-@dataclass(config=ConfigDict(extra="forbid"))
-class StepRecord:
+class StepRecord(BaseModel):
     """One run of one step. Metrics that are not finite are left out; in a curve they are null."""
+
+    model_config = ConfigDict(extra="forbid")
 
     step: str = Field(description="Name of the step.")
     key: str = Field(description="Of a shared step the name of its folder; of an experiment's, the digest of its spec.")
@@ -53,6 +53,10 @@ class StepRecord:
     git_sha: str | None = Field(None, description="Commit of the project; null outside a git checkout.")
     versions: dict[str, str] = Field(default_factory=dict, description="Of Python and the libraries.")
 
+    def model_post_init(self, context: Any) -> None:
+        # Steps fill dictionaries in place, which does not count as setting a field; what is not set is not written.
+        self.model_fields_set.update(StepRecord.model_fields)
+
     def write(self, path: Path) -> None:
         """Write as JSON."""
         Json(StepRecord).write(path, self)
@@ -70,7 +74,7 @@ class StepRecord:
 @contextmanager
 def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
     """Time the block and write its `StepRecord` to `path` when it succeeds."""
-    record = StepRecord(step, key, params=flatten(params or {}), started=time.time())
+    record = StepRecord(step=step, key=key, params=flatten(params or {}), started=time.time())
     begin = time.perf_counter()
     yield record
     record.seconds = round(time.perf_counter() - begin, 3)

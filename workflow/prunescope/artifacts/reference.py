@@ -116,7 +116,7 @@ def _content(file: File[Any], described: set[str]) -> list[str]:
     if isinstance(file.format, Table):
         rows = [(f"`{column.name}`", column.type, column.about) for column in file.format.columns]
         return [_table(("column", "type", "meaning"), rows)]
-    schema = file.format.adapter.json_schema()
+    schema = file.format.adapter.json_schema() if isinstance(file.format, Json) else {}
     definitions = schema.get("$defs", {})
     top = definitions[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
     parts = _keys(top, definitions) if "properties" in top else [f"A {_type(top, definitions)}."]
@@ -155,7 +155,8 @@ def _type(item: dict[str, Any], definitions: dict[str, Any]) -> str:
     if item.get("type") == "object":
         values = item.get("additionalProperties")
         return f"mapping to {_type(values, definitions)}" if isinstance(values, dict) else "mapping"
-    return {"string": "text"}.get(item.get("type", "any"), item.get("type", "any"))
+    kind: str = item.get("type", "any")
+    return "text" if kind == "string" else kind
 
 
 def _prose(docstring: str | None) -> str:

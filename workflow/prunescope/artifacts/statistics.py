@@ -52,5 +52,5 @@ class StatisticsFile(Document):
 
     @model_serializer(mode="wrap")
     def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content = dump(self)
-        return content["parameters"] | {LAYERS: content[LAYERS]}
+        content: dict[str, Any] = dump(self)
+        return {**content["parameters"]} | {LAYERS: content[LAYERS]}

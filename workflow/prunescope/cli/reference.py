@@ -29,7 +29,7 @@ def write_commands(app: typer.Typer, root: Path) -> None:
 
 def render_commands(app: typer.Typer) -> str:
     """Return the reference as Markdown: the commands by panel of the help."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_group(app)
     context = typer.Context(group, info_name=NAME)
     parts = [HEADER]
     for panel, introduction in PANELS.items():
@@ -37,6 +37,6 @@ def render_commands(app: typer.Typer) -> str:
         parts += [
             get_docs_for_click(obj=command, ctx=context, indent=2, call_prefix=NAME)
             for command in group.commands.values()
-            if command.rich_help_panel == panel
+            if getattr(command, "rich_help_panel", None) == panel
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 from prunescope.config.files import CONFIG_FILE
 from prunescope.config.sections import DatasetSource, ModelSource, Settings
 from prunescope.config.sections.sources import TEXT_FILES, text_files
+from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
 
 LEVELLING = ("log", "minmax", "zscore")
 """Normalisations after which all groups of a block are equal if they were alike; `sqrt` keeps the block's size."""

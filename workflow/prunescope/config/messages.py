@@ -1,6 +1,6 @@
 """Errors in a configuration as one sentence: the config path, the value and what is allowed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -68,7 +68,7 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
     return f"{where}: {path}{shown}: {reason}{more}"
 
 
-def _kind(error: dict[str, Any], node: dict[str, Any]) -> str:
+def _kind(error: Mapping[str, Any], node: dict[str, Any]) -> str:
     """Say what shape is wanted where another was given; empty when the shape is right."""
     if error["type"] in ("tuple_type", "list_type"):
         return "must be a list, such as [a, b]"
@@ -114,7 +114,7 @@ def _dereference(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
         if "$ref" in branch or branch.get("type") != "null":
             return {**_dereference(branch, definitions), "branches": node.get("anyOf", [])}
     if "$ref" in node:
-        return definitions[node["$ref"].rsplit("/", 1)[-1]]
+        node = definitions[node["$ref"].rsplit("/", 1)[-1]]
     return node
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.patches import Patch, leaves, nested
+from prunescope.criteria import CRITERIA
 from prunescope.errors import ConfigError, did_you_mean, nearest
 
 SHAPE = "{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...], for example taylor_T1_tau0_20_c4"
@@ -189,12 +189,12 @@ def declared(name: Name) -> Patch | None:
 
 def rename(name: Name, patch: Patch) -> Name | None:
     """Return `name` with the settings of `patch`, or None when the grammar has no word for one of them."""
-    changed: Name | None = name
     for path, value in leaves(patch):
-        changed = _with(changed, path, value)
+        changed = _with(name, path, value)
         if changed is None or declared(changed) is None:
             return None
-    return changed
+        name = changed
+    return name
 
 
 def without(name: Name, path: str) -> Name:
@@ -205,7 +205,7 @@ def without(name: Name, path: str) -> Name:
 def _with(name: Name, path: str, value: Any) -> Name | None:
     for part, (its_path, form) in PARTS.items():
         if path == its_path:
-            return replace(name, **{part: form.write(value)})
+            return _with_part(name, part, form.write(value))
     spelled = (option.spell(value) for option in OPTIONS if option.path == path and value is not None)
     text = next((text for text in spelled if text is not None), None)
     if text is None:
@@ -213,6 +213,10 @@ def _with(name: Name, path: str, value: Any) -> Name | None:
     kept = without(name, path).options
     position = next((i for i, other in enumerate(name.options) if _sets(other, path)), len(kept))
     return replace(name, options=(*kept[:position], text, *kept[position:]))
+
+
+def _with_part(name: Name, part: str, word: Any) -> Name:
+    return replace(name, **{part: word})
 
 
 def _sets(text: str, path: str) -> bool:
@@ -223,7 +227,7 @@ def _check_part(name: Name, part: str, candidates: Iterable[str]) -> None:
     known, word = sorted(candidates), getattr(name, part)
     if word in known:
         return
-    suggestions = [str(replace(name, **{part: candidate})) for candidate in nearest(word, known)]
+    suggestions = [str(_with_part(name, part, candidate)) for candidate in nearest(word, known)]
     hint = did_you_mean(str(name), suggestions) if suggestions else f"known: {', '.join(known)}"
     where = f" (datasets are declared in config/config.yaml: datasets; known: {', '.join(known)})"
     raise ConfigError(f"unknown {part} '{word}' in '{name}'; {hint}" + (where if part == "dataset" else ""))

@@ -14,13 +14,10 @@ from prunescope.config.patches import Patch, merge, nested, overlap
 from prunescope.config.sections import Calibration, Corrections, Method, Section, Settings
 from prunescope.errors import ConfigError, did_you_mean
 
+SECTIONS: dict[str, type[Section]] = {"calibration": Calibration, "method": Method, "corrections": Corrections}
 PERCENTAGES = {"ratio": "method.ratio"} | {option.word: option.path for option in OPTIONS if option.form is PERCENT}
 PLAIN = {"dataset": "dataset", "T": "method.temperature"}
-PLAIN |= {
-    field: f"{section}.{field}"
-    for section, kind in {"calibration": Calibration, "method": Method, "corrections": Corrections}.items()
-    for field in kind.model_fields
-}
+PLAIN |= {field: f"{section}.{field}" for section, kind in SECTIONS.items() for field in kind.model_fields}
 # A word that is also the name of a field means the field: mean, clip.
 SWITCHES = {option.word: option for option in OPTIONS if option.switches_to is not None and option.word not in PLAIN}
 PLAIN |= {option.word: option.path for option in OPTIONS if option.word not in {*PERCENTAGES, *SWITCHES}}

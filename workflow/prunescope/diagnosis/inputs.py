@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from prunescope.config.criteria import CRITERIA
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
+from prunescope.criteria import CRITERIA
 from prunescope.diagnosis.evidence import (
     COUNTS,
     NO_TEXTS,

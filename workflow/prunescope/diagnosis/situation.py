@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.criteria import OF_WHOLE_LAYERS, WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.config.names import Name, declared, known_name
 from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import Diagnosis, Limits, Settings
+from prunescope.criteria import OF_WHOLE_LAYERS, WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError

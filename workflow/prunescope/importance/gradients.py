@@ -4,6 +4,8 @@ import logging
 import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.artifacts.timing import Timing
 from prunescope.importance.engine import GradientPass, collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
@@ -47,8 +49,8 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
                 for block, scores in blocks.items()
             }
         )
-        folder.statistics.write(result.statistics.file())
-        folder.stability.write(result.stability)
+        folder.statistics.write(StatisticsFile(**result.statistics.by_parameter_and_layer()))
+        folder.stability.write(Stability(**vars(result.stability)))
         folder.timing.write(timing)
         saved.discard()
         record.metrics |= {

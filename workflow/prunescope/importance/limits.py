@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import Literal
 
 from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
-from prunescope.config.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
 from prunescope.config.sections import Limits, Method
+from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
 from prunescope.errors import BudgetError, ConfigError
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from prunescope.config.criteria import CRITERIA, not_scored
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.memory import free_memory, gib
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
-from prunescope.config.criteria import RemovalUnit
 from prunescope.config.sections import Limits
+from prunescope.criteria import RemovalUnit
 from prunescope.importance.limits import Lane, budget_of, feasible_lanes, rounding_unit
 from prunescope.importance.table import ascending
 

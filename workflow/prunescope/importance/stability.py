@@ -2,11 +2,29 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from prunescope.artifacts.facts import BlockFacts
 from prunescope.ranks import rank_correlation
+
+
+@dataclass(frozen=True)
+class RankStability:
+    """Rank correlation of the importance between two halves of the calibration set.
+
+    Attributes:
+        criterion: the criterion that was compared.
+        layers: layer -> Spearman correlation; None where there is nothing to compare.
+        samples: windows in both halves together.
+        others: further criteria that were compared -> their `layers`.
+    """
+
+    criterion: str
+    layers: dict[int, float | None]
+    samples: int
+    others: dict[str, dict[int, float | None]]
 
 
 def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from prunescope.artifacts.statistics import StatisticsFile
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
 
@@ -78,13 +77,13 @@ class GradientStatistics:
         }
         return {name: float(value.mean()) for name, value in pooled.items()}
 
-    def file(self) -> StatisticsFile:
-        """Return the statistics as their file holds them."""
+    def by_parameter_and_layer(self) -> dict[str, Any]:
+        """Return ``parameters``: name -> statistic -> a value per batch, and ``layers``: see `per_layer`."""
         parameters = {
             name: {statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)}
             for row, name in enumerate(self.names)
         }
-        return StatisticsFile(parameters=parameters, layers=self.per_layer())
+        return {"parameters": parameters, "layers": self.per_layer()}
 
 
 class Stopwatch:

@@ -14,7 +14,7 @@ def changed(planned: Planned) -> str | None:
     identity = ExperimentFolder.of(planned.experiment.model, planned.experiment.name).identity
     if not identity.exists():
         return None
-    made, now = identity.read(), planned.tasks["page"].spec
+    made, now = identity.read(), planned.page
     if made.key == now.key:
         return None
     settings = {"dataset": now.dataset} | flatten(now.model_dump(mode="json")["settings"])

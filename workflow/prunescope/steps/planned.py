@@ -11,7 +11,7 @@ from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.config.resolve import Experiment
 from prunescope.files import canonical
 from prunescope.steps.commands import START
-from prunescope.steps.reporting import ComparisonSpec, TrackComparisonSpec
+from prunescope.steps.reporting import ComparisonSpec, PageSpec, TrackComparisonSpec
 from prunescope.steps.spec import ExperimentSpec, Spec
 from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
@@ -87,6 +87,13 @@ class Planned:
         digests = {task.name: task.spec.digest() for task in self.recorded}
         digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
         return f"{self.experiment.model}/{self.experiment.name}-{digest}"
+
+    @property
+    def page(self) -> PageSpec:
+        """What the page is told: all settings, and the identity of the experiment."""
+        spec = self.tasks["page"].spec
+        assert isinstance(spec, PageSpec)
+        return spec
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""

@@ -18,11 +18,11 @@ def differences(reference: Experiment, experiment: Experiment) -> dict[str, tupl
 
 def unequal(before: tuple[str, dict[str, Any]], after: tuple[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the same for datasets and settings as ``experiment.json`` holds them."""
-    decisive = (
+    old, new = (
         {"dataset": dataset} | {name: section for name, section in settings.items() if name in DECISIVE}
         for dataset, settings in (before, after)
     )
-    return {path: (_flow(old), _flow(new)) for path, old, new in patches.differences(*decisive)}
+    return {path: (_flow(one), _flow(other)) for path, one, other in patches.differences(old, new)}
 
 
 def _flow(value: Any) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS
 from prunescope.errors import NonFiniteError
 
@@ -31,9 +30,9 @@ class BlockImportance:
     dense: float
     tokens: int
 
-    def values(self) -> BlockValues:
-        """Return the values as their file holds them."""
-        return BlockValues.of(*(getattr(self, part).tolist() for part in PARTS))
+    def by_part(self) -> dict[str, list[float]]:
+        """Return ``attention``, ``mlp`` and ``layer``, each in the order of the layers."""
+        return {part: getattr(self, part).tolist() for part in PARTS}
 
 
 def check_finite(values: dict[str, Tensor], subject: str) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.folders import CalibrationFolder, ModelFolder, RemovalFolder
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
@@ -33,12 +34,12 @@ def measure(job: Job[RemovalSpec, RemovalFolder]) -> None:
             "removal/dense_loss_nats": result.dense,
             "removal/compute_seconds": round(time.perf_counter() - begin, 3),
         }
-        values = result.values()
+        values = BlockValues.of(**result.by_part())
         folder.losses.write(values)
         record.artifacts.append(folder.losses.path.name)
         record.curves |= {f"removal/{part}": curve for part, curve in values.by_part().items()}
         if isinstance(result, RemovalLosses):
-            folder.similarity.write(result.similarity.values())
+            folder.similarity.write(BlockValues.of(**result.similarity.by_part()))
             record.artifacts.append(folder.similarity.path.name)
         record.tags |= compute_tags(model)
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from prunescope.config.criteria import CRITERIA, CriterionName, in_words, not_scored
 from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
+from prunescope.criteria import CRITERIA, CriterionName, in_words, not_scored
 
 
 class Calibration(Section):

@@ -79,7 +79,7 @@ class Instruction(Section):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.messages,) if self.messages else (self.prompt, self.response)
+        return tuple(column for column in (self.messages, self.prompt, self.response) if column)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Instruction":
