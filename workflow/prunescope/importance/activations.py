@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class InputNorms(Collector):
         def term(block: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
             is_bias = weight.dim() == 1
             squares = weight.new_tensor(self.extent.tokens) if is_bias else self.sums[f"{block.name}/{grouped.dim}"]
-            return self.criteria[name].of_input(weight, squares.to(weight.device).sqrt())
+            return self.formula(name)(weight, squares.to(weight.device).sqrt())
 
         return sum_over_groups(self.adapter, term)
 
@@ -58,9 +59,9 @@ class GateDerivatives(GradientCollector):
     ) -> None:
         """Prepare; `observes`: also keep statistics of |∂L/∂a| and compare halves, where no weight has a gradient."""
         super().__init__(adapter, criteria, extent)
-        self.of_gate = {name: criterion.of_gate for name, criterion in self.criteria.items()}
+        needed = self.criteria | ({self.compared: FORMULAS[self.compared]} if observes else {})
+        self.of_gate = {name: criterion.of_gate for name, criterion in needed.items() if criterion.of_gate}
         if observes:
-            self.of_gate |= {self.compared: FORMULAS[self.compared].of_gate}
             self.sources = {self._name(block): self._source(block) for block in adapter.blocks}
 
     def _name(self, block: Block) -> str:
@@ -105,13 +106,13 @@ class _Tap(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, inputs: Tensor, show: Callable[[Tensor, Tensor], None]) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, show: Callable[[Tensor, Tensor], None]) -> Tensor:
         ctx.save_for_backward(inputs)
         ctx.show = show
         return inputs.view_as(inputs)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (inputs,) = ctx.saved_tensors
         ctx.show(inputs, gradient)
         return gradient, None
@@ -133,7 +134,7 @@ class LayerInfluence(Collector):
 
     def _of_block(self, name: str, block: Block) -> Tensor:
         influence = self.sums[str(block.facts.layer)] / self.extent.tokens
-        return self.criteria[name].of_layer(influence, block.facts.cost).expand(block.facts.groups)
+        return self.formula(name)(influence, block.facts.cost).expand(block.facts.groups)
 
 
 @torch.no_grad()

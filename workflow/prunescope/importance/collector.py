@@ -63,6 +63,11 @@ class Collector(ABC):
         else:  # a sum that was read back from a file comes on the CPU
             self.sums[name] = self.sums[name].to(values.device).add_(values, alpha=scale)
 
+    def formula(self, name: str) -> Callable[..., Tensor]:
+        """Return the term of the criterion `name`, where the collector serves a single kind of them."""
+        (term,) = self.terms
+        return getattr(self.criteria[name], term)
+
     @abstractmethod
     def attach(self, stack: ExitStack) -> None:
         """Attach the hooks until `stack` closes."""
@@ -89,7 +94,7 @@ class Weights(Collector):
         pass
 
     def scores(self, name: str) -> Scores:
-        return sum_over_groups(self.adapter, lambda block, grouped, weight: self.criteria[name].of_weight(weight))
+        return sum_over_groups(self.adapter, lambda block, grouped, weight: self.formula(name)(weight))
 
 
 def sum_over_groups(adapter: ModelAdapter, term: Callable[[Block, GroupedWeight, Tensor], Tensor]) -> Scores:

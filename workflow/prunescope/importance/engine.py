@@ -134,7 +134,7 @@ class _Pass:
 
     def run(self, partial: PartialSums | None) -> GradientPass:
         reached = (partial.reached() if partial else None) or Reached(self.effort.batch_size, 0, 0.0)
-        if reached.batches:
+        if partial and reached.batches:
             partial.restore(self.collectors)
             log.info("going on after batch %s of %s", reached.batches, self.extent.batches)
         resumed, loss_sum = reached.batches, reached.loss_sum

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.artifacts.block_values import BlockValues
-from prunescope.artifacts.facts import KINDS, BlockFacts
+from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind
 from prunescope.artifacts.summary import NegativeDelta
 
 AUTO_PERCENTILE = 25
@@ -22,7 +22,7 @@ class Prior:
         layer_wise: layers whose blocks share the layer's removal loss, because it is below tau.
     """
 
-    values: dict[str, np.ndarray]
+    values: dict[BlockKind, np.ndarray]
     tau: float
     layer_wise: list[int]
 

@@ -117,10 +117,10 @@ def _build_units(table: pd.DataFrame, lanes: list[Lane], orders: list[tuple[int,
         costs[-1] += sum(block.overhead for block in lane.blocks)
         place = np.arange(len(ends))
         columns.append((np.full(len(ends), index), costs, means, place < lane.least, place < lane.most))
-    lane, cost, score, forced, allowed = (np.concatenate(column) for column in zip(*columns, strict=True))
+    of_lane, cost, score, forced, allowed = (np.concatenate(column) for column in zip(*columns, strict=True))
     candidates = np.flatnonzero(allowed)
     order = candidates[np.argsort(score[candidates], kind="stable")]
-    return _Units(lane, cost, score, forced, allowed, order)
+    return _Units(of_lane, cost, score, forced, allowed, order)
 
 
 def _count(units: _Units, chosen: np.ndarray, lanes: list[Lane]) -> np.ndarray:
@@ -138,7 +138,8 @@ def _spend(units: _Units, lanes: list[Lane], budget: int, collapse_below: float)
     Returns:
         indices of the chosen units, and of the collapsed lanes in model order.
     """
-    forced, collapsed = units.forced, []
+    forced = units.forced
+    collapsed: list[int] = []
     while True:
         chosen = _fill(units, forced, budget)
         thin = _thinnest(units, lanes, forced, budget, _count(units, chosen, lanes), collapse_below)

@@ -33,8 +33,8 @@ class WeightGradients(GradientCollector):
         super().__init__(adapter, criteria, extent)
         self.accumulators = accumulators
         self.accumulates = any(criterion.of_mean for criterion in self.criteria.values())
-        of_batch = {name: criterion.of_batch for name, criterion in self.criteria.items() if criterion.of_batch}
-        self.of_batch = of_batch | {self.compared: FORMULAS[self.compared].of_batch}
+        needed = self.criteria | {self.compared: FORMULAS[self.compared]}
+        self.of_batch = {name: criterion.of_batch for name, criterion in needed.items() if criterion.of_batch}
         self.blocks = {block.name: [grouped.name for grouped in block.weights] for block in adapter.blocks}
         pairs = [(block.facts.layer, grouped) for block in adapter.blocks for grouped in block.weights]
         self.grouped = {grouped.name: grouped for _, grouped in pairs}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from prunescope.errors import ConfigError, DataError
 from prunescope.models.adapter import adapter_for, check_supported
@@ -160,7 +160,7 @@ def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -
     return model.eval().requires_grad_(False)
 
 
-def load_tokenizer(path: str | Path):
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer."""
     return AutoTokenizer.from_pretrained(path)
 

@@ -1,6 +1,7 @@
 """Next-token loss without the logits of a whole batch: the head runs on a few positions at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def token_losses(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
 
 class _ChunkedLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         losses, gradients = [], []
         flat = hidden.reshape(-1, hidden.shape[-1])
@@ -61,12 +62,12 @@ class _ChunkedLosses(torch.autograd.Function):
         return torch.cat(losses).reshape(targets.shape).to(targets.device)
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * upstream[..., None].to(gradient), None, None
 
 
-def _chunks(hidden: Tensor, targets: Tensor, head: Head) -> zip:
+def _chunks(hidden: Tensor, targets: Tensor, head: Head) -> Iterator[tuple[Tensor, Tensor]]:
     vocabulary = head.out_features if isinstance(head, nn.Linear) else head(hidden[:1]).shape[-1]
     size = max(1, LOGITS // vocabulary)
     return zip(hidden.split(size), targets.split(size), strict=True)

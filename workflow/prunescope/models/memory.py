@@ -73,10 +73,10 @@ def _groups() -> Iterator[tuple[Path, str, str, str]]:
     for line in OWN.read_text(encoding="utf-8").splitlines() if OWN.is_file() else ():
         _, controllers, path = line.split(":", 2)
         if not controllers or "memory" in controllers.split(","):
-            root, *names = VERSION_1 if controllers else VERSION_2
+            root, limit, used, cache = VERSION_1 if controllers else VERSION_2
             parts = path.strip("/").split("/")
             # In a container the path may be the host's, whose root is then the container's own group.
-            yield from ((root.joinpath(*parts[:depth]), *names) for depth in range(len(parts) + 1))
+            yield from ((root.joinpath(*parts[:depth]), limit, used, cache) for depth in range(len(parts) + 1))
 
 
 def _left(group: Path, limit: str, used: str, cache: str) -> int | None:

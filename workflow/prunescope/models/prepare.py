@@ -39,7 +39,7 @@ def obtain(job: Job[ModelSpec, ModelFolder]) -> None:
             origin = source.embedded.wheel
         elif source.path is not None:
             path, origin = Path(source.path), source.path
-        else:
+        elif source.hub is not None:  # one of the three is there, as the section sees to
             path, origin = download(source.hub, source.revision, spec.name), source.hub
             revision = path.name
         facts = describe(spec.name, path, origin, revision)
@@ -107,7 +107,7 @@ def download(hub: str, revision: str | None, name: str) -> Path:
         raise DataError(f"{hub} has no revision '{revision}': check models.{name}.revision") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DataError(f"the hub has no model '{hub}' that you may see: check models.{name}.hub, {local}") from error
-    except (errors.LocalEntryNotFoundError, errors.HTTPError, OSError) as error:
+    except (errors.LocalEntryNotFoundError, errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         raise DataError(
             f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection and run the same "
             f"command again, it goes on where it stopped; {local}"

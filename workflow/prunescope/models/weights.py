@@ -34,7 +34,7 @@ class WeightReader:
     def names(self) -> list[str]:
         """Return the names of all parameters, in the order of the shards."""
         if self.shards is not None:
-            return sorted(self.shards, key=lambda name: (self.shards[name], name))
+            return [name for name, _ in sorted(self.shards.items(), key=lambda entry: entry[::-1])]
         with safe_open(self.folder / SINGLE, framework="pt") as file:
             return list(file.keys())
 
