@@ -14,8 +14,8 @@ from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import layer_importance
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_statistics
-from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.report import write_diagnosis, write_report
+from prunescope.diagnosis.situation import Context
 from prunescope.errors import DataError
 from prunescope.reporting.console import print_report
 
@@ -133,7 +133,7 @@ def test_a_replay_needs_statistics_and_rates_alone(extreme, rates, tmp_path):
     report = diagnose(evidence, Diagnosis(), Context("m", "replay"))
     assert report.findings[0].code == "early_layers_extreme"
     assert report.measures.spearman is None
-    write_report(report, evidence, tmp_path / "out.json")
+    write_report(report, tmp_path / "out.json")
     assert strict(tmp_path / "out.json")["extreme_pruning_layers"][0]["importance"] is None
 
 
@@ -199,7 +199,7 @@ def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
         extreme / "analysis" / "gradient_statistics.json", extreme / "analysis" / "pruning_summary.csv"
     )
     path = extreme / "named.json"
-    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), evidence, path)
+    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), path)
     out = StringIO()
     print_report(path, Console(file=out, width=200))
     assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()

@@ -2,20 +2,24 @@
 
 import json
 import logging
-import string
 from io import StringIO
+from pathlib import Path
+from typing import get_args
 
 import matplotlib
 import pytest
+from jinja2 import UndefinedError, meta
 from rich.console import Console
 
 from diagnosis_data import make_evidence, not_finite, spec, with_values
-from prunescope.config.sections import Diagnosis
+from prunescope.config.sections import Diagnosis, Report
+from prunescope.diagnosis import words
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.remedies import CHANGES, Context
 from prunescope.diagnosis.report import write_diagnosis
-from prunescope.diagnosis.texts import CHINESE, ENGLISH, LANGUAGES
+from prunescope.diagnosis.rules import RULES
+from prunescope.diagnosis.situation import Context
+from prunescope.diagnosis.words import CHINESE, ENGLISH, LANGUAGES
 from prunescope.reporting.console import print_report
 from prunescope.reporting.figures import PLOTS, fonts, save_plot
 from prunescope.reporting.wrapping import wrap
@@ -24,8 +28,19 @@ KINDS = ("attention", "mlp")
 OTHERS = [language for language in LANGUAGES.values() if language is not ENGLISH]
 
 
-def placeholders(template):
-    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+def placeholders(language, template):
+    return meta.find_undeclared_variables(language.environment.parse(template))
+
+
+def leaves_of(language):
+    """Every entry of a language's file by its path: ``("findings", "few_samples", "issue")``."""
+
+    def walk(value, path):
+        if isinstance(value, dict):
+            return [leaf for key, item in value.items() for leaf in walk(item, (*path, key))]
+        return [(path, value)]
+
+    return dict(walk(language.words, ()))
 
 
 def chinese(text):
@@ -34,23 +49,36 @@ def chinese(text):
 
 @pytest.mark.parametrize("language", OTHERS, ids=lambda language: language.code)
 def test_every_template_has_its_counterpart(language):
-    assert set(language.findings) == set(ENGLISH.findings)
-    for code, text in ENGLISH.findings.items():
-        other = language.findings[code]
-        for part in ("issue", "description", "recommendation"):
-            assert placeholders(getattr(other, part)) == placeholders(getattr(text, part)), (code, part)
-    for section in ("remedies", "labels"):
-        texts, others = getattr(ENGLISH, section), getattr(language, section)
-        assert set(others) == set(texts)
-        for key, template in texts.items():
-            assert placeholders(others[key]) == placeholders(template), key
-    for sentence in ("compare", "offer"):
-        assert placeholders(getattr(language, sentence)) == placeholders(getattr(ENGLISH, sentence))
+    texts, others = leaves_of(ENGLISH), leaves_of(language)
+    assert list(others) == list(texts)
+    for path, template in texts.items():
+        if isinstance(template, str):
+            assert placeholders(language, others[path]) == placeholders(ENGLISH, template), path
 
 
-def test_every_remedy_and_every_finding_with_remedies_has_words():
-    assert {change.__name__ for changes in CHANGES.values() for change in changes} == set(ENGLISH.remedies)
-    assert set(CHANGES) <= set(ENGLISH.findings)
+def test_languages_are_those_of_the_configuration():
+    assert set(LANGUAGES) == set(get_args(Report.model_fields["language"].annotation))
+    assert {path.stem for path in Path(words.__file__).parent.glob("*.yaml")} == set(LANGUAGES)
+
+
+def test_every_remedy_and_every_finding_has_words():
+    assert set(RULES) == set(ENGLISH.words["findings"])
+    assert {change.kind for rule in RULES.values() for change in rule.remedies} == set(ENGLISH.words["remedies"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_a_value_that_a_template_lacks_is_an_error(language):
+    with pytest.raises(UndefinedError, match="'rate' is undefined"):
+        language.label("target")
+    with pytest.raises(UndefinedError, match="undefined"):
+        language.finding("limit_bound", "description", {"limit": "limits.max_rate"})
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_label_can_be_said(language):
+    for name, template in language.labels.items():
+        values = dict.fromkeys(placeholders(language, template), 0.5)
+        assert "{{" not in language.label(name, **values)
 
 
 def everything():
@@ -84,9 +112,9 @@ def test_every_finding_and_every_remedy_can_be_said(language):
         for name in ("taylor_T0_20_c4", "taylor_T1_20_c4_n8_s512")
     ]
     found = [finding for report in reports for finding in report.findings]
-    assert {finding.code for finding in found} == set(language.findings)
+    assert {finding.code for finding in found} == set(RULES)
     kinds = {remedy.kind for finding in found for remedy in finding.remedies}
-    assert set(language.remedies) - kinds <= {"cap_mlp"}
+    assert set(language.words["remedies"]) - kinds <= {"cap_mlp"}
     for finding in found:
         texts = (finding.issue, finding.description, finding.recommendation)
         assert all("{" not in text and "None" not in text for text in texts)
@@ -190,10 +218,10 @@ def test_english_needs_no_font(monkeypatch):
 
 
 def test_chinese_numbers_read_as_chinese():
-    formats = CHINESE.formats
-    assert formats["layers"]((2, 3, 4)) == "第 2、3、4 层"
-    assert formats["layers"](range(7, 13)) == "第 7-12 层"
-    assert formats["percent"](0.99) == "99%"
-    assert formats["blocks"](["3.mlp", "4.mlp", "7.attention"]) == "第 3、4 层的 MLP；第 7 层的注意力"
+    said = CHINESE.value
+    assert said("layers", (2, 3, 4)) == "第 2、3、4 层"
+    assert said("layers", range(7, 13)) == "第 7-12 层"
+    assert said("percent", 0.99) == "99%"
+    assert said("blocks", ["3.mlp", "4.mlp", "7.attention"]) == "第 3、4 层的 MLP；第 7 层的注意力"
     losses = {"attention": {"2": 0.6}, "mlp": {"2": 0.7}, "total": {"2": 0.68, "5": 0.6}}
-    assert formats["losses"](losses) == "第 2 层的注意力被剪去 60%，其 MLP 被剪去 70%；第 5 层的参数被剪去 60%"
+    assert said("losses", losses) == "第 2 层的注意力被剪去 60%，其 MLP 被剪去 70%；第 5 层的参数被剪去 60%"

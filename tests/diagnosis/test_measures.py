@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from diagnosis_data import make_evidence, with_values
 
+from diagnosis_data import make_evidence, with_values
 from prunescope.diagnosis.evidence import COUNTS, Stability, block_scores
 from prunescope.diagnosis.measures import (
     extreme_layers,

@@ -5,15 +5,17 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from diagnosis_data import make_evidence, with_values
 
+from diagnosis_data import make_evidence, with_values
 from prunescope.config import parse_config, resolve
 from prunescope.config.names import parse_name
 from prunescope.config.renaming import known_name, leaves, rename
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
 from prunescope.diagnosis.evidence import Bound, Texts, table_blocks
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.remedies import CHANGES, Context, Situation, exhausted, suggest
+from prunescope.diagnosis.remedies import exhausted, suggest
+from prunescope.diagnosis.rules import RULES
+from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import BudgetError
 from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
@@ -82,7 +84,7 @@ def test_what_the_grammar_cannot_say_has_no_name():
     assert rename(name, {"limits": {"protect": [0, -1]}}) is None
 
 
-@pytest.mark.parametrize(("code", "name"), product(CHANGES, NAMES))
+@pytest.mark.parametrize(("code", "name"), product(RULES, NAMES))
 def test_every_suggested_name_resolves_and_contains_its_patch(code, name):
     config = parse_config(
         {

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from prunescope.cli import app
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.replay import replay
 from prunescope.errors import DataError
@@ -23,17 +25,27 @@ def said(monkeypatch):
     return out
 
 
+def files_of(temperature):
+    return [FIXTURES / f"mistral_{temperature}_{what}.json" for what in ("statistics", "rates")]
+
+
 def known_case(temperature, **kwargs):
-    files = (FIXTURES / f"mistral_{temperature}_{what}.json" for what in ("statistics", "rates"))
-    report = replay(*files, **kwargs)
+    report = replay(*files_of(temperature), **kwargs)
     return {finding.code: finding for finding in report.findings}
+
+
+def diagnose(temperature, *options):
+    """Run the command, which prints the report."""
+    statistics, rates = map(str, files_of(temperature))
+    done = CliRunner().invoke(app, ["diagnose", "--statistics", statistics, "--rates", rates, *options])
+    assert done.exit_code == 0, done.output
 
 
 def commands(finding):
     return {remedy.kind: remedy.command for remedy in finding.remedies}
 
 
-def test_the_known_case_before(said):
+def test_the_known_case_before():
     found = known_case("T0")
     assert list(found) == ["early_layers_extreme", "gradient_scale_gap"]
     early, gap = found["early_layers_extreme"], found["gradient_scale_gap"]
@@ -55,10 +67,15 @@ def test_the_known_case_before(said):
         ("normalize_log", f"{MODEL}/taylor_T0_20_c4_log"),
     ]
     assert commands(gap)["other_text"] == f"{MODEL}/taylor_T0_20_wikitext2"
+
+
+def test_the_command_prints_what_to_run(said):
+    diagnose("T0")
     assert f"  {MODEL}/taylor_T1_tau0_20_c4\n" in said.getvalue()
+    assert "Mistral-7B-v0.3 / taylor_T0_20_c4" in said.getvalue()
 
 
-def test_the_known_case_after_block_correction(said):
+def test_the_known_case_after_block_correction():
     before, after = known_case("T0"), known_case("T1")
     assert list(after) == list(before)
     early = after["early_layers_extreme"]
@@ -85,7 +102,8 @@ def test_the_fixtures_say_what_is_published_and_remove_the_ratio():
 
 def test_a_replay_in_chinese_keeps_codes_and_writes_json(said, tmp_path):
     output = tmp_path / "report" / "diagnosis.json"
-    found = known_case("T0", language="zh", output=output)
+    found = known_case("T0", language="zh")
+    diagnose("T0", "--language", "zh", "--output", str(output))
     content = json.loads(output.read_text())
     assert [finding["code"] for finding in content["diagnosis"]] == list(found)
     assert (content["language"], content["diagnosis"][0]["issue"]) == ("zh", "前几层被过度剪枝")
@@ -93,7 +111,7 @@ def test_a_replay_in_chinese_keeps_codes_and_writes_json(said, tmp_path):
     assert "应用这些对策的命令" in said.getvalue()
 
 
-def test_few_columns_are_enough_and_names_can_be_given(said, tmp_path):
+def test_few_columns_are_enough_and_names_can_be_given(tmp_path):
     statistics, rates = tmp_path / "statistics.json", tmp_path / "rates.csv"
     statistics.write_text(json.dumps({"layers": {layer: {"mean": 1.0 + layer} for layer in range(12)}}))
     rates.write_text("layer,mlp_rate\n2,0.99\n3,0.99\n")

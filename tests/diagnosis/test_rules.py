@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from diagnosis_data import make_evidence, not_finite, with_values
 
+from diagnosis_data import make_evidence, not_finite, with_values
 from prunescope.config.sections import WITHOUT_GRADIENT, Diagnosis
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.remedies import Context
 from prunescope.diagnosis.rules import RULES
+from prunescope.diagnosis.situation import Context
 
 CONTEXT = Context("Mistral-7B-v0.3", "taylor_T0_20_c4")
 
@@ -238,7 +238,7 @@ def test_statistics_and_rates_of_different_layers_are_judged_apart():
 
 
 def test_every_rule_has_a_docstring():
-    assert all(rule.__doc__ for rule in RULES)
+    assert all(rule.look.__doc__ for rule in RULES.values())
 
 
 def test_gradients_explain_nothing_where_none_decides():

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.remedies import CHANGES
 from prunescope.diagnosis.replay import replay
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.rules import RULES
 
 TEXT = (Path(__file__).parents[2] / "docs/broken.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE))
@@ -34,17 +33,17 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("code", ENGLISH.findings)
+@pytest.mark.parametrize("code", RULES)
 def test_every_finding_is_explained_and_reached_from_a_symptom(code):
     assert re.match(r"\*(info|high|critical)", SECTIONS[code])
     symptoms = TEXT.partition("## Find the symptom")[2].partition("\n## ")[0]
     assert f"](#{code})" in symptoms
 
 
-@pytest.mark.parametrize("code", CHANGES)
+@pytest.mark.parametrize("code", [code for code, rule in RULES.items() if rule.remedies])
 def test_it_offers_what_the_report_offers(code):
     section = " ".join(SECTIONS[code].split())
-    missing = [change.__name__ for change in CHANGES[code] if not re.search(SAID[change.__name__], section)]
+    missing = [change.kind for change in RULES[code].remedies if not re.search(SAID[change.kind], section)]
     assert not missing
 
 

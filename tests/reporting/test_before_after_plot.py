@@ -6,7 +6,7 @@ import pytest
 
 from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_experiment
 from prunescope.diagnosis.report import write_diagnosis
-from prunescope.diagnosis.texts import CHINESE, ENGLISH
+from prunescope.diagnosis.words import CHINESE, ENGLISH
 from prunescope.errors import DataError
 from prunescope.reporting.figures import before_after, save_before_after
 from prunescope.reporting.figures.before_after import comparison_lines

@@ -14,7 +14,7 @@ from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
 from prunescope.diagnosis.evidence import Bound
 from prunescope.diagnosis.inputs import read_rates, read_table
 from prunescope.diagnosis.report import write_diagnosis
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import ConfigError
 from prunescope.reporting.figures import (
     PLOTS,

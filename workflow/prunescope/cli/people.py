@@ -65,12 +65,19 @@ def diagnose(
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
-    from prunescope.diagnosis.report import print_report, replay
+    from prunescope.diagnosis.content import report_content
+    from prunescope.diagnosis.replay import replay
+    from prunescope.diagnosis.report import write_report
+    from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
         names = {"model": model or "model", "experiment": experiment or "replay"}
-        replay(statistics, rates, thresholds, language or Language.en, output=output, **names)
+        report = replay(statistics, rates, thresholds, language or Language.en, **names)
+        if output is not None:
+            write_report(report, output)
+        context = report.situation.context
+        show_report(report_content(report), f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):

@@ -1,12 +1,13 @@
-"""Changes of the configuration, each as a patch; None where it is in force, out of reach or beside the point.
+"""Changes of the configuration that a finding can suggest.
 
-The six families of the guide: block correction (and sharing out the prior); rate limits; windows and
-samples; normalisation and clipping; calibration text; depth weight, protected layers and collapse.
-Beside them: full precision and a lower ratio. Of an experiment whose settings are unknown only those
-limits are changed that its rates show not to be in force.
+The six families of the guide: block correction (and sharing out the prior); rate limits; windows and samples;
+normalisation and clipping; calibration text; depth weight, protected layers and collapse. Beside them: full precision
+and a lower ratio. Of an experiment whose settings are unknown only those limits are changed that its rates show not
+to be in force.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prunescope.config.renaming import Patch
 from prunescope.config.sections import Corrections, EarlyLayers, Evaluation
@@ -18,12 +19,40 @@ COLLAPSE_BELOW = 0.2
 CLIP = (5.0, 95.0)
 LOWER = 0.75
 
-Change = Callable[[Situation], Patch | None]
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the configuration.
+
+    Attributes:
+        patch: returns the settings to merge over those in force; None where they are in force, out of reach or
+            beside the point.
+        of_whole_layers: whether it can help a criterion that removes whole layers; what acts on parts of a block
+            cannot.
+    """
+
+    patch: Callable[[Situation], Patch | None]
+    of_whole_layers: bool
+
+    @property
+    def kind(self) -> str:
+        """Return the stable code of the remedy: the name of the function."""
+        return self.patch.__name__
+
+    def applies(self, now: Situation) -> bool:
+        """Whether it acts on what the criterion removes."""
+        return self.of_whole_layers or not now.whole_layers
 
 
-# --- 1. block correction ----------------------------------------------------------------------------
+def change(*, of_whole_layers: bool = False) -> Callable[[Callable[[Situation], Patch | None]], Change]:
+    """Make a change of the function that follows; for the argument see `Change`."""
+    return lambda patch: Change(patch, of_whole_layers)
 
 
+# 1. block correction
+
+
+@change()
 def block_correction(now: Situation) -> Patch | None:
     """T = 1, tau = 0: weigh scores by the prior of their block."""
     if now.setting("method", "temperature") != 0 or now.setting("method", "combine") == "share":
@@ -31,20 +60,23 @@ def block_correction(now: Situation) -> Patch | None:
     return {"method": {"temperature": 1.0, "tau": 0.0}}
 
 
+@change()
 def share(now: Situation) -> Patch | None:
     """Share out each block's removal loss among its groups: one scale for attention and MLP."""
     return {"method": {"combine": "share"}} if now.setting("method", "combine") == "multiply" else None
 
 
-# --- 2. rate limits ---------------------------------------------------------------------------------
+# 2. rate limits
 
 
+@change()
 def cap_rates(now: Situation) -> Patch | None:
     """Limit every block to the extreme rate."""
     highest = now.thresholds.extreme_rate
     return _tighter(now, ("limits", "max_rate"), highest, {"limits": {"max_rate": highest}})
 
 
+@change()
 def cap_early(now: Situation) -> Patch | None:
     """Limit the first layers, as many as the diagnosis calls early, more strictly than the rest."""
     usual, general = EarlyLayers(), now.setting("limits", "max_rate")
@@ -57,11 +89,13 @@ def cap_early(now: Situation) -> Patch | None:
     return _tighter(now, ("limits", "early_layers", "max_rate"), usual.max_rate, patch)
 
 
+@change()
 def cap_attention(now: Situation) -> Patch | None:
     """Limit attention alone, where it is pruned more than the MLPs."""
     return _cap_block(now, "attention", "mlp")
 
 
+@change()
 def cap_mlp(now: Situation) -> Patch | None:
     """Limit the MLPs alone, where they are pruned more than attention."""
     return _cap_block(now, "mlp", "attention")
@@ -83,9 +117,10 @@ def _tighter(now: Situation, path: tuple[str, ...], highest: float, patch: Patch
     return patch
 
 
-# --- 3. windows and samples -------------------------------------------------------------------------
+# 3. windows and samples
 
 
+@change(of_whole_layers=True)
 def shorter_windows(now: Situation) -> Patch | None:
     """Halve the calibration windows."""
     length = now.setting("calibration", "seq_len")
@@ -94,25 +129,29 @@ def shorter_windows(now: Situation) -> Patch | None:
     return {"calibration": {"seq_len": length // 2}}
 
 
+@change(of_whole_layers=True)
 def more_samples(now: Situation) -> Patch | None:
     """Twice the calibration windows."""
     samples = now.setting("calibration", "samples")
     return None if samples is None or not now.text_decides else {"calibration": {"samples": 2 * samples}}
 
 
-# --- 4. normalisation and clipping ------------------------------------------------------------------
+# 4. normalisation and clipping
 
 
+@change()
 def normalize_log(now: Situation) -> Patch | None:
     """Compress the saliency of each block by a logarithm around its mean."""
     return _correction(now, {"normalize": "log"})
 
 
+@change()
 def block_mean(now: Situation) -> Patch | None:
     """Divide the saliency of each block by its mean."""
     return None if now.setting("corrections", "normalize") else _correction(now, {"mean": True})
 
 
+@change()
 def clip(now: Situation) -> Patch | None:
     """Clip the saliency of each block to percentiles."""
     return _correction(now, {"clip": CLIP})
@@ -125,9 +164,10 @@ def _correction(now: Situation, change: Patch) -> Patch | None:
     return {"corrections": change} if known_off else None
 
 
-# --- 5. calibration text ----------------------------------------------------------------------------
+# 5. calibration text
 
 
+@change(of_whole_layers=True)
 def other_text(now: Situation) -> Patch | None:
     """Calibrate on another text that the configuration declares: one that is evaluated on and shares no source."""
     name, texts = now.context.name, now.evidence.texts
@@ -138,14 +178,16 @@ def other_text(now: Situation) -> Patch | None:
     return {"dataset": found} if found else None
 
 
-# --- 6. depth weight, protected layers, collapse ------------------------------------------------------
+# 6. depth weight, protected layers, collapse
 
 
+@change()
 def depth_weight(now: Situation) -> Patch | None:
     """Weigh the scores of early layers more."""
     return _correction(now, {"depth_weight": DEPTH_WEIGHT})
 
 
+@change(of_whole_layers=True)
 def protect(now: Situation) -> Patch | None:
     """Protect the first layers that were pruned to extremes, beside those that are protected."""
     early = [extreme.layer for extreme in now.measures.extreme if extreme.layer < now.thresholds.early_layers]
@@ -154,6 +196,7 @@ def protect(now: Situation) -> Patch | None:
     return patch if early and len(patch["limits"]["protect"]) > len(kept) and now.reachable(patch) else None
 
 
+@change()
 def collapse(now: Situation) -> Patch | None:
     """Remove whole the blocks that keep next to nothing, where there are such blocks."""
     kept = 1 - now.evidence.layers[["attention_rate", "mlp_rate"]]
@@ -162,15 +205,17 @@ def collapse(now: Situation) -> Patch | None:
     return {"limits": {"collapse_below": COLLAPSE_BELOW}}
 
 
-# --- beside them --------------------------------------------------------------------------------------
+# beside them
 
 
+@change(of_whole_layers=True)
 def full_precision(now: Situation) -> Patch | None:
     """Compute the gradients in float32."""
     lower = now.setting("gradients", "dtype") in ("auto", "bfloat16")
     return {"gradients": {"dtype": "float32"}} if lower and now.gradients_decide else None
 
 
+@change(of_whole_layers=True)
 def lower_ratio(now: Situation) -> Patch | None:
     """Remove a quarter less."""
     ratio = now.setting("method", "ratio") or now.evidence.rates.target_ratio

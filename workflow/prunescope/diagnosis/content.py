@@ -7,22 +7,32 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from prunescope.diagnosis.evidence import Evidence
-from prunescope.diagnosis.findings import Finding, Report
+from prunescope.diagnosis.findings import DiagnosisReport, Finding
 from prunescope.diagnosis.measures import Extreme, Scale
 
 
-def report_content(report: Report, evidence: Evidence) -> dict[str, Any]:
+def report_content(report: DiagnosisReport) -> dict[str, Any]:
     """Return the content of `gradient_diagnosis.json`; what is unknown or undefined is None."""
-    measures = report.measures
+    measures, now = report.measures, report.situation
     content = {
-        "extreme_pruning_layers": [_extreme(extreme, evidence.layers) for extreme in measures.extreme],
+        "extreme_pruning_layers": [_extreme(extreme, now.evidence.layers) for extreme in measures.extreme],
         "num_extreme_layers": len(measures.extreme),
         "gradient_statistics": _scale("mean", measures.mean) | _scale("norm", measures.norm),
         "diagnosis": [_finding(finding) for finding in report.findings],
-        "checks": _checks(report, evidence),
+        "checks": {
+            "spikes": [asdict(spike) for spike in measures.spikes],
+            "spearman": measures.spearman,
+            "spread": {spread.block: spread.value for spread in measures.spreads},
+            "attention_vs_mlp": {
+                "attention_rate": measures.attention_rate,
+                "mlp_rate": measures.mlp_rate,
+                "rate": measures.rate,
+            },
+            "score_ratio": measures.scores.ratio if measures.scores else None,
+            "stability": asdict(now.evidence.stability) if now.evidence.stability else None,
+        },
         "language": report.language,
-        "thresholds": report.thresholds.model_dump(exclude={"on_critical"}),
+        "thresholds": now.thresholds.model_dump(exclude={"on_critical"}),
     }
     return strict(content)
 
@@ -49,39 +59,14 @@ def _scale(name: str, scale: Scale | None) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    remedies = [asdict(remedy) for remedy in finding.remedies]
-    return {
-        "issue": finding.issue,
-        "severity": finding.severity,
-        "description": finding.description,
-        "recommendation": finding.recommendation,
-        "code": finding.code,
-        "layers": list(finding.layers),
-        "evidence": finding.evidence,
-        "remedy": remedies[0] if remedies else None,
-        "remedies": remedies,
-    }
-
-
-def _checks(report: Report, evidence: Evidence) -> dict[str, Any]:
-    measures, stability = report.measures, evidence.stability
-    return {
-        "spikes": [{"layer": spike.layer, "z": spike.z} for spike in measures.spikes],
-        "spearman": measures.spearman,
-        "spread": {spread.block: spread.value for spread in measures.spreads},
-        "attention_vs_mlp": {
-            "attention_rate": measures.attention_rate,
-            "mlp_rate": measures.mlp_rate,
-            "rate": measures.rate,
-        },
-        "score_ratio": measures.scores.ratio if measures.scores else None,
-        "stability": stability and asdict(stability),
-    }
+    content = asdict(finding)
+    remedies = content.pop("remedies")
+    return content | {"remedy": remedies[0] if remedies else None, "remedies": remedies}
 
 
 def remedies_once(content: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """Return each remedy of a report once: command -> what it changes, and configuration -> what it changes."""
-    remedies = [remedy for finding in content["diagnosis"] for remedy in finding.get("remedies", ())]
+    remedies = [remedy for finding in content["diagnosis"] for remedy in finding["remedies"]]
     commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
     patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
     return commands, patches

@@ -1,7 +1,7 @@
 """What a diagnosis rests on: gradient statistics, pruning rates and, where there are some, scores and stability."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -190,6 +190,6 @@ def block_scores(table: pd.DataFrame) -> pd.Series:
     return means
 
 
-def block_layers(blocks: tuple[str, ...]) -> tuple[int, ...]:
+def block_layers(blocks: Iterable[str]) -> tuple[int, ...]:
     """Return the layers of blocks such as ``3.mlp``."""
     return tuple(sorted({int(block.split(".")[0]) for block in blocks}))

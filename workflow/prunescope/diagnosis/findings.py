@@ -6,10 +6,13 @@ from typing import Any
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures, measure
-from prunescope.diagnosis.remedies import Context, Remedy, Situation, exhausted, suggest
-from prunescope.diagnosis.rules import Observation, Severity, observe
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.remedies import Remedy, exhausted, suggest
+from prunescope.diagnosis.rules import Observation, Rule, Severity, observe
+from prunescope.diagnosis.situation import Context, Situation
+from prunescope.diagnosis.words import ENGLISH, Language
+
+# A sentence names the first remedies; the report lists all of them.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,19 @@ class Finding:
     """One thing that the report says.
 
     Attributes:
-        code: stable name of the rule, the same in every language.
         issue, description, recommendation: title, what was seen, what to do about it.
-        evidence: the numbers. layers: the layers concerned.
+        code: stable name of the rule, the same in every language.
+        layers: the layers concerned. evidence: the numbers.
         remedies: what is not in force yet, the most promising first.
     """
 
-    code: str
     issue: str
     severity: Severity
     description: str
     recommendation: str
-    evidence: dict[str, Any]
+    code: str
     layers: tuple[int, ...]
+    evidence: dict[str, Any]
     remedies: tuple[Remedy, ...] = ()
 
     @property
@@ -39,38 +42,45 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
-    """The findings, worst first, the measures behind them, and the language (``en``) they are worded in."""
+class DiagnosisReport:
+    """The findings, worst first, what they rest on, and the language (``en``) they are worded in."""
 
     findings: tuple[Finding, ...]
-    measures: Measures
-    thresholds: Diagnosis
+    situation: Situation
     language: str
+
+    @property
+    def measures(self) -> Measures:
+        return self.situation.measures
 
     def count(self, severity: Severity) -> int:
         """Return the number of findings of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH) -> Report:
+def diagnose(
+    evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH
+) -> DiagnosisReport:
     """Judge the evidence by the rules of `rules.RULES`."""
-    measures = measure(evidence, thresholds)
-    situation = Situation(context, evidence, measures, thresholds)
-    seen = observe(measures, evidence, thresholds, situation.gradients_decide)
-    findings = tuple(_finding(observation, situation, language) for observation in seen)
-    return Report(findings, measures, thresholds, language.code)
+    now = Situation(context, evidence, measure(evidence, thresholds), thresholds)
+    findings = tuple(_finding(*observed, now, language) for observed in observe(now))
+    return DiagnosisReport(findings, now, language.code)
 
 
-def _finding(seen: Observation, situation: Situation, language: Language) -> Finding:
-    remedies = tuple(replace(remedy, what=language.change(remedy)) for remedy in suggest(seen.code, situation))
-    text = language.describe(seen, remedies, exhausted=not remedies and exhausted(seen.code, situation))
+def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, words: Language) -> Finding:
+    remedies = tuple(
+        replace(remedy, what=words.change(remedy.kind, remedy.patch)) for remedy in suggest(rule.code, now)
+    )
+    numbers = seen.evidence | {"layers": seen.layers}
+    offers = [words.offer(remedy.what, remedy.experiment) for remedy in remedies[:NAMED]]
+    at_end = severity != "info" and exhausted(rule.code, now)
     return Finding(
-        code=seen.code,
-        issue=text.issue,
-        severity=seen.severity,
-        description=text.description,
-        recommendation=text.recommendation,
-        evidence=seen.evidence,
+        issue=words.finding(rule.code, "issue", numbers),
+        severity=severity,
+        description=words.finding(rule.code, "description", numbers),
+        recommendation=words.advice(words.finding(rule.code, "recommendation", numbers), offers, at_end),
+        code=rule.code,
         layers=seen.layers,
+        evidence=seen.evidence,
         remedies=remedies,
     )

@@ -1,4 +1,4 @@
-"""The numbers that the rules judge: scale, extremes, spikes, rank correlation, spread, balance, stability."""
+"""The numbers that the rules judge."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pandas as pd
 
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence, Stability
+from prunescope.importance.stability import rank_correlation
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
 NAMED = 3
@@ -173,16 +174,14 @@ def spikes(means: pd.Series, threshold: float) -> tuple[Spike, ...]:
 
 
 def spearman(x: pd.Series, y: pd.Series) -> float | None:
-    """Return the rank correlation of `x` and `y` over the layers that both have; ties share the mean rank.
+    """Return the rank correlation of `x` and `y` over the layers that both have.
 
     None with fewer than three such layers, or when one of them is constant.
     """
     both = pd.DataFrame({"x": x, "y": y}).dropna()
     if len(both) < 3 or not (varies(both["x"]) and varies(both["y"])):
         return None
-    ranks = both.rank().to_numpy()
-    a, b = (ranks - ranks.mean(axis=0)).T
-    return float(a @ b / math.sqrt((a @ a) * (b @ b)))
+    return rank_correlation(both["x"].to_numpy(), both["y"].to_numpy())
 
 
 def varies(values: pd.Series) -> bool:

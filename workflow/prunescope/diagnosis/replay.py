@@ -3,13 +3,10 @@
 from pathlib import Path
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.content import report_content
-from prunescope.diagnosis.findings import Report, diagnose
+from prunescope.diagnosis.findings import DiagnosisReport, diagnose
 from prunescope.diagnosis.inputs import read_evidence
-from prunescope.diagnosis.remedies import Context
-from prunescope.diagnosis.texts import LANGUAGES
-from prunescope.files import write_json
-from prunescope.reporting.console import show_report
+from prunescope.diagnosis.situation import Context
+from prunescope.diagnosis.words import LANGUAGES
 
 DEFAULTS = Diagnosis()
 
@@ -21,9 +18,8 @@ def replay(
     language: str = "en",
     model: str = "model",
     experiment: str = "replay",
-    output: Path | None = None,
-) -> Report:
-    """Diagnose from two files, without a model, a table or settings, and print the report.
+) -> DiagnosisReport:
+    """Diagnose from two files, without a model, a table or settings.
 
     The settings in force are those that the experiment's name declares, and else the defaults.
 
@@ -32,16 +28,10 @@ def replay(
         rates: `pruning_summary.json` or `.csv`; `layer` and one of `RATES` are enough. Its own names win
             over `model` and `experiment`.
         language: of the report, a key of `LANGUAGES`.
-        output: where to write the report as JSON.
 
     Raises:
         DataError: a file is missing or is not what it should be.
     """
     evidence = read_evidence(statistics, rates)
     context = Context(evidence.rates.model or model, evidence.rates.experiment or experiment)
-    report = diagnose(evidence, thresholds, context, LANGUAGES[language])
-    content = report_content(report, evidence)
-    if output is not None:
-        write_json(output, content)
-    show_report(content, f"{context.model} / {context.experiment}")
-    return report
+    return diagnose(evidence, thresholds, context, LANGUAGES[language])

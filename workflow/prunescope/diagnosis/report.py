@@ -5,23 +5,28 @@ from pathlib import Path
 from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.sections import Settings
 from prunescope.diagnosis.content import report_content, strict
-from prunescope.diagnosis.evidence import Evidence, Texts
-from prunescope.diagnosis.findings import Report, diagnose
+from prunescope.diagnosis.evidence import Texts
+from prunescope.diagnosis.findings import DiagnosisReport, diagnose
 from prunescope.diagnosis.inputs import read_evidence, read_stability
-from prunescope.diagnosis.remedies import Context
-from prunescope.diagnosis.replay import replay
-from prunescope.diagnosis.texts import LANGUAGES
+from prunescope.diagnosis.situation import Context
+from prunescope.diagnosis.words import LANGUAGES
 from prunescope.files import write_json
-from prunescope.reporting.console import print_report
-from prunescope.runs.started import start_of_this_run
-from prunescope.steps.specs import DiagnosisSpec
-
-__all__ = ["FILE", "print_report", "replay", "write_diagnosis", "write_report"]
+from prunescope.steps.diagnosis import DiagnosisSpec
 
 FILE = "gradient_diagnosis.json"
+CURVES = {
+    "grad/mean": "mean",
+    "grad/std": "std",
+    "grad/norm": "norm",
+    "prune/rate": "rate",
+    "prune/attention_rate": "attention_rate",
+    "prune/mlp_rate": "mlp_rate",
+    "importance/score": "importance",
+}
+"""Curves over the layers that tracking shows -> columns of `Evidence.layers`."""
 
 
-def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
+def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> DiagnosisReport:
     """Diagnose the experiment in `directory` (results/{model}/{experiment}).
 
     Reads `importance_table.parquet`, `pruning_summary.json`, `gradient_statistics.json` and, where there
@@ -43,20 +48,20 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> Report:
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
-        context = Context(spec.model, spec.experiment, settings, start_of_this_run())
+        context = Context(spec.model, spec.experiment, settings, spec.start)
         report = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language])
-        write_report(report, evidence, analysis / FILE)
-        _fill(record, report, evidence)
+        write_report(report, analysis / FILE)
+        _fill(record, report)
     return report
 
 
-def write_report(report: Report, evidence: Evidence, path: Path) -> None:
+def write_report(report: DiagnosisReport, path: Path) -> None:
     """Write the report as strict JSON."""
-    write_json(path, report_content(report, evidence))
+    write_json(path, report_content(report))
 
 
-def _fill(record: StepRecord, report: Report, evidence: Evidence) -> None:
-    measures = report.measures
+def _fill(record: StepRecord, report: DiagnosisReport) -> None:
+    measures, layers = report.measures, report.situation.evidence.layers
     metrics = {
         "grad/mean_ratio": measures.mean and measures.mean.ratio,
         "grad/norm_ratio": measures.norm and measures.norm.ratio,
@@ -67,15 +72,5 @@ def _fill(record: StepRecord, report: Report, evidence: Evidence) -> None:
         "diagnosis/score_ratio": measures.scores and measures.scores.ratio,
     }
     record.metrics = {name: float(value) for name, value in metrics.items() if value is not None}
-    curves = {
-        "grad/mean": "mean",
-        "grad/std": "std",
-        "grad/norm": "norm",
-        "prune/rate": "rate",
-        "prune/attention_rate": "attention_rate",
-        "prune/mlp_rate": "mlp_rate",
-        "importance/score": "importance",
-    }
-    layers = evidence.layers.reindex(range(int(evidence.layers.index.max()) + 1))
-    record.curves = {name: strict(layers[column].tolist()) for name, column in curves.items()}
+    record.curves = {name: strict(layers[column].tolist()) for name, column in CURVES.items()}
     record.artifacts = [f"../analysis/{FILE}", "../analysis/gradient_statistics.json"]

@@ -1,9 +1,10 @@
-"""All that decides whether a change makes sense: whose diagnosis it is, what is in force, what can be reached."""
+"""All that decides what is found and what makes sense against it: what is in force, what was measured on it."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from prunescope.config.commands import START
 from prunescope.config.renaming import Name, Patch, declared, known_name
 from prunescope.config.resolve import merge
 from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
@@ -11,13 +12,12 @@ from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
 from prunescope.importance.feasibility import most_parameters
-from prunescope.importance.limits import lanes_of
-from prunescope.runs.started import START
+from prunescope.importance.limits import lanes_of, removal_unit
 
 
 @dataclass(frozen=True)
 class Context:
-    """Whose diagnosis it is.
+    """The experiment that is diagnosed.
 
     Attributes:
         model, experiment: the names in the path.
@@ -32,6 +32,7 @@ class Context:
 
     @cached_property
     def name(self) -> Name | None:
+        """The parts of the experiment's name, or None when the grammar does not know it."""
         return known_name(self.experiment)
 
     @cached_property
@@ -39,7 +40,7 @@ class Context:
         """The settings; of a named experiment nothing is known without them."""
         if self.settings is not None:
             return self.settings.model_dump()
-        return merge(Settings().model_dump(), declared(self.name)) if self.name else {}
+        return merge(Settings().model_dump(), declared(self.name) or {}) if self.name else {}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Situation:
 
     @cached_property
     def in_force(self) -> Patch:
-        """What is known to be in force; the summary of the rates knows the limits best."""
+        """The settings known to be in force; the summary of the rates knows the limits best."""
         limits = self.evidence.rates.limits
         stated = {"limits": limits.model_dump(exclude_none=True)} if limits else {}
         return merge(self.context.known, stated)
@@ -71,15 +72,20 @@ class Situation:
 
     @property
     def gradients_decide(self) -> bool:
-        """Whether the criterion reads gradients; so it is taken where it is unknown."""
+        """Whether the criterion reads gradients; an unknown one is taken to."""
         return self.setting("method", "criterion") not in WITHOUT_GRADIENT
 
     @property
     def text_decides(self) -> bool:
-        """Whether the criterion or the prior reads the calibration text; so it is taken where they are unknown."""
+        """Whether the criterion or the prior reads the calibration text; unknown ones are taken to."""
         if self.setting("method", "criterion") not in WITHOUT_TEXT:
             return True
         return self.setting("method", "combine") == "share" or self.setting("method", "temperature") > 0
+
+    @property
+    def whole_layers(self) -> bool:
+        """Whether the criterion removes whole layers."""
+        return removal_unit(self.setting("method", "criterion")) == "layer"
 
     def reachable(self, patch: Patch) -> bool:
         """Whether what is removed now would still fit under the limits in force together with `patch`."""

@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prunescope.diagnosis.content import remedies_once
-from prunescope.diagnosis.texts import LANGUAGES
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.files import read_json
 from prunescope.reporting.wrapping import Wrapped
 

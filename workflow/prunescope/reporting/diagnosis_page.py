@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from prunescope.diagnosis.content import remedies_once
 from prunescope.diagnosis.inputs import read_rates
-from prunescope.diagnosis.texts import LANGUAGES
+from prunescope.diagnosis.words import LANGUAGES
 from prunescope.files import read_json, write_text
 from prunescope.reporting.figures.headline import headline
 

@@ -1,19 +1,13 @@
 """How the run was started: what a command that continues it must repeat."""
 
-import json
-import os
 import shlex
 from collections.abc import Sequence
 
-START = "snakemake --cores all"
+from prunescope.config.commands import START
+
 STARTED = "PRUNESCOPE_TARGETS"
 """The environment variable that holds Snakemake's arguments as JSON; the Snakefile sets it, jobs inherit it."""
 CONFIG_FILES = ("--configfile", "--configfiles")
-
-
-def start_of_this_run() -> str:
-    """Return how to start a run like the one that this process is a job of, up to the target."""
-    return start(json.loads(os.environ.get(STARTED, "[]")))
 
 
 def start(arguments: Sequence[str]) -> str:

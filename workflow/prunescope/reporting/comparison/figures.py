@@ -18,7 +18,7 @@ from matplotlib.ticker import (
 
 from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.measures import RATE_OF
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.words import ENGLISH
 from prunescope.reporting.comparison.frame import UNPRUNED, Comparison, Measurement
 from prunescope.reporting.comparison.groups import kept_similarity, removed_similarity, score_correlation
 from prunescope.reporting.comparison.recommend import SAME_RATIO, by_ratio

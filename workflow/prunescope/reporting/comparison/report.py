@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from prunescope.artifacts.record import recording
-from prunescope.diagnosis.texts import ENGLISH
+from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import DataError
 from prunescope.files import replacing, write_json, write_text
 from prunescope.reporting.comparison.figures import FIGURES

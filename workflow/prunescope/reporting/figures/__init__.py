@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from prunescope.artifacts.record import recording
 from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
-from prunescope.diagnosis.texts import LANGUAGES
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.files import read_json
 from prunescope.reporting.figures.before_after import before_after, comparison_lines

@@ -1,6 +1,7 @@
 """`before_after.png`: the rates of an experiment beside those of its reference."""
 
 import textwrap
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunescope.diagnosis.measures import RATE_OF, extreme_layers, rate_spread
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 from prunescope.reporting.figures.headline import extreme_line
 from prunescope.steps.specs import BeforeAfterSpec
@@ -61,11 +61,11 @@ def _settings(spec: BeforeAfterSpec, words: Language) -> list[str]:
     if not spec.changes:
         return [words.labels["same_settings"]]
     said = [
-        words.labels["setting"].format(path=path, before=old, after=new)
+        words.label("setting", path=path, before=old, after=new)
         for path, (old, new) in list(spec.changes.items())[:SETTINGS]
     ]
     if len(spec.changes) > SETTINGS:
-        said.append(words.labels["more_settings"].format(count=len(spec.changes) - SETTINGS))
+        said.append(words.label("more_settings", count=len(spec.changes) - SETTINGS))
     # Lines break between settings, not within: hard spaces until they are broken.
     text = "; ".join(setting.replace(" ", HARD) for setting in said)
     return [line.replace(HARD, " ") for line in textwrap.wrap(text, WRAP, break_on_hyphens=False)]
@@ -75,11 +75,12 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, block: str, words: Langua
     old, new = rate_spread(before, block), rate_spread(after, block)
     if old is None or new is None:
         return words.labels[block]
-    arrow = words.labels["from_to"].format
-    return words.labels["changed"].format(
+    arrow = partial(words.label, "from_to")
+    return words.label(
+        "changed",
         block=words.labels[block],
         highest=arrow(before=words.percent(old.highest_rate), after=words.percent(new.highest_rate)),
-        spread=arrow(before=f"{100 * old.value:.0f}", after=words.formats["points"](new.value)),
+        spread=arrow(before=f"{100 * old.value:.0f}", after=words.value("points", new.value)),
     )
 
 

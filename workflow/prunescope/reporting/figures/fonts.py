@@ -8,8 +8,7 @@ from typing import Any
 
 from matplotlib import font_manager, rc_context
 
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import ENGLISH, Language
 
 log = logging.getLogger(__name__)
 

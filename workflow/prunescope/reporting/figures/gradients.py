@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunescope.diagnosis.measures import RATE_OF
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 
 CURVES = {

@@ -4,7 +4,8 @@ import pandas as pd
 
 from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.measures import extreme_layers, overall_rate
-from prunescope.diagnosis.wording import Language, runs
+from prunescope.diagnosis.words import Language
+from prunescope.diagnosis.words.numbers import runs
 
 SHOWN = 60
 
@@ -19,8 +20,11 @@ def headline(rates: Rates, ratio_of_total: float | None, extreme_rate: float, wo
     attention, mlp = (overall_rate(rates.layers, block) for block in ("attention", "mlp"))
     if ratio_of_total is None or attention is None or mlp is None:
         return extreme
-    removed = words.labels["removed_of_all"].format(
-        rate=words.formats["ratio"](ratio_of_total), attention=words.percent(attention), mlp=words.percent(mlp)
+    removed = words.label(
+        "removed_of_all",
+        rate=words.value("ratio", ratio_of_total),
+        attention=words.percent(attention),
+        mlp=words.percent(mlp),
     )
     return f"{removed}\n{extreme}"
 

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from prunescope.config.sections import Limits
 from prunescope.diagnosis.evidence import Rates
 from prunescope.diagnosis.measures import RATE_OF
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 
 BAR = 0.4
@@ -66,7 +65,7 @@ def _layer_shares(axes: Axes, rates: Rates, words: Language) -> None:
         axes.bar(layers.index, share, 0.8, base, color=style.BLOCK_COLOURS[block], label=labels[f"{block}_part"])
         base += share
     if rates.target_ratio is not None:
-        target = labels["target"].format(rate=words.percent(rates.target_ratio))
+        target = words.label("target", rate=words.percent(rates.target_ratio))
         axes.axhline(rates.target_ratio, color="black", linestyle="--", linewidth=1.6, label=target)
     style.as_rates(axes, labels["of_layer"])
 
@@ -94,7 +93,7 @@ def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> N
     for line in _lines(limits):
         until = last if line.layers is None else min(first + line.layers, last)
         look = {"color": line.color, "linestyle": line.linestyle, "linewidth": line.linewidth}
-        axes.hlines(line.rate, first, until, label=labels[line.label].format(rate=words.percent(line.rate)), **look)
+        axes.hlines(line.rate, first, until, label=words.label(line.label, rate=words.percent(line.rate)), **look)
     style.as_rates(axes, labels["of_block"])
 
 

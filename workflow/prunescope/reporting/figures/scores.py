@@ -7,8 +7,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from prunescope.diagnosis.texts import ENGLISH
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 
 BLOCKS = ("attention", "mlp")
@@ -47,7 +46,7 @@ def importance_heatmap(table: pd.DataFrame, subtitle: str = "", words: Language 
     removed = table["score"][table["removed"]]
     if not removed.empty:
         _mark(bar, max(removed.max(), floor))
-        label = words.labels["highest_cut"].format(score=label)
+        label = words.label("highest_cut", score=label)
     bar.set_label(label)
     return figure
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from prunescope.diagnosis.measures import extreme_layers, varies
-from prunescope.diagnosis.wording import Language
+from prunescope.diagnosis.words import Language
 
 WIDTH = 11.5
 # More layers than this are drawn with smaller markers.
@@ -51,7 +51,7 @@ def shade_extreme(axes: Axes, layers: pd.DataFrame, extreme_rate: float, label: 
 
 def threshold(axes: Axes, extreme_rate: float, words: Language) -> None:
     """Draw the extreme rate as a line over all layers."""
-    label = words.labels["extreme_rate"].format(rate=words.percent(extreme_rate))
+    label = words.label("extreme_rate", rate=words.percent(extreme_rate))
     axes.axhline(extreme_rate, color=RED, linestyle=":", linewidth=1.5, label=label)
 
 
@@ -90,7 +90,7 @@ def with_floor(name: str, values: pd.Series, floor: float, words: Language) -> s
     """Return the label of a curve, with the place of its zeros if it has any."""
     if not (values == 0).any():
         return words.labels[name]
-    return words.labels["floor"].format(name=words.labels[name], floor=floor)
+    return words.label("floor", name=words.labels[name], floor=floor)
 
 
 def log_scaled(values: pd.Series) -> pd.Series:

@@ -1,0 +1,49 @@
+"""What a rule is. The words of its finding are in `words/*.yaml`, under its code."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prunescope.diagnosis.changes import Change
+from prunescope.diagnosis.situation import Situation
+
+Severity = Literal["critical", "high", "info"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a rule saw: the numbers it rests on and the layers concerned.
+
+    Attributes:
+        severity: where it is not that of the rule.
+    """
+
+    evidence: dict[str, Any]
+    layers: tuple[int, ...] = ()
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the diagnosis.
+
+    Attributes:
+        code: stable name of its finding, the same in every language: the name of the function.
+        severity: of its finding, unless an observation says otherwise.
+        look: yields what the rule sees, usually at most one observation.
+        remedies: what to try against the finding, the most promising first.
+        of_gradients: whether it explains nothing where no gradient decides what goes.
+    """
+
+    code: str
+    severity: Severity
+    look: Callable[[Situation], Iterator[Observation]]
+    remedies: tuple[Change, ...]
+    of_gradients: bool
+
+
+def rule(
+    severity: Severity, *remedies: Change, of_gradients: bool = False
+) -> Callable[[Callable[[Situation], Iterator[Observation]]], Rule]:
+    """Make a rule of the function that follows; for the arguments see `Rule`."""
+    return lambda look: Rule(look.__name__, severity, look, remedies, of_gradients)
