@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunescope.config import experiment_specs, load_config, resolve, shared_steps
+from prunescope.config import load_config, resolve
 from prunescope.config.sections import Diagnosis, Report
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
@@ -20,7 +20,8 @@ from prunescope.diagnosis.evidence import (
     Statistics,
     join_evidence,
 )
-from prunescope.steps.specs import DiagnosisSpec
+from prunescope.steps.diagnosis import DiagnosisSpec
+from prunescope.steps.planned import Planned
 
 LAYERS, GROUPS, CHANNELS = 30, 3, 1536
 COST = {"attention": 576 * 64 * 8, "mlp": 3 * 576}
@@ -135,4 +136,4 @@ def spec(directory, language="en", **thresholds) -> DiagnosisSpec:
     update = {"diagnosis": Diagnosis(**thresholds), "report": Report(language=language)}
     changed = experiment.settings.model_copy(update=update)
     experiment = experiment.model_copy(update={"settings": changed})
-    return experiment_specs(experiment, shared_steps(experiment))["diagnosis"]
+    return Planned(experiment).tasks["diagnosis"].spec

@@ -69,10 +69,10 @@ def test_unfinished_and_broken_experiments_are_sentences(tmp_path):
     directory = write_experiment(tmp_path)
     record = directory / "records/evaluation.json"
     record.write_text('{"step": ')
-    with pytest.raises(DataError, match=r"evaluation.json is not JSON .* run its step again"):
+    with pytest.raises(DataError, match=r"evaluation\.json is damaged: Invalid JSON.* run its step again: evaluation"):
         gather_experiment(directory)
     record.write_text('{"stop": 1}')
-    with pytest.raises(RecordError, match=r"evaluation\.json is no step record"):
+    with pytest.raises(DataError, match=r"evaluation\.json is damaged: step: Field required"):
         gather_experiment(directory)
     record.unlink()
     with pytest.raises(RecordError, match="has not finished"):

@@ -39,7 +39,7 @@ rule comparison:
             for file, (title, caption) in SHOWN.items()
         ],
     log:
-        "logs/{model}/comparison/{sweep}.log",
+        "logs/{model}/comparison/{sweep}/comparison.log",
     params:
         spec=spec("comparison"),
         identity=identity("comparison"),
@@ -61,7 +61,7 @@ rule track_comparison:
     output:
         "results/{model}/comparison/{sweep}/mlflow.json",
     log:
-        "logs/{model}/comparison/{sweep}/track.log",
+        "logs/{model}/comparison/{sweep}/track_comparison.log",
     params:
         spec=spec("track_comparison"),
         identity=identity("track_comparison"),

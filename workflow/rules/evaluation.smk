@@ -173,6 +173,8 @@ rule efficiency:
         record="results/{model}/{experiment}/records/efficiency.json",
     log:
         "logs/{model}/{experiment}/efficiency.log",
+    benchmark:
+        "logs/{model}/{experiment}/efficiency.benchmark.tsv"
     # All cores of this machine: what runs beside it would be measured too.
     threads: workflow.resource_settings.cores or 16
     resources:

@@ -1,82 +1,67 @@
 """What the later steps need to know about a model without loading it (no torch here)."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from prunescope.artifacts.files import read_file
+from prunescope.artifacts.formats import Json
 from prunescope.errors import DataError
-from prunescope.files import read_json, write_json
 
 BlockKind = Literal["attention", "mlp"]
 KINDS: tuple[BlockKind, ...] = ("attention", "mlp")
 
+STRICT = ConfigDict(extra="forbid")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=STRICT)
 class BlockFacts:
-    """One attention or MLP block.
+    """One attention or MLP block of a model."""
 
-    Attributes:
-        layer: index of the decoder layer.
-        block: ``"attention"`` (groups are GQA groups) or ``"mlp"`` (groups are intermediate channels).
-        groups: number of groups.
-        cost: parameters of one group.
-        overhead: parameters that go only when the whole block goes (its norms, its output bias).
-    """
-
-    layer: int
-    block: BlockKind
-    groups: int
-    cost: int
-    overhead: int
+    layer: int = Field(description="Index of the decoder layer.")
+    block: BlockKind = Field(description="`attention`: its groups are GQA groups; `mlp`: intermediate channels.")
+    groups: int = Field(description="Number of groups.")
+    cost: int = Field(description="Parameters of one group.")
+    overhead: int = Field(description="Parameters that go only with the whole block: its norms, its output bias.")
 
     @property
     def parameters(self) -> int:
         return self.groups * self.cost
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ModelFacts:
-    """A model that is ready to load.
+    """A model that is ready to load: where its checkpoint is, and its groups."""
 
-    Attributes:
-        name: the name in the configuration and in paths.
-        path: local folder with ``config.json``, ``*.safetensors`` and the tokenizer.
-        origin: hub id, wheel or path that it came from; revision: resolved commit, or None.
-        model_type: transformers' name of the architecture.
-        dtype: dtype of the stored weights, for example ``"bfloat16"``.
-        context: longest window in tokens.
-        total_parameters: all parameters, tied ones once. decoder_parameters: those of the decoder layers.
-        blocks: all prunable blocks, by layer, attention before MLP.
-    """
-
-    name: str
-    path: str
-    origin: str
-    revision: str | None
-    model_type: str
-    dtype: str
-    context: int
-    layers: int
-    total_parameters: int
-    decoder_parameters: int
-    blocks: tuple[BlockFacts, ...]
+    name: str = Field(description="As in the configuration and in paths.")
+    path: str = Field(description="Local folder with `config.json`, `*.safetensors` and the tokenizer.")
+    origin: str = Field(description="Hub id, wheel or path that it came from.")
+    revision: str | None = Field(description="Resolved commit of the hub, or null.")
+    model_type: str = Field(description="Transformers' name of the architecture.")
+    dtype: str = Field(description="Of the stored weights, such as `bfloat16`.")
+    context: int = Field(description="Longest window, in tokens.")
+    layers: int = Field(description="Number of decoder layers.")
+    total_parameters: int = Field(description="All parameters, tied ones once.")
+    decoder_parameters: int = Field(description="Those of the decoder layers.")
+    blocks: tuple[BlockFacts, ...] = Field(description="All blocks, by layer, attention before MLP.")
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, asdict(self))
+        Json(ModelFacts).write(path, self)
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
         """Read what `write` wrote.
 
         Raises:
-            DataError: the checkpoint that it describes is gone.
+            DataError: the file is missing or damaged, or the checkpoint that it describes is gone.
         """
-        content = read_json(path)
-        if not Path(content["path"], "config.json").is_file():
+        facts = read_file(Json(ModelFacts), path, "model")
+        if not Path(facts.path, "config.json").is_file():
             raise DataError(
-                f"the checkpoint of {content['name']} is no longer in {content['path']}; obtain it again with "
+                f"the checkpoint of {facts.name} is no longer in {facts.path}; obtain it again with "
                 f"`snakemake --cores all --forcerun model -- {path}` (nothing else is computed again)"
             )
-        blocks = tuple(BlockFacts(**block) for block in content.pop("blocks"))
-        return cls(**content, blocks=blocks)
+        return facts

@@ -10,10 +10,11 @@ A folder is a class; each of its files is one declaration in it::
     ExperimentFolder.plan     # the declaration: path, step, what it holds
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+
+from pydantic import ValidationError
 
 from prunescope.errors import DataError
 
@@ -37,6 +38,29 @@ class Format(Protocol[T]):
         ...
 
 
+def read_file(format: Format[T], path: Path, made_by: str) -> T:
+    """Read a file that the step `made_by` makes.
+
+    Raises:
+        DataError: the file is not there or is damaged; one sentence that names the first wrong field and the step.
+    """
+    try:
+        return format.read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run the step that makes it first: {made_by}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {made_by}") from error
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first, *others = error.errors(include_url=False)
+    place = ".".join(map(str, first["loc"]))
+    more = f" (and {len(others)} more)" if others else ""
+    return (f"{place}: " if place else "") + first["msg"] + more
+
+
 @dataclass(frozen=True)
 class Entry(Generic[T]):
     """A file of one folder on the disk."""
@@ -53,17 +77,7 @@ class Entry(Generic[T]):
         Raises:
             DataError: the file is not there or is damaged; says which step makes it.
         """
-        try:
-            return self.file.format.read(self.path)
-        except FileNotFoundError:
-            raise DataError(
-                f"{self.path} is not there; run the step that makes it first: {self.file.made_by}"
-            ) from None
-        except ValueError as error:
-            raise DataError(
-                f"{self.path} is damaged ({' '.join(str(error).split())}); delete it and run its step again: "
-                f"{self.file.made_by}"
-            ) from error
+        return read_file(self.file.format, self.path, self.file.made_by)
 
     def write(self, value: T) -> None:
         """Write the content atomically, and the folders above it."""
@@ -130,8 +144,3 @@ class Folder:
     def named(self, file: File[T], **wildcards: str) -> Entry[T]:
         """Return a file whose path has wildcards: ``folder.named(ExperimentFolder.record, step="pruning")``."""
         return Entry(file, self.path / file.path.format(**wildcards))
-
-
-def each(folder: type[Folder], choose: Callable[[File[Any]], bool]) -> list[File[Any]]:
-    """Return the files of a folder that `choose` accepts."""
-    return [file for file in folder.files().values() if choose(file)]

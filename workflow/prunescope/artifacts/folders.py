@@ -1,22 +1,44 @@
 """The folders of ``results/`` and their files: each file is named once, here."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from prunescope.artifacts.files import File, Folder
-from prunescope.artifacts.formats import AnyJson, Arrays, Opaque, Table, Tensors, Text
+from prunescope.artifacts import tables
+from prunescope.artifacts.block_values import BlockValues
+from prunescope.artifacts.card import ProtocolCard
+from prunescope.artifacts.diagnosis import DiagnosisReport
+from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.files import Entry, File, Folder
+from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, Tensors, Text
+from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest
+from prunescope.artifacts.measured import Measured, ZeroshotScores
+from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
+from prunescope.artifacts.plan_file import PlanFile
+from prunescope.artifacts.pruning_map import PruningMap
+from prunescope.artifacts.receipt import Receipt
+from prunescope.artifacts.recommendation import Recommendation
+from prunescope.artifacts.record import StepRecord
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.summary import PruningSummary
+from prunescope.artifacts.timing import Timing
 
 RESULTS = "results"
 COMPARISON = "comparison"
 """Folder of a model's sweeps, beside those of its experiments."""
+
+MANIFEST = "where the tokens come from"
+VECTOR = "the same for print"
 
 
 class Resources(Folder):
     """What was downloaded."""
 
     pattern = "resources"
-    wheel = File("wheels/{wheel}.whl", Opaque(), step="wheel", about="a wheel from PyPI, checked by SHA-256")
-    corpus = File("corpora/{name}-{hash}.v1.jsonl", Opaque(), step="corpus", about="the documents of an embedded text")
+    wheel = File("wheels/{wheel}.whl", Opaque(), "wheel", "a wheel from PyPI, checked by SHA-256")
+    corpus = File("corpora/{name}-{hash}.v1.jsonl", Opaque(), "corpus", "the documents of an embedded text")
+    model = File("models/{model}-{key}", Opaque(), "model", "an embedded model as a checkpoint", always=False)
 
 
 class SharedFolder(Folder):
@@ -24,7 +46,8 @@ class SharedFolder(Folder):
 
     pattern = f"{RESULTS}/{{model}}/_shared/{{step}}/{{key}}"
     key = File("key.json", AnyJson(), about="all that the result depends on", always=False)
-    record = File("record.json", AnyJson(), about="what the step did")
+    record = File("record.json", Json(StepRecord), about="what the step did")
+    benchmark = File("benchmark.tsv", Text(), about="Snakemake's measurement of time and memory", always=False)
 
     def __init_subclass__(cls, step: str) -> None:
         cls.step = step
@@ -41,47 +64,72 @@ class SharedFolder(Folder):
 
 
 class ModelFolder(SharedFolder, step="model"):
-    facts = File("model.json", AnyJson(), about="the model's groups, and where its checkpoint is")
+    facts = File("model.json", Json(ModelFacts), about="the model's groups, and where its checkpoint is")
 
 
 class CalibrationFolder(SharedFolder, step="calibration"):
-    samples = File("samples.safetensors", Tensors("`input_ids`, int32 `[samples, seq_len]`: full windows, no BOS"))
-    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+    samples = File(
+        "samples.safetensors", Tensors("`input_ids`, int32 `[samples, seq_len]`: full windows, no padding, no BOS")
+    )
+    manifest = File("manifest.json", Json(CalibrationManifest), about=MANIFEST)
 
 
 class GradientsFolder(SharedFolder, step="gradients"):
     saliency = File("saliency.safetensors", Arrays("float32 `[groups]` under `{criterion}/{layer}.{block}`"))
-    statistics = File("gradient_statistics.json", AnyJson(), about="|g| by parameter, batch and layer")
-    stability = File("stability.json", AnyJson(), about="whether two halves of the calibration set rank alike")
-    timing = File("timing.json", AnyJson(), about="what the pass took, and how it kept its evidence")
+    statistics = File("gradient_statistics.json", Json(StatisticsFile), about="|g| by parameter, batch and layer")
+    stability = File("stability.json", Json(Stability), about="whether two halves of the calibration set rank alike")
+    timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")
+    partial = File(
+        "partial.safetensors",
+        Opaque(),
+        about="sums so far, of a pass that takes longer than ten minutes, while it runs or where it was killed",
+        always=False,
+    )
 
 
 class RemovalFolder(SharedFolder, step="removal"):
-    losses = File("block_importance.json", AnyJson(), about="loss increase without each block and layer")
-    similarity = File("similarity.json", AnyJson(), about="1 - cosine of the residual stream", always=False)
+    losses = File(
+        "block_importance.json",
+        Json(BlockValues),
+        about="loss increase without each block and layer; 1 - cosine where the prior is `similarity`",
+    )
+    similarity = File(
+        "similarity.json",
+        Json(BlockValues),
+        about="1 - cosine of the residual stream, measured on the way",
+        always=False,
+    )
 
 
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
-    windows = File("windows.safetensors", Tensors("int32 token ids under `{dataset}/{protocol}`"))
-    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+    windows = File(
+        "windows.safetensors", Tensors("int32 token ids `[spans, tokens]` under `{dataset}/{protocol}`, no BOS")
+    )
+    manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
 
 
 class BaselineFolder(SharedFolder, step="baseline"):
-    perplexity = File("perplexity.json", AnyJson(), about="of the unpruned model")
-    losses = File("losses.parquet", Table(dataset="", protocol="", window="", tokens="", loss="summed, in nats"))
+    perplexity = File("perplexity.json", Json(Results), about="of the unpruned model, by text and protocol")
+    losses = File("losses.parquet", Table(*tables.LOSSES), about="a row per window")
 
 
 class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
-    scores = File("zeroshot.json", AnyJson(), about="scores of the unpruned model")
+    scores = File("zeroshot.json", Json(ZeroshotScores), about="scores of the unpruned model")
 
 
 class GgufBaselineFolder(SharedFolder, step="gguf_baseline"):
-    gguf = File("gguf", Opaque(), about="the unpruned model as GGUF, in the types that are measured")
+    gguf = File("gguf", Opaque(), about="the unpruned model as `{type}.gguf`, in the types that are measured")
 
 
 class RecoveryTextFolder(SharedFolder, step="recovery_text"):
-    samples = File("samples.safetensors", Tensors("`input_ids` and `labels`, int32 `[rows, seq_len]`"))
-    manifest = File("manifest.json", AnyJson(), about="where the tokens come from")
+    samples = File(
+        "samples.safetensors",
+        Tensors("`input_ids` and `labels`, int32 `[rows, seq_len]`; a label is -100 where nothing is learned"),
+    )
+    manifest = File("manifest.json", Json(RecoveryManifest), about=MANIFEST)
+
+
+S = TypeVar("S", bound=SharedFolder)
 
 
 class ExperimentFolder(Folder):
@@ -89,49 +137,137 @@ class ExperimentFolder(Folder):
 
     pattern = f"{RESULTS}/{{model}}/{{experiment}}"
 
-    page = File("README.md", Text(), "page", "one page: settings, perplexity, findings, pictures, how to load")
-    html = File("README.html", Text(), "page", "the same with the pictures inside")
-    config = File("config.yaml", Text(), "page", "every setting as it was resolved")
-    identity = File("experiment.json", AnyJson(), "page", "the same for programs")
-    tracked = File("mlflow.json", AnyJson(), "track", "where its row in MLflow is")
-
-    table = File("analysis/importance_table.parquet", Table(), "importance", "a row per group")
-    plan = File("analysis/plan.json", AnyJson(), "importance", "what is cut")
-    summary = File("analysis/pruning_summary.json", AnyJson(), "importance", "rates by layer, and in total")
-    rates = File("analysis/pruning_summary.csv", Table(), "importance", "rates by layer")
-    statistics = File("analysis/gradient_statistics.json", AnyJson(), "importance", "|g| by parameter and layer")
-    stability = File("analysis/stability.json", AnyJson(), "importance", "whether two halves rank alike")
-    diagnosis = File("analysis/gradient_diagnosis.json", AnyJson(), "diagnosis", "the report")
-    diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page that stands alone")
-
-    figure = File("visualization/{plot}.png", Opaque(), "plot", "a figure")
-    vector = File("visualization/{plot}.svg", Opaque(), "plot", "the same for print")
-    before_after = File("visualization/before_after.png", Opaque(), "before_after", "its rates beside the reference's")
-    before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", "the same for print")
-
-    checkpoint = File("model", Opaque(), "pruning", "the pruned checkpoint")
-    perplexity = File("evaluation/perplexity.json", AnyJson(), "evaluation", "before and after")
-    windows = File("evaluation/windows.parquet", Table(), "evaluation", "a row per window")
-    card = File("evaluation/card.json", AnyJson(), "page", "what must be the same to compare")
-    recovered = File("recovered", Opaque(), "recovery", "the checkpoint that was trained after pruning")
-    recovered_perplexity = File(
-        "evaluation/recovered.json", AnyJson(), "recovered", "perplexity of the trained model too"
+    page = File(
+        "README.md",
+        Text(),
+        "page",
+        "one page: settings, perplexity, findings, pictures, protocol, how to load",
     )
-    recovered_windows = File("evaluation/recovered.parquet", Table(), "recovered", "a row per window")
-    zeroshot = File("evaluation/zeroshot.json", AnyJson(), "zeroshot", "scores of the tasks")
-    efficiency = File("evaluation/efficiency.json", AnyJson(), "efficiency", "speed, memory and size")
+    html = File("README.html", Text(), "page", "the same with the pictures inside")
+    config = File(
+        "config.yaml",
+        Text(),
+        "page",
+        "every setting as it was resolved; with `key`, `model`, `experiment` and `dataset`",
+    )
+    identity = File("experiment.json", Json(Identity), "page", "the same, flat, for programs")
+    tracked = File("mlflow.json", Json(Receipt), "track", "where its row in MLflow is")
 
-    gguf = File("export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp")
-    uniform = File("export/uniform", Opaque(), "uniform", "padded with zeros, for stock transformers")
-    record = File("records/{step}.json", AnyJson(), "(each step)", "what a step did")
+    table = File("analysis/importance_table.parquet", Table(*tables.IMPORTANCE), "importance", "a row per group")
+    plan = File("analysis/plan.json", Json(PlanFile), "importance", "what is cut")
+    summary = File("analysis/pruning_summary.json", Json(PruningSummary), "importance", "rates by layer, and in total")
+    rates = File("analysis/pruning_summary.csv", Table(*tables.RATES), "importance", "rates by layer")
+    statistics = File(
+        "analysis/gradient_statistics.json", Json(StatisticsFile), "importance", "|g| by parameter, batch and layer"
+    )
+    stability = File(
+        "analysis/stability.json",
+        Json(Stability),
+        "importance",
+        "whether two halves of the calibration set rank alike",
+    )
+    diagnosis = File("analysis/gradient_diagnosis.json", Json(DiagnosisReport), "diagnosis", "the report")
+    diagnosis_page = File(
+        "analysis/diagnosis.html", Text(), "page", "the report as a page that stands alone, in its language"
+    )
+
+    figure = File(
+        "visualization/{plot}.png",
+        Opaque(),
+        "plot",
+        "`gradient_analysis`, `pruning_rates`, `importance_heatmap` ([how to read them](broken.md#the-pictures))",
+    )
+    vector = File("visualization/{plot}.svg", Opaque(), "plot", VECTOR)
+    before_after = File(
+        "visualization/before_after.png",
+        Opaque(),
+        "before_after",
+        "where `report.reference` names an experiment: its rates beside these",
+    )
+    before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", VECTOR)
+
+    checkpoint = File(
+        "model", Opaque(), "pruning", "the pruned checkpoint ([may I delete it?](your-model.md#what-it-costs))"
+    )
+    perplexity = File("evaluation/perplexity.json", Json(PerplexityReport), "evaluation", "before and after")
+    windows = File(
+        "evaluation/windows.parquet",
+        Table(*tables.BEFORE_AND_AFTER),
+        "evaluation",
+        "a row per window; two experiments on the same windows can be compared by joining theirs",
+    )
+    card = File("evaluation/card.json", Json(ProtocolCard), "page", "what must be the same to compare")
+    recovered = File(
+        "recovered",
+        Opaque(),
+        "recovery",
+        "the trained checkpoint, with `recover` in the name ([recovery](recovery.md))",
+    )
+    training = File(".recovery", Opaque(), "recovery", "state of a training run under way", always=False)
+    recovered_perplexity = File(
+        "evaluation/recovered.json", Json(RecoveredReport), "recovered", "perplexity of the trained model too"
+    )
+    recovered_windows = File("evaluation/recovered.parquet", Table(*tables.RECOVERED), "recovered", "a row per window")
+    zeroshot = File(
+        "evaluation/zeroshot.json", Json(Measured), "zeroshot", "scores of the tasks, where they were asked for"
+    )
+    efficiency = File(
+        "evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory and size, where they were asked for"
+    )
+
+    gguf = File(
+        "export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp, where it was asked for ([exports](exports.md))"
+    )
+    uniform = File(
+        "export/uniform",
+        Opaque(),
+        "uniform",
+        "padded with zeros for stock transformers, where it was asked for ([exports](exports.md))",
+    )
+    record = File(
+        "records/{step}.json",
+        Json(StepRecord),
+        "(each step)",
+        "what a step did: `importance`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
+        "`efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` (`page` leaves none)",
+    )
 
     @classmethod
     def of(cls, model: str, experiment: str) -> "ExperimentFolder":
+        """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
+
+    def shared(self, kind: type[S], key: str) -> S:
+        """Return the folder of a shared step of the same model."""
+        return kind(self.path.parent / "_shared" / kind.step / key)
+
+    def records(self) -> "list[Entry[Any]]":
+        """Return the records that are there, those of exports included."""
+        pattern = ExperimentFolder.record.path.format(step="*")
+        return [Entry(ExperimentFolder.record, path) for path in sorted(self.path.glob(pattern))]
 
 
 def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:
     return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about="the same for print")
+
+
+class CheckpointFolder(Folder):
+    """A pruned checkpoint, or what recovery trained: ``model`` and ``recovered`` of an experiment.
+
+    Beside these files: safetensors in shards of 1 GB, the parent's tokenizer and generation settings.
+    """
+
+    pattern = f"{ExperimentFolder.pattern}/{{checkpoint}}"
+    step = "pruning"
+
+    config = File(
+        "config.json",
+        AnyJson(),
+        about="`model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the widths of every layer",
+    )
+    code = File("modeling_pruned_{family}.py", Opaque(), about="the code that transformers loads it with")
+    card = File("README.md", Text(), "page", "the model card")
+    kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
 
 
 class ComparisonFolder(Folder):
@@ -140,13 +276,17 @@ class ComparisonFolder(Folder):
     pattern: ClassVar[str] = f"{RESULTS}/{{model}}/{COMPARISON}/{{sweep}}"
     step = "comparison"
 
-    table = File("comparison.csv", Table(), about="a row per experiment, and one for the unpruned model")
-    page = File("comparison.md", Text(), about="the same with what it means")
+    table = File(
+        "comparison.csv", Table(*tables.COMPARISON), about="a row per experiment, and one for the unpruned model"
+    )
+    page = File(
+        "comparison.md", Text(), about="the same with what it means ([what it shows](sweeps.md#the-comparison))"
+    )
     html = File("comparison.html", Text(), about="the page with its figures inside")
-    recommendation = File("recommendation.json", AnyJson(), about="which experiment to take, and why")
+    recommendation = File("recommendation.json", Json(Recommendation), about="which experiment to take, and why")
     perplexity, perplexity_vector = _figure("perplexity", "perplexity against ratio, with the Pareto front")
     rates, rates_vector = _figure("pruning_rates", "rates layer by layer")
     kept, kept_vector = _figure("kept_groups", "which groups the experiments share")
     gradients, gradients_vector = _figure("gradient_profiles", "gradients layer by layer")
-    record = File("record.json", AnyJson(), about="what the step did")
-    tracked = File("mlflow.json", AnyJson(), "track_comparison", "where its row in MLflow is")
+    record = File("record.json", Json(StepRecord), about="what the step did")
+    tracked = File("mlflow.json", Json(Receipt), "track_comparison", "where its row in MLflow is")

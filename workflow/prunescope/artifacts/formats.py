@@ -1,10 +1,12 @@
 """The kinds of files: JSON of one class, tables, tensors, text, and what other programs write."""
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import TypeAdapter
 
 from prunescope.files import replacing, write_json, write_text
 
@@ -14,32 +16,39 @@ if TYPE_CHECKING:
     import torch
 
 
-class Document(BaseModel):
-    """Base of what a JSON file holds. What is unknown or undefined is None: strict JSON has no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+T = TypeVar("T")
 
 
-D = TypeVar("D", bound=BaseModel)
+class Json(Generic[T]):
+    """Strict JSON of one class: a `Document`, a pydantic dataclass, or a dictionary of them."""
 
-
-class Json(Generic[D]):
-    """Strict JSON of one class."""
-
-    def __init__(self, kind: type[D]) -> None:
+    def __init__(self, kind: type[T]) -> None:
         self.kind = kind
 
-    def read(self, path: Path) -> D:
-        return self.kind.model_validate_json(path.read_text(encoding="utf-8"))
+    @cached_property
+    def adapter(self) -> TypeAdapter[T]:
+        return TypeAdapter(self.kind)
 
-    def write(self, path: Path, value: D) -> None:
-        write_json(path, value.model_dump(mode="json", by_alias=True))
+    def read(self, path: Path) -> T:
+        return self.adapter.validate_json(path.read_bytes())
+
+    def write(self, path: Path, value: T) -> None:
+        write_json(path, self.adapter.dump_python(value, mode="json", exclude_unset=True))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; a name with braces, such as ``perplexity {text}``, stands for several columns."""
+
+    name: str
+    type: str = ""
+    about: str = ""
 
 
 class Table:
-    """A pandas frame as Parquet or CSV, by the suffix of the file; `columns`: name -> what it holds."""
+    """A pandas frame as Parquet or CSV, by the suffix of the file."""
 
-    def __init__(self, **columns: str) -> None:
+    def __init__(self, *columns: Column) -> None:
         self.columns = columns
 
     def read(self, path: Path) -> "pd.DataFrame":

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
-from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
-from prunescope.errors import PrunescopeError
-from prunescope.files import read_json, write_json
+from prunescope.artifacts.facts import BlockFacts, BlockKind, ModelFacts
+from prunescope.artifacts.formats import Json
+from prunescope.artifacts.plan_file import PlanFile, explain
+from prunescope.errors import DataError, PrunescopeError
 
 
 @dataclass(frozen=True)
@@ -70,49 +72,23 @@ class PruningPlan:
         return sum(plan.removed_parameters for plan in self.blocks)
 
     def write(self, path: Path) -> None:
-        """Write a JSON that a person can read, diff and edit: ranges of removed groups per block."""
-        layers = {
-            str(layer): {kind: write_ranges(self.block(layer, kind).removed) for kind in KINDS} for layer in self.layers
-        }
-        write_json(path, {"model": self.model, "removed": layers})
+        """Write as a `PlanFile`."""
+        Json(PlanFile).write(path, PlanFile.of(self))
 
     @classmethod
     def read(cls, path: Path, facts: ModelFacts) -> "PruningPlan":
-        """Read a plan and check that it fits the model.
+        """Read a plan, edited perhaps, and check that it fits the model.
 
         Raises:
-            PrunescopeError: another model's plan, an unknown layer or block, or a group out of range.
+            DataError: there is no such file.
+            PrunescopeError: no plan, another model's, an unknown layer or block, or a group out of range.
         """
-        content = read_json(path)
-        if content.get("model") != facts.name:
-            raise PrunescopeError(f"{path} is a plan for '{content.get('model')}', not for '{facts.name}'")
-        removed = content.get("removed")
-        if not isinstance(removed, dict) or not all(isinstance(kinds, dict) for kinds in removed.values()):
-            raise PrunescopeError(f"{path}: 'removed' must hold, per layer, the groups to remove by block")
-        known = {(str(block.layer), block.block) for block in facts.blocks}
-        for layer, kinds in removed.items():
-            for kind, text in kinds.items():
-                if (layer, kind) not in known:
-                    raise PrunescopeError(f"{path}: removed.{layer}.{kind}: the model has no such block")
-                if not isinstance(text, str):
-                    raise PrunescopeError(f"{path}: removed.{layer}.{kind} must be text such as '0-31,40'")
-        return cls(
-            facts.name,
-            tuple(_read_block(path, block, removed.get(str(block.layer), {})) for block in facts.blocks),
-        )
-
-
-def _read_block(path: Path, facts: BlockFacts, removed: dict[str, str]) -> BlockPlan:
-    try:
-        groups = read_ranges(removed.get(facts.block, ""))
-    except ValueError as error:
-        raise PrunescopeError(f"{path}: removed.{facts.layer}.{facts.block}: {error}") from None
-    if len(groups) and (groups[0] < 0 or groups[-1] >= facts.groups):
-        raise PrunescopeError(
-            f"{path}: removed.{facts.layer}.{facts.block}: group {groups[-1]} does not exist; "
-            f"allowed: 0 to {facts.groups - 1}"
-        )
-    return BlockPlan(facts, groups)
+        try:
+            return Json(PlanFile).read(path).plan(facts, path)
+        except FileNotFoundError:
+            raise DataError(f"{path} is not there; run the step that makes it first: importance") from None
+        except ValidationError as error:
+            raise PrunescopeError(f"{path}: {explain(error)}") from None
 
 
 def write_ranges(groups: np.ndarray) -> str:

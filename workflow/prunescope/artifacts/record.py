@@ -8,65 +8,62 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from prunescope.files import read_json, write_json
+from pydantic import ConfigDict, Field, PlainSerializer
+from pydantic.dataclasses import dataclass
 
-Scalar = str | int | float | bool | None
+from prunescope.artifacts.document import Number, Scalar, without_nan
+from prunescope.artifacts.files import read_file
+from prunescope.artifacts.formats import Json
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
 
+FiniteOnly = PlainSerializer(lambda metrics: {name: value for name, value in metrics.items() if math.isfinite(value)})
+WithoutNan = PlainSerializer(without_nan)
 
-@dataclass
+
+@dataclass(config=ConfigDict(extra="forbid"))
 class StepRecord:
-    """One run of one step.
+    """One run of one step. Metrics that are not finite are left out; in a curve they are null."""
 
-    Attributes:
-        step: name of the step, for example ``"gradients"``.
-        key: directory name of a shared step; name of the experiment and, of its own steps, the spec's digest.
-        params: flat settings of the step, as MLflow parameters.
-        metrics: scalar results, names with a prefix (``grad/``, ``prune/``, ``ppl/``).
-        curves: results per layer; the index in the list is the layer.
-        histories: results in the course of a step, as (training step, value); named apart from the metrics.
-        tags: labels such as the device.
-        artifacts: files to show beside the run, relative to the record's directory.
-        started, finished: Unix time in seconds.
-        seconds: wall time. peak_memory_bytes: highest resident memory of the process.
-        peak_device_bytes: highest memory allocated on the accelerators, each by itself (0 without one).
-        git_sha, versions: provenance.
-    """
-
-    step: str
-    key: str
-    params: dict[str, Scalar] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, list[float | None]] = field(default_factory=dict)
-    histories: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    artifacts: list[str] = field(default_factory=list)
-    started: float = 0.0
-    finished: float = 0.0
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    peak_device_bytes: int = 0
-    git_sha: str | None = None
-    versions: dict[str, str] = field(default_factory=dict)
+    step: str = Field(description="Name of the step.")
+    key: str = Field(description="Of a shared step the name of its folder; of an experiment's, the digest of its spec.")
+    params: dict[str, Scalar] = Field(default_factory=dict, description="Flat settings of the step.")
+    metrics: Annotated[dict[str, Number], FiniteOnly] = Field(
+        default_factory=dict, description="Results by the names that MLflow shows, such as `grad/`, `prune/`, `ppl/`."
+    )
+    curves: Annotated[dict[str, list[Number | None]], WithoutNan] = Field(
+        default_factory=dict, description="Results per layer: the index in the list is the layer."
+    )
+    histories: dict[str, list[tuple[int, Number]]] = Field(
+        default_factory=dict, description="Results in the course of a step: pairs of training step and value."
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Labels, such as the device.")
+    artifacts: list[str] = Field(
+        default_factory=list, description="Files to show beside the run, relative to the folder of the record."
+    )
+    started: float = Field(0.0, description="Unix time, in seconds.")
+    finished: float = Field(0.0, description="Unix time, in seconds.")
+    seconds: float = Field(0.0, description="Wall time.")
+    peak_memory_bytes: int = Field(0, description="Highest resident memory of the process.")
+    peak_device_bytes: int = Field(0, description="Highest memory allocated on the accelerators; 0 without one.")
+    git_sha: str | None = Field(None, description="Commit of the project; null outside a git checkout.")
+    versions: dict[str, str] = Field(default_factory=dict, description="Of Python and the libraries.")
 
     def write(self, path: Path) -> None:
-        """Write the record as strict JSON; non-finite metrics are left out, never written as numbers."""
-        content = asdict(self)
-        content["metrics"] = {k: v for k, v in self.metrics.items() if math.isfinite(v)}
-        content["curves"] = {
-            k: [v if v is not None and math.isfinite(v) else None for v in curve] for k, curve in self.curves.items()
-        }
-        write_json(path, content)
+        """Write as JSON."""
+        Json(StepRecord).write(path, self)
 
     @classmethod
     def read(cls, path: Path) -> "StepRecord":
-        """Read a record written by `write`."""
-        return cls(**read_json(path))
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        return read_file(Json(StepRecord), path, path.stem)
 
 
 @contextmanager

@@ -153,7 +153,7 @@ def times(
     """Print where the time of an experiment went, step by step."""
     from prunescope.runs.times import print_times
 
-    print_times(directory, since)
+    print_times(ExperimentFolder(directory), since)
 
 
 def reference() -> None:

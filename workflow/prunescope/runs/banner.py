@@ -1,23 +1,25 @@
-"""The banner at the start of a run: what each experiment still needs, and what a sweep will take."""
+"""What is said when a run starts: what each experiment still needs, and what a sweep will take."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.runs.stages import Stage, estimate, stages
+from prunescope.runs.estimates import estimate
 from prunescope.steps.planned import Planned, PlannedSweep
+from prunescope.steps.step import Task
 
 
 def banner(experiments: Iterable[Planned]) -> str:
     """Say per experiment which shared steps are cached and which will run."""
     lines = []
     for planned in experiments:
-        shared = stages(planned)[: len(planned.shared)]
-        done, todo = ([stage.label for stage in shared if stage.done is is_done] for is_done in (True, False))
-        missing = sum(not Path(file).exists() for file in planned.files())
+        missing = planned.missing()
+        done = [task for task in planned.shared if task not in missing]
+        todo = [task for task in planned.shared if task in missing]
+        files = planned.files()
         lines += [f"{planned.experiment.model} / {planned.experiment.name}"]
-        lines += [f"    cached   {', '.join(done)}"] if done else []
-        lines += [f"    to run   {', '.join(todo)}"] if todo else []
-        lines += [f"    files    {len(planned.files()) - missing} of {len(planned.files())} there"]
+        lines += [f"    cached   {_listed(done)}"] if done else []
+        lines += [f"    to run   {_listed(todo)}"] if todo else []
+        lines += [f"    files    {sum(Path(file).exists() for file in files)} of {len(files)} there"]
         lines += [f"    samples  {_samples(planned)}"]
     return "\n".join(lines)
 
@@ -26,7 +28,7 @@ def _samples(planned: Planned) -> str:
     settings, presets = planned.experiment.settings, planned.experiment.source.settings
     calibration, subset = settings.calibration, settings.removal.samples
     text = f"{calibration.samples} x {calibration.seq_len} tokens of {planned.experiment.dataset}"
-    if subset is not None and "removal" in planned.shared:
+    if subset is not None and "removal" in planned.tasks:
         text += f", {subset} windows of them for the prior"
     chosen = {"samples": calibration.samples, "seq_len": calibration.seq_len}
     if presets.get("calibration") == chosen:
@@ -40,26 +42,25 @@ def sweep_table(sweep: PlannedSweep) -> str:
     A step that several experiments share is listed with the first of them.
     """
     names = {name: f"  {name}".ljust(max(len(member) for member in sweep.members) + 4) for name in sweep.members}
-    lines, missing = [], []
+    lines: list[str] = []
+    missing: list[Task] = []
     for name, planned in sweep.planned.items():
-        steps = stages(planned)
-        todo = [stage for stage in steps if not stage.done and stage not in missing]
+        own_missing = planned.missing()
+        todo = [task for task in own_missing if task not in missing]
         missing += todo
-        cached = f"{sum(stage.done for stage in steps)} of {len(steps)} steps cached"
-        lines.append(f"{names[name]}{cached}; to run: {_listed(todo)}{_about(estimate(todo)[0])}")
+        steps = len(planned.shared) + len(planned.own)
+        cached = f"{steps - len(own_missing)} of {steps} steps cached"
+        lines.append(f"{names[name]}{cached}; to run: {_listed(todo) or 'nothing'}{_about(estimate(todo)[0])}")
     lines += [f"{names[name]}impossible: {why}" for name, why in sweep.impossible.items()]
     seconds, unknown = estimate(missing)
-    head = f"sweep {sweep.name} on {sweep.model}: {_counted(sweep.members)}{_about(seconds)}"
+    counted = f"{len(sweep.members)} experiment{'' if len(sweep.members) == 1 else 's'}"
+    head = f"sweep {sweep.name} on {sweep.model}: {counted}{_about(seconds)}"
     head += f"; never timed yet: {', '.join(unknown)}" if unknown else ""
     return "\n".join([head, *lines])
 
 
-def _counted(members: tuple[str, ...]) -> str:
-    return f"{len(members)} experiment{'' if len(members) == 1 else 's'}"
-
-
-def _listed(todo: list[Stage]) -> str:
-    return ", ".join(dict.fromkeys(stage.label for stage in todo)) or "nothing"
+def _listed(tasks: list[Task]) -> str:
+    return ", ".join(dict.fromkeys(task.label for task in tasks))
 
 
 def _about(seconds: float) -> str:

@@ -1,9 +1,7 @@
 """Experiments that were made with other settings than they have now."""
 
-from pathlib import Path
-
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.record import flatten
-from prunescope.files import read_json
 from prunescope.steps.planned import Planned
 
 
@@ -13,14 +11,14 @@ def changed(planned: Planned) -> str | None:
     Keys tell shared steps apart, but what the experiment's own steps were told only Snakemake remembers: where its
     `.snakemake` folder is gone, it takes old files for new ones.
     """
-    file = Path(planned.directory, "experiment.json")
-    if not file.is_file():
+    identity = ExperimentFolder.of(planned.experiment.model, planned.experiment.name).identity
+    if not identity.exists():
         return None
-    made, now = read_json(file), planned.own["page"]
-    if made["key"] == now.key:
+    made, now = identity.read(), planned.tasks["page"].spec
+    if made.key == now.key:
         return None
     settings = {"dataset": now.dataset} | flatten(now.model_dump(mode="json")["settings"])
-    others = [path for path in made["params"] | settings if made["params"].get(path) != settings.get(path)]
+    others = [path for path in made.params | settings if made.params.get(path) != settings.get(path)]
     return (
         f"{now.model} / {now.experiment} was made with other settings ({', '.join(others) or 'and another version'}). "
         "Its steps run again where Snakemake remembers what they were told; in a folder whose .snakemake was deleted "

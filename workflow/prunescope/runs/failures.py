@@ -4,9 +4,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.runs.stages import export_stages, stages
 from prunescope.steps.planned import Planned, PlannedSweep
-from prunescope.steps.targets import Target
+from prunescope.steps.registry import Target
 
 
 def report_failures(targets: Iterable[Target], sweeps: Iterable[PlannedSweep], since: float) -> str:
@@ -31,13 +30,13 @@ def why_missing(planned: Planned, since: float, file: str = "") -> str | None:
     Args:
         file: what was asked for of the experiment; empty: all of it.
     """
-    exports = export_stages(planned, file)
-    missing = [stage for stage in (*stages(planned), *exports) if not stage.done]
-    for stage in missing:
-        if stage.log.is_file() and stage.log.stat().st_mtime >= since and (said := last_words(stage.log)):
-            return f"{stage.label}: {said} ({stage.log})"
-    if exports:
-        missing = [stage for stage in missing if stage in exports]
+    exports = [task for task in planned.exports(file) if not planned.done(task)]
+    missing = planned.missing()
+    for task in [*missing, *exports]:
+        if task.log.is_file() and task.log.stat().st_mtime >= since and (said := last_words(task.log)):
+            return f"{task.label}: {said} ({task.log})"
+    if planned.exports(file):
+        missing = exports
     elif file and Path(planned.directory, file).exists():
         return None
     what = file or (missing[0].label if missing else "")
@@ -57,13 +56,14 @@ def _conclude(sweep: PlannedSweep, since: float) -> list[str]:
     if not missing:
         return []
     finished = len(sweep.members) - len(missing)
-    head = f"sweep {sweep.name} on {sweep.model}: {finished} of {len(sweep.members)} experiments finished"
-    lines = [head, *(f"  {name}: {why}" for name, why in missing.items())]
-    if finished and failed:
-        # Snakemake compares only when nothing failed.
-        spec = sweep.spec(failed).text()
-        done = subprocess.run(["prunescope", "comparison", sweep.directory, "--spec", spec, "--partial"])
-        lines += [f"  compared: {sweep.directory}/comparison.md"] if done.returncode == 0 else []
-    elif finished:
-        lines.append(f"  compared: {sweep.directory}/comparison.md")
+    lines = [f"sweep {sweep.name} on {sweep.model}: {finished} of {len(sweep.members)} experiments finished"]
+    lines += [f"  {name}: {why}" for name, why in missing.items()]
+    if finished and (not failed or _compare(sweep, failed)):
+        lines.append(f"  compared: {sweep.page}")
     return lines
+
+
+def _compare(sweep: PlannedSweep, failed: dict[str, str]) -> bool:
+    """Compare what there is, which Snakemake does only when nothing failed."""
+    spec = sweep.spec(failed, partial=True)
+    return subprocess.run(["prunescope", "run", spec.step, sweep.directory, "--spec", spec.text()]).returncode == 0

@@ -3,20 +3,16 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.folders import ModelFolder
 from prunescope.errors import DataError, PrunescopeError
-from prunescope.evaluation.zeroshot import require_lm_eval
-from prunescope.export.llama_cpp import check_installed
 from prunescope.importance.feasibility import check_feasible
-from prunescope.recovery import require_peft
 from prunescope.steps.planned import Planned
 from prunescope.tracking.store import tracking_uri
 
 
 def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that lm-eval is there for zero-shot tasks, peft for recovery, llama.cpp for GGUF files to be measured, that
-    the tracking store has an address and, for models that have been obtained before, that each ratio can be reached
-    under its limits.
+    """Check that the packages for optional steps are installed, that the tracking store has an address and, for models
+    that have been obtained before, that each ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: says what is missing or wrong; of a ratio, the largest reachable one and the limits that bind.
@@ -27,19 +23,16 @@ def check_reachable(experiments: Iterable[Planned]) -> None:
 
 def check_one(planned: Planned) -> None:
     """Check one experiment, as `check_reachable`."""
-    if planned.experiment.settings.evaluation.zeroshot:
-        require_lm_eval()
-    if planned.measured_gguf:
-        check_installed("evaluation.efficiency.gguf")
-    if planned.experiment.settings.recovery.enabled:
-        require_peft()
+    for task in (*planned.shared, *planned.own):
+        if task.step.package:
+            task.step.package.require()
     if planned.experiment.tracking.enabled:
         tracking_uri(planned.experiment.tracking.uri)
-    file = Path(planned.shared["model"].file("model.json"))
-    if not file.is_file():
+    model = ModelFolder(Path(planned.tasks["model"].folder)).facts
+    if not model.exists():
         return
     try:
-        facts = ModelFacts.read(file)
+        facts = model.read()
     except DataError:
         return  # the checkpoint is gone; the step that needs it says so
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.runs.banner import duration
-from prunescope.runs.stages import estimate, stages
+from prunescope.runs.estimates import estimate
 from prunescope.steps.planned import Planned
 
 
@@ -15,8 +15,7 @@ def time_left(experiments: Iterable[Planned]) -> str:
 
     A step that runs now counts in full; each step that finishes makes the estimate of its kind better.
     """
-    missing = {stage for planned in experiments for stage in stages(planned) if not stage.done}
-    seconds, unknown = estimate(missing)
+    seconds, unknown = estimate(task for planned in experiments for task in planned.missing())
     said = f"about {duration(seconds)} left" if seconds else ""
     untimed = f"never timed yet: {', '.join(unknown)}" if unknown else ""
     return "; ".join(part for part in (said, untimed) if part)

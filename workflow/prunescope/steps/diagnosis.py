@@ -101,14 +101,13 @@ STEPS = (
         "reporting.figures:plot",
         Own,
         needs=(Own.table, Own.summary, Own.statistics, Own.diagnosis),
-        decides=False,
-        identifies=False,
+        figure=True,
     ),
     Step(
         BeforeAfterSpec,
         "reporting.figures:plot_before_after",
         Own,
         needs=(Own.summary, Own.diagnosis),
-        identifies=False,
+        figure=True,
     ),
 )

@@ -16,6 +16,7 @@ from prunescope.artifacts.folders import (
 from prunescope.config.leakage import Leakage
 from prunescope.config.local import matching_files
 from prunescope.config.sections import Dtype, Efficiency, Zeroshot
+from prunescope.packages import LLAMA_CPP, LM_EVAL
 from prunescope.steps.export import FINAL, GgufSpec
 from prunescope.steps.fingerprints import fingerprint
 from prunescope.steps.leakage import leakage
@@ -159,6 +160,7 @@ STEPS = (
         "evaluation.zeroshot:run_baseline",
         ZeroshotBaselineFolder,
         looks_at=(ModelFolder.facts,),
+        package=LM_EVAL,
         timed=True,
         out_of_memory=SMALLER,
     ),
@@ -167,6 +169,7 @@ STEPS = (
         "evaluation.zeroshot:run_final",
         ExperimentFolder,
         needs=(*FINAL, ZeroshotBaselineFolder.scores),
+        package=LM_EVAL,
         timed=True,
         out_of_memory=SMALLER,
     ),
@@ -175,6 +178,7 @@ STEPS = (
         "export.steps:export_baseline",
         GgufBaselineFolder,
         looks_at=(ModelFolder.facts,),
+        package=LLAMA_CPP,
     ),
     Step(
         EfficiencySpec,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport, GgufType, Section
+from prunescope.packages import LLAMA_CPP
 from prunescope.steps.spec import ExperimentSpec
 from prunescope.steps.step import Step
 
@@ -63,6 +64,6 @@ FINAL = (ExperimentFolder.checkpoint, ExperimentFolder.recovered)
 """The checkpoint, and the one that was trained after pruning where there is one."""
 
 STEPS = (
-    Step(GgufExportSpec, "export.steps:export_gguf", ExperimentFolder, needs=FINAL, on_request=True),
+    Step(GgufExportSpec, "export.steps:export_gguf", ExperimentFolder, needs=FINAL, on_request=True, package=LLAMA_CPP),
     Step(UniformSpec, "export.steps:export_uniform", ExperimentFolder, needs=FINAL, on_request=True),
 )

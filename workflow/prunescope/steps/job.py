@@ -79,6 +79,8 @@ def run(name: str, path: Path, told: str) -> None:
         raise ConfigError(f"unknown step '{name}'; {did_you_mean(name, TABLE)}")
     step = TABLE[name]
     spec = read_spec(step.spec, told)
+    if step.package:
+        step.package.require()
     module, _, function = step.run.partition(":")
     getattr(importlib.import_module(f"prunescope.{module}"), function)(Job.of(step, spec, path))
     if step.shared:

@@ -17,6 +17,9 @@ from prunescope.steps.spec import ExperimentSpec, Spec
 from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
 
+GGUF = "export/gguf"
+"""A target: the GGUF files of the configured types."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -77,7 +80,7 @@ class Planned:
     @property
     def recorded(self) -> list[Task]:
         """The own tasks so far that leave a record and are part of the experiment's identity."""
-        return [task for task in own_tasks(self.made) if task.step.records and task.step.identifies]
+        return [task for task in own_tasks(self.made) if task.step.records and not task.step.figure]
 
     @property
     def identity(self) -> str:
@@ -90,11 +93,6 @@ class Planned:
     def facts(self) -> dict[str, str]:
         """What the experiment does, in words, for captions."""
         return facts(self.experiment)
-
-    @property
-    def final(self) -> str:
-        """The path of the final checkpoint: what is exported and used."""
-        return (self.tasks.get("recovery") or self.tasks["pruning"]).outputs[0]
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
@@ -127,17 +125,46 @@ class Planned:
         return found
 
     def _records(self, decide: bool) -> list[str]:
-        tasks = (task for task in self.own if task.step.records and task.step.decides is decide)
-        return [task.file(ExperimentFolder.record) for task in tasks]
+        # A figure that is drawn again is the same figure, unless it shows another experiment too.
+        tasks = (task for task in self.own if task.step.records)
+        found = [task for task in tasks if decide is not (task.step.figure and not task.spec.elsewhere)]
+        return [task.file(ExperimentFolder.record) for task in found]
 
-    def upstream(self, task: Task) -> list[Task]:
-        """Return the tasks that make a task run again when they run."""
-        needed = set(self.needs(task))
-        return [other for other in self.tasks.values() if needed & set(other.outputs)]
+    @cached_property
+    def upstream(self) -> dict[str, list[Task]]:
+        """By name: the tasks that make a task run again when they run."""
+        makes = {file: task for task in self.tasks.values() for file in task.outputs}
+        return {
+            name: list({makes[file].name: makes[file] for file in self.needs(task) if file in makes}.values())
+            for name, task in self.tasks.items()
+        }
 
     def done(self, task: Task) -> bool:
         """Whether a task and all that would make it run again are done."""
-        return task.done and all(self.done(other) for other in self.upstream(task))
+        return task not in self._undone([task])
+
+    def missing(self) -> list[Task]:
+        """Return the tasks, exports apart, that are not done or rest on one that is not."""
+        wanted = [*self.shared, *self.own]
+        undone = self._undone(wanted)
+        return [task for task in wanted if task in undone]
+
+    def _undone(self, wanted: list[Task]) -> set[Task]:
+        known: dict[Task, bool] = {}
+
+        def undone(task: Task) -> bool:
+            if task not in known:
+                known[task] = not task.done or any(undone(other) for other in self.upstream[task.name])
+            return known[task]
+
+        return {task for task in wanted if undone(task)}
+
+    def exports(self, file: str) -> list[Task]:
+        """Return the exports that a file or folder below the experiment stands for; none for any other."""
+        if file == GGUF:
+            return [self.tasks[f"gguf_{kind}"] for kind in self.experiment.export.gguf.types]
+        path = f"{self.directory}/{file}"
+        return [task for task in self.tasks.values() if task.step.on_request and path in task.outputs]
 
 
 def own_tasks(tasks: dict[str, Task]) -> list[Task]:
@@ -171,6 +198,11 @@ class PlannedSweep:
         track = TrackComparisonSpec(uri=self.run.tracking_uri)
         return {spec.step: Task(TABLE[spec.step], spec, self.directory) for spec in (self.spec(), track)}
 
+    @property
+    def page(self) -> str:
+        """The path of the comparison's page."""
+        return self.tasks["comparison"].file(ComparisonFolder.page)
+
     def spec(self, missing: dict[str, str] | None = None, partial: bool = False) -> ComparisonSpec:
         """Return what the comparison is told; `missing`: experiments that failed, and why."""
         return ComparisonSpec(
@@ -180,6 +212,11 @@ class PlannedSweep:
             missing=self.impossible | (missing or {}),
             partial=partial,
         )
+
+    def needs(self, task: Task) -> list[str]:
+        """Return what the comparison, or its tracking, reads."""
+        own = [task.file(file) for file in task.step.needs if file.owner is ComparisonFolder]
+        return own + self.experiment_files(task.name)
 
     def experiment_files(self, task: str) -> list[str]:
         """Return what the comparison, or its tracking, reads of the experiments."""

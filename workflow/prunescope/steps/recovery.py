@@ -8,6 +8,7 @@ from pydantic import Field
 from prunescope.artifacts.folders import EvaluationTextFolder, ExperimentFolder, RecoveryTextFolder
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Recovery
+from prunescope.packages import PEFT
 from prunescope.steps.evaluation import SHORTER
 from prunescope.steps.leakage import leakage
 from prunescope.steps.spec import ExperimentSpec
@@ -52,6 +53,7 @@ STEPS = (
         ExperimentFolder,
         needs=(ExperimentFolder.checkpoint, RecoveryTextFolder.samples),
         looks_at=(RecoveryTextFolder.manifest,),
+        package=PEFT,
         timed=True,
         out_of_memory="the model must fit on one device as a whole: take a larger one, or leave recovery out",
     ),

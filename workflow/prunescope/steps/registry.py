@@ -11,13 +11,11 @@ from prunescope.config.resolve import resolve
 from prunescope.config.sections import Config
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
-from prunescope.steps.planned import Planned, PlannedSweep, Run
+from prunescope.steps.planned import GGUF, Planned, PlannedSweep, Run
 from prunescope.steps.sources import CorpusSpec, WheelSpec
 from prunescope.steps.step import Task
 from prunescope.steps.table import TABLE
 
-GGUF = "export/gguf"
-"""Stands for the GGUF files of the configured types."""
 FILE_OPTIONS = ("--report", "--archive", "--configfile")
 """Options of Snakemake before a file that is no target."""
 

@@ -49,8 +49,8 @@ class CorpusSpec(Spec):
         return cls(name=name, source=source.embedded) if source.embedded else None
 
     @property
-    def hash(self) -> str:
-        return self.source.member_sha256[:8]
+    def wildcards(self) -> dict[str, str]:
+        return super().wildcards | {"hash": self.source.member_sha256[:8]}
 
     @property
     def resources(self) -> list[str]:
@@ -59,7 +59,7 @@ class CorpusSpec(Spec):
     @property
     def file(self) -> str:
         """Where the documents are kept."""
-        return Resources.corpus.pattern.format(name=self.name, hash=self.hash)
+        return Resources.corpus.pattern.format(**self.wildcards)
 
 
 def corpora(texts: Mapping[str, DatasetSource]) -> dict[str, str]:

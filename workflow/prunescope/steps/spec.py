@@ -47,6 +47,11 @@ class Spec(Section):
         return self.step
 
     @property
+    def wildcards(self) -> dict[str, str]:
+        """What the wildcards in the names of its files stand for, beside ``{step}``: its task."""
+        return {name: value for name, value in self if isinstance(value, str)} | {"step": self.task}
+
+    @property
     def resources(self) -> list[str]:
         """Downloaded files that the step reads."""
         return []

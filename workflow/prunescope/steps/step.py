@@ -7,6 +7,7 @@ from typing import Any
 
 from prunescope.artifacts.files import File, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.packages import Package
 from prunescope.steps.spec import ExperimentSpec, SharedSpec, Spec
 
 LOGS = "logs"
@@ -24,10 +25,11 @@ class Step:
             without are left out.
         looks_at: files that it reads and that do not make it run again (`ancient` in the rule).
         records: whether it leaves a `StepRecord`.
-        decides: whether what reads its record runs again when it does; a figure that is drawn again is the same figure.
-        identifies: whether what it is told is part of the experiment's identity.
+        figure: whether it draws one, which decides nothing: what it is told is no part of the experiment's identity,
+            and what reads its record need not run again, unless it shows another experiment.
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
+        package: an optional package that it works with.
         out_of_memory: what a person can do when it runs out of memory.
     """
 
@@ -37,20 +39,15 @@ class Step:
     needs: tuple[File[Any], ...] = ()
     looks_at: tuple[File[Any], ...] = ()
     records: bool = True
-    decides: bool = True
-    identifies: bool = True
+    figure: bool = False
     timed: bool = False
     on_request: bool = False
+    package: Package | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
 
     @property
     def name(self) -> str:
         return self.spec.step
-
-    @property
-    def label(self) -> str:
-        """The name, for people."""
-        return self.name.replace("_", " ")
 
     @property
     def shared(self) -> bool:
@@ -88,9 +85,17 @@ class Task:
     spec: Spec
     folder: str
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.folder))
+
     @property
     def name(self) -> str:
         return self.spec.task
+
+    @property
+    def label(self) -> str:
+        """The name, for people."""
+        return "figures" if self.step.figure else self.name.replace("_", " ", 1)
 
     @property
     def key(self) -> str:
@@ -101,12 +106,7 @@ class Task:
 
     def file(self, file: File[Any]) -> str:
         """Return the path of one of its files."""
-        return f"{self.folder}/{file.path.format(step=self.name, **self.wildcards)}"
-
-    @property
-    def wildcards(self) -> dict[str, str]:
-        """What the wildcards in the names of its files stand for."""
-        return {name: str(value) for name, value in self.spec if isinstance(value, str)}
+        return f"{self.folder}/{file.path.format(**self.spec.wildcards)}"
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:

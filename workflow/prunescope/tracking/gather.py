@@ -158,7 +158,7 @@ def gather_experiment(directory: Path) -> ExperimentRun:
         raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
     about = read_json(directory / EXPERIMENT_FILE)
     files = [directory / "records" / f"{step}.json" for step in _steps(about)]
-    records = [_read_record(file) for file in (*files, *sorted((directory / "records").glob(ON_REQUEST)))]
+    records = [StepRecord.read(file) for file in (*files, *sorted((directory / "records").glob(ON_REQUEST)))]
     params = {name: str(value) for name, value in about["params"].items()}
     shared: dict[str, str] = about["shared"]
     readme = directory / "README.md"
@@ -188,7 +188,7 @@ def gather_shared(directory: Path) -> SharedRun | None:
     """Collect a shared step from ``results/{model}/_shared/{step}/{key}``; None without its record."""
     if not (directory / "record.json").is_file():
         return None
-    record = _read_record(directory / "record.json")
+    record = StepRecord.read(directory / "record.json")
     model, _, step, key = directory.parts[-4:]
     return SharedRun(
         key=f"{model}/_shared/{step}/{key}",
@@ -213,13 +213,6 @@ def shared_directory(directory: Path, step: str, key: str) -> Path:
 def project(directory: Path) -> Path:
     """Return the project folder of ``results/{model}/{experiment}``."""
     return directory.absolute().parents[2]
-
-
-def _read_record(path: Path) -> StepRecord:
-    try:
-        return StepRecord(**read_json(path))
-    except TypeError as error:
-        raise RecordError(f"{path} is no step record ({error}); delete it and run its step again") from error
 
 
 def _metrics(records: list[StepRecord]) -> dict[str, float]:

@@ -1,0 +1,143 @@
+"""The table of steps is what the Snakefile says: every input edge, every output, every log."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prunescope.config import parse_config
+from prunescope.steps.registry import Registry
+from prunescope.steps.table import TABLE
+
+ROOT = Path(__file__).parents[2]
+MODEL, SWEEP = "SmolLM2-135M", "two"
+EXPERIMENT = f"results/{MODEL}/taylor_T1_tau0_20_wiki_recover"
+TARGETS = (EXPERIMENT, f"sweep_{SWEEP}", f"results/{MODEL}/taylor_T0_20_wiki/export/uniform")
+# All optional steps, and a reference.
+MORE = {
+    "report": {"reference": "taylor_T0_20_wiki"},
+    "evaluation": {"zeroshot": {"tasks": ["piqa"]}, "efficiency": {"gguf": ["q8_0"]}},
+    "sweeps": {SWEEP: {"model": MODEL, "experiments": ["taylor_T0_20_wiki", "taylor_T1_20_wiki"]}},
+}
+NO_STEPS = {"all", "impossible", *TARGETS}
+
+
+def project(folder: Path) -> Path:
+    """Lay out the workflow and its own configuration, which knows an embedded model and texts."""
+    for name in ("Snakefile", "config", "workflow/rules", "workflow/report"):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / name, target) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, target)
+    (folder / "more.yaml").write_text(yaml.safe_dump(MORE))
+    return folder
+
+
+def jobs_of(folder: Path) -> list[dict]:
+    script = Path(__file__).with_name("edges.py")
+    command = [sys.executable, str(script), "jobs.json", "more.yaml", *TARGETS]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "jobs.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> list[dict]:
+    return jobs_of(project(tmp_path_factory.mktemp("table")))
+
+
+def differences(jobs: list[dict], registry: Registry) -> list[str]:
+    """Return where the Snakefile and the table differ."""
+    found = []
+    for job in jobs:
+        if job["rule"] in NO_STEPS:
+            continue
+        if job["rule"] not in TABLE:
+            found.append(f"{job['rule']}: no step of the table")
+            continue
+        expected = told(job, registry)
+        for what, files in expected.items():
+            here = set(job[what]) if isinstance(job[what], list) else job[what]
+            if here != files:
+                found.append(f"{job['rule']}: {what}: Snakefile {here}, table {files}")
+    return found
+
+
+def told(job: dict, registry: Registry) -> dict[str, object]:
+    """Return what the table says about a job."""
+    wildcards = job["wildcards"]
+    needs: list[str] = []
+    looks_at: list[str] = []
+    if "sweep" in wildcards:
+        sweep = registry.sweep(wildcards["model"], wildcards["sweep"])
+        task = sweep.tasks[job["rule"]]
+        needs = sweep.needs(task)
+    elif "experiment" in wildcards:
+        planned = registry.experiment(wildcards["model"], wildcards["experiment"])
+        (task,) = (
+            task
+            for task in planned.tasks.values()
+            if task.step.name == job["rule"] and set(task.outputs) & set(job["outputs"])
+        )
+        needs, looks_at = planned.needs(task), planned.looks_at(task)
+    elif "key" in wildcards:
+        task = registry.task(wildcards["model"], job["rule"], wildcards["key"])
+        (planned, *_) = (one for one in registry.experiments.values() if task in one.tasks.values())
+        needs, looks_at = planned.needs(task), planned.looks_at(task)
+    else:
+        task = registry.resource(job["rule"], wildcards)
+        looks_at = task.spec.resources
+    step = {"needs": set(needs), "looks_at": set(looks_at), "outputs": set(task.outputs), "timed": task.step.timed}
+    return step | ({"log": {str(task.log)}} if job["rule"] not in ("wheel", "corpus") else {})
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch) -> Registry:
+    monkeypatch.chdir(project(tmp_path))
+    content = yaml.safe_load(Path("config/config.yaml").read_text())
+    content["evaluation"] |= MORE["evaluation"]
+    return Registry(parse_config(content | {"report": MORE["report"], "sweeps": MORE["sweeps"]}))
+
+
+def test_every_step_is_a_rule_and_every_rule_a_step(jobs):
+    assert {job["rule"] for job in jobs} - NO_STEPS == set(TABLE)
+
+
+def resolve_all(jobs: list[dict], registry: Registry) -> None:
+    for wildcards in (job["wildcards"] for job in jobs):
+        if "experiment" in wildcards:
+            registry.experiment(wildcards["model"], wildcards["experiment"])
+
+
+def test_the_snakefile_has_the_edges_and_files_of_the_table(jobs, registry):
+    resolve_all(jobs, registry)
+    assert "\n".join(differences(jobs, registry)) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("diagnosis.smk", 'stability="results/{model}/{experiment}/analysis/stability.json",', "", "diagnosis: needs"),
+        ("gradients.smk", "/timing.json", "/times.json", "gradients: outputs"),
+        ("pruning.smk", "model=ancient(", "model=(", "pruning: needs"),
+    ],
+    ids=["an input is removed", "a file is renamed", "an input makes it run again"],
+)
+def test_a_rule_that_says_something_else_is_found(tmp_path, registry, file, old, new, said):
+    folder = project(tmp_path / "changed")
+    rules = folder / "workflow/rules" / file
+    assert old in rules.read_text()
+    rules.write_text(rules.read_text().replace(old, new, 1))
+    changed = jobs_of(folder)
+    resolve_all(changed, registry)
+    assert {found.partition(": Snakefile")[0] for found in differences(changed, registry)} >= {said}
+
+
+def test_a_row_that_lacks_a_file_is_found(jobs, registry, monkeypatch):
+    step = TABLE["importance"]
+    monkeypatch.setitem(step.__dict__, "files", tuple(file for file in step.files if file.name != "stability"))
+    resolve_all(jobs, registry)
+    assert any(found.startswith("importance: outputs") for found in differences(jobs, registry))

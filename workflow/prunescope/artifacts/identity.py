@@ -1,0 +1,33 @@
+"""The identity of an experiment and its settings, for programs."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer
+
+from prunescope.artifacts.document import Document, Scalar
+from prunescope.config.sections import Settings
+
+
+def _in_force(settings: Settings) -> dict[str, Any]:
+    """Leave out the settings of a recovery that is off."""
+    return settings.model_dump(mode="json", exclude=None if settings.recovery.enabled else {"recovery"})
+
+
+class Identity(Document):
+    """What an experiment is: its key, its settings and the steps behind it.
+
+    Of a plan that was applied by hand only `model`, `experiment`, `dataset`, `settings`, `shared` and `params` are
+    there.
+    """
+
+    version: int | None = Field(None, description="Of this format.")
+    model: str
+    experiment: str
+    key: str | None = Field(None, description="Identity of the experiment and its settings.")
+    steps: dict[str, str] = Field({}, description="The key of each record of its own steps.")
+    dataset: str = Field(description="The calibration text.")
+    settings: Annotated[Settings, PlainSerializer(_in_force)] = Field(description="As in the configuration.")
+    shared: dict[str, str] = Field(description="The key of each shared step.")
+    parent_license: str | None = None
+    data_license: str | None = Field(None, description="Of the calibration text.")
+    params: dict[str, Scalar] = Field(description="The settings by dotted path, and `dataset`.")

@@ -1,0 +1,86 @@
+"""Perplexities: of the unpruned, the pruned and the trained model, and how they compare."""
+
+from pydantic import Field
+
+from prunescope.artifacts.document import Document
+from prunescope.artifacts.hardware import Hardware
+from prunescope.config.leakage import Leakage
+
+Interval = tuple[float, float]
+"""Lowest and highest value, 95 %."""
+
+
+class Perplexity(Document):
+    """Perplexity of one text by one protocol."""
+
+    perplexity: float = Field(description="exp of the mean token loss.")
+    interval: Interval | None = Field(
+        description="95 %, over the choice of windows; null for a single window "
+        "([what it says](evaluation.md#perplexity))."
+    )
+    loss: float = Field(description="Mean token loss, in nats.")
+    tokens: int = Field(description="Tokens scored.")
+    windows: int = Field(description="Stretches of a window's length that their losses are summed over.")
+    window: int = Field(description="Of the protocol, in tokens.")
+    stride: int = Field(description="Of the protocol, in tokens; 0: independent windows.")
+    sha256: str = Field(description="Of the evaluated token ids: int32, little-endian.")
+    bos: bool = Field(description="Whether a BOS token is put first.")
+    dtype: str = Field(description="That the model computed in.")
+    leakage: Leakage | None = Field(
+        None,
+        description="What calibration and training know of the text: `none`, `source` or `documents` "
+        "([what they mean](evaluation.md#perplexity)); the unpruned model has none.",
+    )
+
+
+class Ratio(Document):
+    """One model's perplexity divided by another's, on the same windows."""
+
+    ratio: float
+    interval: Interval | None = Field(description="95 %, paired: each draw takes the same windows for both models.")
+
+
+Results = dict[str, dict[str, Perplexity]]
+"""By text and protocol."""
+Ratios = dict[str, dict[str, Ratio]]
+"""By text and protocol."""
+
+
+class IntervalSettings(Document):
+    """How the intervals were drawn."""
+
+    level: float = Field(description="Of confidence.")
+    draws: int = Field(description="Of the bootstrap.")
+    seed: int
+
+
+class EvaluationSettings(Document):
+    """How perplexity was measured."""
+
+    device: str
+    dtype: str
+    hardware: Hardware
+    spans_spread: str = Field(description="Where the evaluated spans lie in the test split.")
+    bos: bool = Field(description="Whether a BOS token is put first.")
+    documents_joined_by: str
+    interval: IntervalSettings
+
+
+class PerplexityReport(Document):
+    """Perplexity before and after pruning, by text and protocol."""
+
+    baseline: Results = Field(description="Of the unpruned model.")
+    pruned: Results
+    ratio: Ratios = Field(description="Pruned over baseline.")
+    settings: EvaluationSettings
+
+
+class RecoveredReport(Document):
+    """Perplexity of the trained model beside the others, by text and protocol."""
+
+    baseline: Results = Field(description="Of the unpruned model.")
+    pruned: Results
+    recovered: Results = Field(description="Of the trained model.")
+    ratio: Ratios = Field(description="Trained over baseline.")
+    ratio_to_pruned: Ratios = Field(description="Trained over pruned.")
+    settings: EvaluationSettings

@@ -1,0 +1,58 @@
+"""About how long steps take: as long as the same step of the same model took before."""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+from prunescope.artifacts.folders import RESULTS, SharedFolder
+from prunescope.steps.step import LOGS, Task
+
+
+def estimate(todo: Iterable[Task]) -> tuple[float, list[str]]:
+    """Return about how many seconds tasks will take, and the labels of those that were never timed before."""
+    times = {task: seconds(task) for task in dict.fromkeys(todo) if task.step.timed}
+    unknown = {task.label for task, found in times.items() if found is None}
+    return sum(found for found in times.values() if found is not None), sorted(unknown)
+
+
+def seconds(task: Task) -> float | None:
+    """Return about how long a task will take, the median of earlier runs; None when it was never timed.
+
+    The time of a step that reads calibration text grows with its tokens.
+    """
+    tokens = _tokens(task.key)
+    times = [
+        _scaled(file, tokens / _tokens(file.parent.name))
+        for file in Path().glob(_earlier(task))
+        if (tokens > 1) == (_tokens(file.parent.name) > 1)
+    ]
+    return median(times) if times else None
+
+
+def _earlier(task: Task) -> str:
+    """Return the pattern of Snakemake's measurements of the same step and model."""
+    model = Path(task.folder).parts[1]
+    if task.step.shared:
+        return f"{RESULTS}/{model}/_shared/{task.step.name}/*/{SharedFolder.benchmark.path}"
+    return f"{LOGS}/{model}/*/{task.name}.{SharedFolder.benchmark.path}"
+
+
+def _tokens(key: str) -> int:
+    """Return the calibration tokens that a key such as ``wiki_n32_s128-3f017b8b`` names, 1 where it names none."""
+    match = re.search(r"_n(\d+)_s(\d+)-[0-9a-f]{8}$", key)
+    return int(match[1]) * int(match[2]) if match else 1
+
+
+def _scaled(benchmark: Path, factor: float) -> float:
+    """Return the seconds of a run with `factor` times its work: start-up, which the record leaves out, stays."""
+    total, record = _total(benchmark), SharedFolder(benchmark.parent).record
+    work = min(record.read().seconds, total) if record.exists() else total
+    return total - work + work * factor
+
+
+def _total(benchmark: Path) -> float:
+    with benchmark.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return float(rows[-1]["s"]) if rows else 0.0
