@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from diagnosis_data import CHANNELS, LAYERS, spec
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import layer_importance
@@ -187,7 +188,7 @@ def test_a_missing_table_gets_a_sentence(ordinary):
 def test_the_terminal_shows_findings_layers_and_commands(extreme):
     write_diagnosis(spec(extreme), extreme)
     out = StringIO()
-    print_report(extreme / "analysis" / "gradient_diagnosis.json", Console(file=out, width=200))
+    print_report(ExperimentFolder(extreme), Console(file=out, width=200))
     shown = out.getvalue()
     assert "Early layers are pruned to extremes" in shown
     assert "critical" in shown
@@ -198,10 +199,10 @@ def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
     evidence = read_evidence(
         extreme / "analysis" / "gradient_statistics.json", extreme / "analysis" / "pruning_summary.csv"
     )
-    path = extreme / "named.json"
-    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), path)
+    folder = ExperimentFolder(extreme)
+    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), folder.diagnosis.path)
     out = StringIO()
-    print_report(path, Console(file=out, width=200))
+    print_report(folder, Console(file=out, width=200))
     assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from prunescope.reporting.page.model_card import card_header, render_card, widths_table
-from prunescope.steps.specs import PageSpec
+from prunescope.steps.reporting import PageSpec
 from tiny import tiny_facts, tiny_model, uneven_plan
 
 

@@ -63,6 +63,7 @@ def diagnose(
     language: Annotated[Language | None, typer.Option(help="Replay: language of the report.")] = None,
 ) -> None:
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    from prunescope.artifacts.diagnosis import DiagnosisReport
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_content
@@ -77,7 +78,7 @@ def diagnose(
         if output is not None:
             write_report(report, output)
         context = report.situation.context
-        show_report(report_content(report), f"{context.model} / {context.experiment}")
+        show_report(DiagnosisReport.model_validate(report_content(report)), f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):
@@ -86,7 +87,7 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        print_report(directory / "analysis/gradient_diagnosis.json")
+        print_report(ExperimentFolder(directory))
 
 
 def apply(

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from prunescope.diagnosis.findings import DiagnosisReport, Finding
 from prunescope.diagnosis.measures import Extreme, Scale
@@ -62,18 +61,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
     content = asdict(finding)
     remedies = content.pop("remedies")
     return content | {"remedy": remedies[0] if remedies else None, "remedies": remedies}
-
-
-def remedies_once(content: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return each remedy of a report once: command -> what it changes, and configuration -> what it changes."""
-    remedies = [remedy for finding in content["diagnosis"] for remedy in finding["remedies"]]
-    commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
-    patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
-    return commands, patches
-
-
-def _patch(patch: dict[str, Any]) -> str:
-    return yaml.safe_dump(patch, default_flow_style=True, width=1000).strip()
 
 
 def strict(value: Any) -> Any:

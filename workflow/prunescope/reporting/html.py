@@ -3,6 +3,7 @@
 import base64
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from markdown_it import MarkdownIt
 
@@ -31,7 +32,12 @@ def as_html(markdown: str, title: str, folder: Path) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}</body></html>\n'
 
 
-def _inside(_renderer, tokens, index, _options, env) -> str:
+def encoded(file: Path) -> str:
+    """Return a file in base64, for a ``data:`` address."""
+    return base64.b64encode(file.read_bytes()).decode("ascii")
+
+
+def _inside(_renderer: Any, tokens: Any, index: int, _options: Any, env: Any) -> str:
     token = tokens[index]
-    content = base64.b64encode((env["folder"] / token.attrs["src"]).read_bytes()).decode("ascii")
+    content = encoded(env["folder"] / token.attrs["src"])
     return f'<img alt="{escape(token.content)}" src="data:image/png;base64,{content}">'

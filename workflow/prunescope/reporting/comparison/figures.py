@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from prunescope.diagnosis.inputs import read_rates, read_statistics
-from prunescope.diagnosis.measures import RATE_OF
+from prunescope.artifacts.files import File
+from prunescope.artifacts.folders import ComparisonFolder
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.reporting.comparison.frame import UNPRUNED, Comparison, Measurement
 from prunescope.reporting.comparison.groups import kept_similarity, removed_similarity, score_correlation
@@ -143,19 +144,19 @@ def _log(axes: Axes, which: str) -> None:
 
 def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
     """Draw the rates of every experiment over the layers, one small panel each, all on one scale."""
-    down = ceil(len(compared.directories) / ACROSS)
+    down = ceil(len(compared.folders) / ACROSS)
     figure = style.figure(1.2 + 2.3 * down, "Pruning rate of every layer", subtitle)
-    across = min(ACROSS, len(compared.directories))
+    across = min(ACROSS, len(compared.folders))
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    for axes in panels.flat[len(compared.directories) :]:
+    for axes in panels.flat[len(compared.folders) :]:
         axes.set_visible(False)
-    for axes in panels.flat[max(len(compared.directories) - across, 0) :]:
+    for axes in panels.flat[max(len(compared.folders) - across, 0) :]:
         axes.tick_params(labelbottom=True)
-    for axes, (name, directory) in zip(panels.flat, compared.directories.items(), strict=False):
-        layers = read_rates(directory / "analysis/pruning_summary.json").layers
+    for axes, (name, folder) in zip(panels.flat, compared.folders.items(), strict=False):
+        layers = pd.DataFrame([dict(layer) for layer in folder.summary.read().layers]).set_index("layer")
         for block, offset in (("attention", -0.2), ("mlp", 0.2)):
             look = {"width": 0.4, "color": style.BLOCK_COLOURS[block], "label": ENGLISH.labels[block]}
-            axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
+            axes.bar(layers.index + offset, layers[f"{block}_rate"], **look)
         axes.step(layers.index, layers["rate"], where="mid", color="black", linewidth=1, label=ENGLISH.labels["total"])
         axes.set_title(name, loc="left", fontsize=9)
         style.as_rates(axes, "")
@@ -169,11 +170,11 @@ def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
 
 def kept_groups(compared: Comparison, subtitle: str = "") -> Figure:
     """Draw how alike the choices are: Jaccard similarity of the groups kept and removed, rank correlation of scores."""
-    names = list(compared.directories)
+    names = list(compared.folders)
     figure = style.figure(min(2.6 + 0.36 * max(len(names), 5), 5.6), "How alike the choices of groups are", subtitle)
     panels = figure.subplots(1, len(ALIKE), sharey=True)
     for axes, (title, alike) in zip(panels, ALIKE.items(), strict=True):
-        values = alike(compared.directories)
+        values = alike(compared.folders)
         axes.imshow(values, cmap="viridis", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(values.to_numpy()):
             colour = "white" if value < 0.6 else "black"
@@ -210,15 +211,17 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
 
 def _profiles(compared: Comparison) -> list[tuple[list[str], pd.Series]]:
     found: dict[tuple[float, ...], tuple[list[str], pd.Series]] = {}
-    for name, directory in compared.directories.items():
-        profile = read_statistics(directory / "analysis/gradient_statistics.json").layers["mean"]
+    for name, folder in compared.folders.items():
+        layers = folder.statistics.read().layers
+        profile = pd.Series({layer: layers[layer].mean for layer in sorted(layers)}, dtype=float)
         found.setdefault(tuple(profile), ([], profile))[0].append(name)
     return list(found.values())
 
 
-FIGURES: dict[str, Callable[[Comparison, str], Figure]] = {
-    "perplexity": perplexity,
-    "pruning_rates": pruning_rates,
-    "kept_groups": kept_groups,
-    "gradient_profiles": gradient_profiles,
+FIGURES: dict[File[Path], Callable[[Comparison, str], Figure]] = {
+    ComparisonFolder.perplexity: perplexity,
+    ComparisonFolder.rates: pruning_rates,
+    ComparisonFolder.kept: kept_groups,
+    ComparisonFolder.gradients: gradient_profiles,
 }
+"""By the PNG; the SVG is beside it."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import yaml
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
-from prunescope.steps.specs import PageSpec
+from prunescope.markdown import table
+from prunescope.steps.reporting import PageSpec
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3"}
 """Names of licences that the hub knows and that language models come with."""
@@ -87,11 +88,11 @@ register_pruned_architectures()  # then the same, without trust_remote_code
 
 def widths_table(plan: PruningPlan) -> str:
     """Return what every layer kept, as a Markdown table."""
-    lines = ["| layer | in the parent | GQA groups | MLP channels |", "|---:|---:|---:|---:|"]
-    for index, layer in enumerate(plan.kept_layers):
-        widths = (_width(plan.block(layer, kind)) for kind in ("attention", "mlp"))
-        lines.append(f"| {index} | {layer} | {' | '.join(widths)} |")
-    return "\n".join(lines)
+    rows = [
+        (index, layer, *(_width(plan.block(layer, kind)) for kind in KINDS))
+        for index, layer in enumerate(plan.kept_layers)
+    ]
+    return table(("layer", "in the parent", "GQA groups", "MLP channels"), rows, "rrrr")
 
 
 def _width(block: BlockPlan) -> str:
