@@ -10,6 +10,8 @@ from prunescope.errors import DataError
 from prunescope.reporting.page import refresh_page
 from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
+from prunescope.reporting.templates import render
+from prunescope.steps.reporting import PageSpec
 
 
 def measured(size, speed, flops=None):
@@ -61,6 +63,20 @@ def test_zero_shot_scores_are_those_of_the_final_model():
     table = zeroshot_table(Measured(models=models, settings=settings))
     assert "| boolq | acc | 0.8000 ± 0.0100 | 0.6000 | 40 |" in table
     assert "lm-evaluation-harness 0.4" in table
+
+
+@pytest.mark.parametrize("exports", [None, "EXPORTS\n"])
+@pytest.mark.parametrize("measured", [{}, {"Zero-shot": "ZEROSHOT", "Other": "OTHER"}])
+@pytest.mark.parametrize("recovery", [None, "RECOVERY"])
+def test_sections_are_a_blank_line_apart(recovery, measured, exports):
+    parts = {name: name.upper() for name in ("settings", "perplexity", "findings", "protocol")}
+    told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
+    page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
+    wanted = ["SETTINGS", "PERPLEXITY", recovery, *measured.values(), "FINDINGS", "![A](a.png)", "PROTOCOL", exports]
+    places = [page.index(part) for part in wanted if part]
+    assert places == sorted(places)
+    assert "\n\n\n" not in page
+    assert page.endswith("\n") and not page.endswith("\n\n")
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """The report as one HTML page that needs nothing beside it: no script, no network; the figure is inside."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
 from prunescope.reporting.findings import remedies_once
 from prunescope.reporting.html import encoded
+from prunescope.reporting.templates import render
 
-TEMPLATE = "diagnosis_page.html.j2"
 FIGURE = "gradient_analysis"
 
 
@@ -28,10 +26,8 @@ def render_diagnosis(folder: ExperimentFolder) -> str:
     language = LANGUAGES[report.language]
     layers = read_rates(folder.summary.path).layers
     commands, patches = remedies_once(report)
-    pages = Environment(
-        loader=PackageLoader("prunescope", "reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
-    )
-    return pages.get_template(TEMPLATE).render(
+    return render(
+        "diagnosis_page.html.j2",
         language=language.code,
         words=language.labels,
         percent=language.percent,

@@ -3,7 +3,7 @@
 `dtype: auto` means bfloat16 on one machine and float32 on another, so results under one key may differ by rounding.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from prunescope.artifacts.card import ProtocolCard
 from prunescope.artifacts.folders import ExperimentFolder
@@ -59,35 +59,28 @@ def mixed_dtypes(experiments: Mapping[str, Mapping[str, str]]) -> str | None:
     Args:
         experiments: dtype by step, by name of the experiment.
     """
-    found = [*_between(experiments), *_within(experiments)]
+    found = []
+    for step in TABLE:
+        names = _grouped({name: known[step] for name, known in experiments.items() if step in known})
+        if len(names) > 1:
+            said = (f"{dtype} ({those})" for dtype, those in names.items())
+            found.append(f"{_label(step)} in {' and '.join(said)}")
+    for pair in PAIRS:
+        both = {name: {step: known[step] for step in pair if step in known} for name, known in experiments.items()}
+        names = _grouped({name: in_words(known) for name, known in both.items() if len(set(known.values())) > 1})
+        found += [f"{said} ({those})" for said, those in names.items()]
     if not found:
         return None
     return f"Computed in different dtypes, so that small differences may be rounding: {'; '.join(found)}."
 
 
-def _between(experiments: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    for step in TABLE:
-        names: dict[str, list[str]] = {}
-        for name, known in experiments.items():
-            if step in known:
-                names.setdefault(known[step], []).append(name)
-        if len(names) > 1:
-            yield f"{_label(step)} in " + " and ".join(f"{dtype} ({_listed(names[dtype])})" for dtype in names)
-
-
-def _within(experiments: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    for pair in PAIRS:
-        names: dict[str, list[str]] = {}
-        for name, known in experiments.items():
-            both = {step: known[step] for step in pair if step in known}
-            if len(set(both.values())) > 1:
-                names.setdefault(in_words(both), []).append(name)
-        yield from (f"{said} ({_listed(those)})" for said, those in names.items())
+def _grouped(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the experiments of each value, as text."""
+    names: dict[str, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value, []).append(f"`{name}`")
+    return {value: ", ".join(those) for value, those in names.items()}
 
 
 def _label(step: str) -> str:
     return step.replace("_", " ")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

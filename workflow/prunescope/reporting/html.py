@@ -7,16 +7,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-STYLE = """
-body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; font: 15px/1.55 system-ui, sans-serif; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-td, th { border: 1px solid #ddd; padding: 0.3rem 0.6rem; }
-td[style*="right"] { white-space: nowrap; }
-thead:not(:has(th:not(:empty))) { display: none; }
-img { max-width: 100%; }
-code, pre { background: #f5f5f5; }
-pre { padding: 0.7rem; overflow-x: auto; }
-"""
+from prunescope.reporting.templates import render
 
 
 def as_html(markdown: str, title: str, folder: Path) -> str:
@@ -27,9 +18,7 @@ def as_html(markdown: str, title: str, folder: Path) -> str:
     """
     parser = MarkdownIt("js-default")
     parser.add_render_rule("image", _inside)
-    body = parser.render(markdown, {"folder": folder})
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}</body></html>\n'
+    return render("standalone.html.j2", title=title, body=parser.render(markdown, {"folder": folder}))
 
 
 def encoded(file: Path) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FormatStrFormatter,
+    Formatter,
     LogLocator,
     MultipleLocator,
     NullFormatter,
@@ -61,20 +63,14 @@ def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> N
     axes.plot(front["ratio"], front["perplexity"], label="Pareto front", **look)
     for number, (label, series) in enumerate(_series(compared, rows)):
         look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-        axes.errorbar(
-            series["removed of all"],
-            series[measured.column],
-            yerr=_errors(series, measured),
-            label=label,
-            capsize=3,
-            linewidth=1.5,
-            **look,
-        )
+        look |= {"yerr": _errors(series, measured), "label": label, "capsize": 3, "linewidth": 1.5}
+        axes.errorbar(series["removed of all"], series[measured.column], **look)
     _unpruned(axes, compared, measured, axes.axhline)
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("removed of all parameters")
-    _log(axes, "y")
+    axes.set_yscale("log")
+    _logarithmic(axes.yaxis, (1, 2, 3, 5), ScalarFormatter())
     axes.set_ylabel("perplexity")
     axes.grid(True, linewidth=0.5, alpha=0.4, which="both")
     style.legend_beside(axes)
@@ -83,17 +79,16 @@ def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> N
 def _in_order(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     rows = compared.numbers.dropna(subset=[measured.column]).sort_values(measured.column, ascending=False)
     places = np.arange(len(rows))
-    axes.errorbar(
-        rows[measured.column], places, xerr=_errors(rows, measured), fmt="o", color=style.BLUE, capsize=3, markersize=6
-    )
+    look = {"xerr": _errors(rows, measured), "fmt": "o", "color": style.BLUE, "capsize": 3, "markersize": 6}
+    axes.errorbar(rows[measured.column], places, **look)
+    above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
     for place, value in zip(places, rows[measured.column], strict=True):
-        axes.annotate(
-            f"{value:,.1f}", (value, place), xytext=(0, 6), textcoords="offset points", fontsize=8, ha="center"
-        )
+        axes.annotate(f"{value:,.1f}", (value, place), **above)
     _unpruned(axes, compared, measured, axes.axvline)
     axes.set_yticks(places, rows.index)
     axes.set_ylim(-0.6, len(rows) - 0.2)
-    _log(axes, "x")
+    axes.set_xscale("log")
+    _logarithmic(axes.xaxis, (1, 2, 3, 5), ScalarFormatter())
     axes.set_xlabel("perplexity")
     axes.grid(True, axis="x", linewidth=0.5, alpha=0.4, which="both")
     style.legend_beside(axes)
@@ -113,19 +108,17 @@ def _series(compared: Comparison, rows: pd.DataFrame) -> list[tuple[str, pd.Data
     """Return the rows in series that differ in the ratio alone, each with the name of its first experiment."""
     others = [path for path in compared.settings.columns if path != RATIO]
     ordered = rows.sort_values("removed of all")
-    if not others:
-        return [(f"{ordered.index[0]} ..." if len(ordered) > 1 else ordered.index[0], ordered)]
-    keys = compared.settings.loc[ordered.index, others].apply(tuple, axis=1)
-    groups = [group for _, group in ordered.groupby(keys, sort=False)]
+    groups = [ordered]
+    if others:
+        keys = compared.settings.loc[ordered.index, others].apply(tuple, axis=1)
+        groups = [group for _, group in ordered.groupby(keys, sort=False)]
     return [(group.index[0] + (" ..." if len(group) > 1 else ""), group) for group in groups]
 
 
 def _errors(rows: pd.DataFrame, measured: Measurement) -> np.ndarray | None:
     low, high = (rows[name].astype(float) for name in measured.bounds)
-    if low.isna().all():
-        return None
     value = rows[measured.column]
-    return np.nan_to_num(np.array([value - low, high - value]))
+    return None if low.isna().all() else np.nan_to_num(np.array([value - low, high - value]))
 
 
 def _unpruned(axes: Axes, compared: Comparison, measured: Measurement, line: Callable) -> None:
@@ -134,11 +127,10 @@ def _unpruned(axes: Axes, compared: Comparison, measured: Measurement, line: Cal
         line(value, color="black", linestyle=":", linewidth=1.5, label=label)
 
 
-def _log(axes: Axes, which: str) -> None:
-    getattr(axes, f"set_{which}scale")("log")
-    axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axis.set_major_formatter(ScalarFormatter())
+def _logarithmic(axis: Axis, ticks: tuple[float, ...], formatter: Formatter) -> None:
+    """Label an axis at `ticks` of each decade."""
+    axis.set_major_locator(LogLocator(subs=ticks))
+    axis.set_major_formatter(formatter)
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -200,9 +192,8 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     # Profiles within a decade would have a single tick.
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1e"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    ticks = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 5, 7)
+    _logarithmic(axes.yaxis, ticks, FormatStrFormatter("%.1e"))
     axes.set_ylabel("mean of |g|")
     style.over_layers(axes, layers, ENGLISH)
     style.legend_beside(axes)

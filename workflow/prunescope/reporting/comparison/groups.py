@@ -22,12 +22,12 @@ def kept_similarity(folders: Folders) -> pd.DataFrame:
     Raises:
         DataError: the experiments are not of one model.
     """
-    return _similarity({name: ~removed for name, removed in _removed(folders).items()}, _cost(folders))
+    return _similarity({name: ~removed for name, removed in _columns(folders, "removed").items()}, folders)
 
 
 def removed_similarity(folders: Folders) -> pd.DataFrame:
     """Return the same of the removed groups; two experiments that both remove nothing are alike."""
-    return _similarity(_removed(folders), _cost(folders))
+    return _similarity(_columns(folders, "removed"), folders)
 
 
 def score_correlation(folders: Folders) -> pd.DataFrame:
@@ -38,26 +38,16 @@ def score_correlation(folders: Folders) -> pd.DataFrame:
     Raises:
         DataError: the experiments are not of one model.
     """
-    scores = _columns(folders, "score")
-    return pd.DataFrame(scores).rank().corr()
+    return pd.DataFrame(_columns(folders, "score")).rank().corr()
 
 
-def _similarity(chosen: dict[str, np.ndarray], cost: np.ndarray) -> pd.DataFrame:
+def _similarity(chosen: dict[str, np.ndarray], folders: Folders) -> pd.DataFrame:
     members = np.array(list(chosen.values()), dtype=float)
-    both = (members * cost) @ members.T
+    both = (members * next(iter(_columns(folders, "cost").values()))) @ members.T
     alone = np.diag(both)
     either = alone[:, None] + alone[None, :] - both
     values = np.divide(both, either, out=np.ones_like(both), where=either > 0)
     return pd.DataFrame(values, index=list(chosen), columns=list(chosen))
-
-
-def _cost(folders: Folders) -> np.ndarray:
-    first = next(iter(folders.values()))
-    return first.table.read().sort_values(GROUP)["cost"].to_numpy(dtype=float)
-
-
-def _removed(folders: Folders) -> dict[str, np.ndarray]:
-    return {name: removed.astype(bool) for name, removed in _columns(folders, "removed").items()}
 
 
 def _columns(folders: Folders, column: str) -> dict[str, np.ndarray]:

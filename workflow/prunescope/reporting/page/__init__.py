@@ -18,9 +18,10 @@ from prunescope.reporting.html import as_html
 from prunescope.reporting.page.card import protocol_card
 from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
-from prunescope.reporting.page.model_card import how_to_load, render_card
+from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
 from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
+from prunescope.reporting.templates import render
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import MEASURED, PageSpec
 from prunescope.steps.table import TABLE
@@ -90,41 +91,32 @@ def _write_readme(job: PageJob) -> None:
 def render_page(job: PageJob) -> str:
     """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
     spec, folder = job.spec, job.folder
-    figures = dict(FIGURES) | ({"before_after": "Before and after"} if spec.settings.report.reference else {})
-    sections = [
-        f"# {spec.model} / {spec.experiment}",
-        settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
-        "## Perplexity\n\n" + perplexity_table(folder.perplexity.read()),
-        *_recovery(job),
-        *_measured(job),
-        "## Diagnosis\n\n" + findings_list(folder.diagnosis.read()),
-        *(f"![{title}]({ExperimentFolder.figure.path.format(plot=name)})" for name, title in figures.items()),
-        "## Protocol\n\n" + protocol_table(folder.card.read()),
-        "## Load it\n\n" + how_to_load(str(_final(job))),
-        exports_section(folder),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    figures = {ExperimentFolder.figure.path.format(plot=name): title for name, title in FIGURES.items()}
+    if spec.settings.report.reference:
+        figures[ExperimentFolder.before_after.path] = "Before and after"
+    trained = folder.recovered_perplexity.file.made_by in spec.steps
+    return render(
+        "page.md.j2",
+        spec=spec,
+        settings=settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
+        perplexity=perplexity_table(folder.perplexity.read()),
+        recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
+        measured=_measured(job),
+        findings=findings_list(folder.diagnosis.read()),
+        figures=figures,
+        protocol=protocol_table(folder.card.read()),
+        path=(folder.recovered if trained else folder.checkpoint).path,
+        exports=exports_section(folder),
+    )
 
 
-def _final(job: PageJob) -> Path:
-    """Return the checkpoint that the experiment ends with."""
-    trained = job.folder.recovered
-    return trained.path if trained.file.made_by in job.spec.steps else job.folder.checkpoint.path
-
-
-def _recovery(job: PageJob) -> list[str]:
-    measured = job.folder.recovered_perplexity
-    if measured.file.made_by not in job.spec.steps:
-        return []
-    return ["## Recovery", trained_on(job), recovered_table(measured.read())]
-
-
-def _measured(job: PageJob) -> list[str]:
-    sections = []
+def _measured(job: PageJob) -> dict[str, str]:
+    """Return what optional steps measured: title -> table."""
+    sections = {}
     for file in MEASURED:
         if file.made_by in job.spec.steps:
             title, table = TABLES.get(file.made_by, (file.made_by.replace("_", " ").capitalize(), measured_table))
-            sections.append(f"## {title}\n\n{table(job.folder.named(file).read())}")
+            sections[title] = table(job.folder.named(file).read())
     return sections
 
 
