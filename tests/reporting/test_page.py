@@ -1,11 +1,14 @@
 """Sections of the page: what was measured, and the exports that were made on request."""
 
+from types import SimpleNamespace
+
 import pytest
-from folders import write_identity
+from folders import report, write_identity
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.measured import Measured
 from prunescope.artifacts.record import StepRecord
+from prunescope.config.sections import Recovery
 from prunescope.errors import DataError
 from prunescope.reporting.page import refresh_page
 from prunescope.reporting.page.exports import exports_section
@@ -48,7 +51,7 @@ def test_what_a_new_optional_step_measures_needs_no_table_of_its_own():
     models = {"baseline": {"score": {"easy": 0.75, "hard": 3}}, "pruned": {"score": {"easy": 0.5}}}
     assert measured_table(Measured(models=models, settings={})).splitlines() == [
         "|  | baseline | pruned |",
-        "| --- | ---: | ---: |",
+        "|---|---:|---:|",
         "| score.easy | 0.75 | 0.5 |",
         "| score.hard | 3 |  |",
     ]
@@ -69,14 +72,31 @@ def test_zero_shot_scores_are_those_of_the_final_model():
 @pytest.mark.parametrize("measured", [{}, {"Zero-shot": "ZEROSHOT", "Other": "OTHER"}])
 @pytest.mark.parametrize("recovery", [None, "RECOVERY"])
 def test_sections_are_a_blank_line_apart(recovery, measured, exports):
-    parts = {name: name.upper() for name in ("settings", "perplexity", "findings", "protocol")}
+    parts = {name: name.upper() for name in ("settings", "perplexity", "protocol")} | {"report": report()}
     told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
     page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
-    wanted = ["SETTINGS", "PERPLEXITY", recovery, *measured.values(), "FINDINGS", "![A](a.png)", "PROTOCOL", exports]
+    wanted = ["SETTINGS", "PERPLEXITY", recovery, *measured.values(), "- **critical: said.** said\n  said\n"]
+    wanted += ["![A](a.png)", "PROTOCOL", exports]
     places = [page.index(part) for part in wanted if part]
     assert places == sorted(places)
     assert "\n\n\n" not in page
     assert page.endswith("\n") and not page.endswith("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("resumed", "learned", "kind", "end"),
+    [(0.0, 1640, "", ""), (1200.0, 820, ", responses alone", "; interrupted, and resumed from step 1,200")],
+)
+def test_how_a_model_was_trained_is_told(resumed, learned, kind, end):
+    told = Recovery(enabled=True, rank=4, alpha=16, dropout=0.05, learning_rate=0.0002, schedule="cosine", seed=7)
+    metrics = {"recover/tokens": 2560.0, "recover/steps": 10.0, "recover/resumed_from_step": resumed}
+    text = SimpleNamespace(tokens=1640, learned_tokens=learned)
+    said = render("trained.md.j2", told=told, dataset="wiki", text=text, metrics=metrics).strip()
+    assert said == (
+        "Trained after pruning by LoRA (rank 4, alpha 16, dropout 0.05; AdamW, learning rate 0.0002, cosine) on the "
+        f"calibration split of wiki{kind}: 2,560 tokens in 10 steps, 1,640 different ones, seed 7{end}. What it learned "
+        "is merged into the weights, whose shapes are those that pruning left."
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], sides: str =
         sides: ``l`` or ``r`` for each column: where its cells are aligned; all to the left by default.
     """
     rulers = [RULERS[side] for side in sides or "l" * len(columns)]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (columns, rulers, *rows))
+    head, *body = (f"| {' | '.join(map(str, row))} |" for row in (columns, *rows))
+    return "\n".join([head, f"|{'|'.join(rulers)}|", *body])
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:

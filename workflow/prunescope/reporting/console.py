@@ -12,7 +12,7 @@ from rich.text import Text
 from prunescope.artifacts.diagnosis import DiagnosisReport, ExtremeLayer, Finding
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.words import LANGUAGES, Language
-from prunescope.reporting.findings import remedies_once
+from prunescope.reporting.remedies import remedies_once
 
 COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 

@@ -4,8 +4,8 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
-from prunescope.reporting.findings import remedies_once
 from prunescope.reporting.html import encoded
+from prunescope.reporting.remedies import remedies_once
 from prunescope.reporting.templates import render
 
 FIGURE = "gradient_analysis"

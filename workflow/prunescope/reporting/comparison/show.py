@@ -1,19 +1,18 @@
 """A comparison for people: in the terminal and as Markdown."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement as Width
 from rich.table import Table
 
-from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder
 from prunescope.markdown import table as markdown_table
 from prunescope.reporting.comparison.frame import Comparison
 from prunescope.reporting.comparison.recommend import recommend
 from prunescope.reporting.dtypes import mixed_dtypes
+from prunescope.reporting.templates import render
 
 RATES = {
     "attention rate": "attention %",
@@ -24,18 +23,6 @@ RATES = {
 SETTINGS = "settings unlike the first"
 TEXT = ("experiment", SETTINGS)
 """The columns that hold no numbers."""
-
-CAPTIONS: dict[File[Path], str] = {
-    ComparisonFolder.perplexity: "Perplexity against the share of the parameters that went, where it differs, else in "
-    "order; lower is better. Bars: 95 % intervals, where they were measured. Grey: the Pareto front.",
-    ComparisonFolder.rates: "How much every layer lost of its attention and its MLP; a bar that reaches the top is a "
-    "block that is gone.",
-    ComparisonFolder.kept: "1: the same choice. Kept and removed: Jaccard similarity of the groups, weighted by "
-    "parameters. Scores: rank correlation (Spearman) over all groups, before limits act.",
-    ComparisonFolder.gradients: "Experiments that share a gradient run share a curve. Layers whose gradients are large "
-    "are spared by the Taylor criteria.",
-}
-"""What the figures of a comparison show."""
 
 
 def main_table(compared: Comparison) -> pd.DataFrame:
@@ -92,19 +79,17 @@ def print_comparison(compared: Comparison, markdown: bool) -> None:
 def as_page(compared: Comparison, title: str, missing: Mapping[str, str]) -> str:
     """Return the page of a comparison: recommendation, numbers, figures, and what is missing."""
     settings = settings_table(compared)
-    parts = [f"# {title}", *conclusions(compared)]
-    if missing:
-        parts += ["## Missing", "\n".join(f"- `{name}`: {why}" for name, why in missing.items())]
-    parts += ["## Numbers", as_markdown(main_table(compared))]
     bounds = [bound for measured in compared.measurements for bound in measured.bounds]
-    if compared.numbers[bounds].notna().any(axis=None):
-        parts.append("In brackets: 95 % intervals over the choice of evaluation windows, of each model alone.")
-    parts += ["## Settings that differ", as_markdown(settings)] if settings is not None else []
-    parts.append(f"Every number and setting is in `{ComparisonFolder.table.path}`.")
-    parts.append("## Figures")
-    for file, caption in CAPTIONS.items():
-        parts += [f"![{Path(file.path).stem.replace('_', ' ')}]({file.path})", caption]
-    return "\n\n".join(parts) + "\n"
+    return render(
+        "comparison.md.j2",
+        title=title,
+        conclusions=conclusions(compared),
+        missing=missing,
+        numbers=as_markdown(main_table(compared)),
+        intervals=compared.numbers[bounds].notna().any(axis=None),
+        settings=None if settings is None else as_markdown(settings),
+        files=ComparisonFolder,
+    )
 
 
 def as_markdown(table: pd.DataFrame) -> str:

@@ -13,7 +13,6 @@ from prunescope.errors import DataError
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.dtypes import computed_in
 from prunescope.reporting.figures.subtitle import experiment_name
-from prunescope.reporting.findings import findings_list
 from prunescope.reporting.html import as_html
 from prunescope.reporting.page.card import protocol_card
 from prunescope.reporting.page.exports import exports_section
@@ -102,7 +101,7 @@ def render_page(job: PageJob) -> str:
         perplexity=perplexity_table(folder.perplexity.read()),
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
-        findings=findings_list(folder.diagnosis.read()),
+        report=folder.diagnosis.read(),
         figures=figures,
         protocol=protocol_table(folder.card.read()),
         path=(folder.recovered if trained else folder.checkpoint).path,

@@ -7,6 +7,7 @@ from prunescope.artifacts.summary import PruningSummary
 from prunescope.config.facts import method_in_words
 from prunescope.markdown import pairs
 from prunescope.reporting.dtypes import dtypes_of, in_words, mixed_within
+from prunescope.reporting.templates import render
 from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoverySpec
 from prunescope.steps.reporting import PageSpec
@@ -35,19 +36,13 @@ def settings_table(spec: PageSpec, facts: ModelFacts, summary: PruningSummary) -
 
 def trained_on(job: Job[PageSpec, ExperimentFolder]) -> str:
     """Return a paragraph: how the pruned model was trained, on what, and for how long."""
-    told = job.spec.settings.recovery
-    manifest = job.input(RecoveryTextFolder).manifest.read()
-    measured = job.folder.named(ExperimentFolder.record, step=RecoverySpec.step).read().metrics
-    resumed = int(measured["recover/resumed_from_step"])
-    kind = "" if manifest.learned_tokens == manifest.tokens else ", responses alone"
-    return (
-        f"Trained after pruning by LoRA (rank {told.rank}, alpha {told.alpha:g}, dropout {told.dropout:g}; AdamW, "
-        f"learning rate {told.learning_rate:g}, {told.schedule}) on the calibration split of "
-        f"{told.dataset or job.spec.dataset}{kind}: {measured['recover/tokens']:,.0f} tokens in "
-        f"{measured['recover/steps']:,.0f} steps, {manifest.tokens:,} different ones, seed {told.seed}"
-        + (f"; interrupted, and resumed from step {resumed:,}" if resumed else "")
-        + ". What it learned is merged into the weights, whose shapes are those that pruning left."
-    )
+    return render(
+        "trained.md.j2",
+        told=job.spec.settings.recovery,
+        dataset=job.spec.dataset,
+        text=job.input(RecoveryTextFolder).manifest.read(),
+        metrics=job.folder.named(ExperimentFolder.record, step=RecoverySpec.step).read().metrics,
+    ).strip()
 
 
 def protocol_table(card: ProtocolCard) -> str:

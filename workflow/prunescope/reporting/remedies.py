@@ -1,19 +1,8 @@
-"""What the report's findings say, for pages and the terminal."""
+"""The remedies of a report, for its page and the terminal."""
 
 import yaml
 
 from prunescope.artifacts.diagnosis import DiagnosisReport
-
-
-def findings_list(report: DiagnosisReport) -> str:
-    """Return the findings with their recommendations, as Markdown."""
-    lines = []
-    for finding in report.diagnosis:
-        lines.append(f"- **{finding.severity}: {finding.issue}.** {finding.description}")
-        lines.append(f"  {finding.recommendation}")
-        if finding.remedy and finding.remedy.command:
-            lines.append(f"  `{finding.remedy.command}`")
-    return "\n".join(lines)
 
 
 def remedies_once(report: DiagnosisReport) -> tuple[dict[str, str], dict[str, str]]:
