@@ -53,16 +53,18 @@ test-compat: $(STAMP) $(COMPAT_STAMP) ## pruned checkpoints in transformers 4.57
 bench: $(STAMP) ## time the engines against the naive way on this machine (half an hour on two cores)
 	python benchmarks/engines.py
 
-lint: $(STAMP) ## style of Python and Snakemake files
+lint: $(STAMP) ## style of Python and Snakemake files, types
 	ruff check workflow tests benchmarks docs
 	ruff format --check workflow tests benchmarks docs
 	snakefmt --check Snakefile workflow/rules
+	mypy
 
 ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table
 	prunescope ui
 
-reference: $(STAMP) ## write config/README.md, the schema and docs/cli.md anew
+reference: $(STAMP) ## write config/README.md, the schema, docs/files.md, docs/cli.md and the picture of the rooms anew
 	prunescope reference
+	python docs/rooms.py
 
 # Silences an advertisement of the theme's makers.
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1

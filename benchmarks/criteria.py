@@ -20,14 +20,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from prunescope.steps.targets import Registry
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
-from prunescope.config.resolve import merge
-from prunescope.config.sections import CRITERIA, Limits, Method
+from prunescope.config.patches import merge
+from prunescope.config.sections import Limits, Method
+from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.files import read_json
@@ -38,7 +40,6 @@ from prunescope.importance.table import build_table
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.planned import Planned
-from prunescope.steps.targets import Registry
 
 MODEL, WINDOWS = "Study-135M", "wiki/w512"
 SEEDS = {0: "taylor_T1_tau0_20_wiki", 1: "seed1", 2: "seed2"}

@@ -20,9 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from prunescope.importance.engine import GradientPass, collect_gradients
-from prunescope.importance.stability import rank_correlation
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import default_device, load_checkpoint, native_bfloat16
+from prunescope.ranks import rank_correlation
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda")
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default}

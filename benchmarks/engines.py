@@ -31,9 +31,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from prunescope.importance.stability import rank_correlation
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import forward_batch
+from prunescope.ranks import rank_correlation
 from prunescope.trial.blocks import PARTS
 from prunescope.trial.first_order import TOKENS, measure_first_order
 from prunescope.trial.removal import measure_removal

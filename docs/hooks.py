@@ -12,6 +12,7 @@ PAGES = {
     "config/README.md": "configuration.md",
     "benchmarks/README.md": "benchmarks.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
 }
 """Name in the repository -> name in the site."""
 ORIGINS = {page: origin for origin, page in PAGES.items()}

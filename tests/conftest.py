@@ -1,6 +1,7 @@
 """Fixtures that every test may use; nothing here reaches a hub."""
 
 import os
+import runpy
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,11 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 # The code of pruned checkpoints, loaded with trust_remote_code, leaves no trace.
 os.environ["HF_MODULES_CACHE"] = (modules := tempfile.TemporaryDirectory()).name
+# PRUNESCOPE_TEST_NATIVE_BFLOAT16=0 or 1 decides for this process and its children what the processor can do.
+if "PRUNESCOPE_TEST_NATIVE_BFLOAT16" in os.environ:
+    folder = str(Path(__file__).parent / "processor")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+    runpy.run_path(f"{folder}/sitecustomize.py")
 
 import pytest
 import torch

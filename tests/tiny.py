@@ -11,9 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.models.adapter import adapter_for
+from prunescope.models.families import FAMILIES
 
 VOCABULARY = 61
-FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
 def tiny_model(family: str = "llama", kv_heads: int = 2, ratio: int = 2, **changes) -> PreTrainedModel:
@@ -34,10 +34,10 @@ def tiny_model(family: str = "llama", kv_heads: int = 2, ratio: int = 2, **chang
         "bos_token_id": 1,
         "eos_token_id": 2,
     } | changes
-    config = getattr(transformers, f"{FAMILIES[family]}Config")(**settings)
+    config = getattr(transformers, f"{FAMILIES[family].prefix}Config")(**settings)
     torch.manual_seed(0)
     config._attn_implementation = "sdpa"
-    architecture = getattr(transformers, f"{FAMILIES[family]}ForCausalLM")
+    architecture = getattr(transformers, f"{FAMILIES[family].prefix}ForCausalLM")
     model = architecture(config).double().eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):

@@ -44,9 +44,9 @@ def _finish(directory, temperature: float, perplexity: float) -> None:
         "evaluation": {"ppl/wiki_w512": perplexity, "ppl_baseline/wiki_w512": 20.4},
     }
     for step, values in metrics.items():
-        StepRecord(step, directory.name, metrics=values, started=START, finished=START + 60, seconds=60.0).write(
-            directory / f"records/{step}.json"
-        )
+        StepRecord(
+            step=step, key=directory.name, metrics=values, started=START, finished=START + 60, seconds=60.0
+        ).write(directory / f"records/{step}.json")
     params = {"dataset": "wiki", "method.criterion": "taylor", "method.temperature": temperature, "method.tau": 0.0}
     write_json(
         directory / "experiment.json",

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from prunescope.config import load_config, parse_config, resolve
-from prunescope.config.resolve import merge
+from prunescope.config.patches import merge
 from prunescope.errors import ConfigError
 
 CONFIG = load_config()

@@ -5,12 +5,13 @@ from pathlib import Path
 import typer
 import yaml
 
+from prunescope.artifacts import reference as files
 from prunescope.cli import app
 from prunescope.cli.reference import PAGE, PANELS, render_commands
 from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
 from prunescope.config.sections import Config
 from prunescope.models.pruned import modeling_file
-from prunescope.models.pruned.generate import FAMILIES, render
+from prunescope.models.pruned.generate import GENERATED, render
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 def test_reference_and_schema_are_current():
     assert (ROOT / README).read_text() == render_readme(), "run `make reference`"
     assert (ROOT / SCHEMA).read_text() == render_schema(), "run `make reference`"
+
+
+def test_reference_of_files_is_current():
+    assert (ROOT / files.PAGE).read_text() == files.render_files(), "run `make reference`"
 
 
 def test_command_reference_is_current():
@@ -41,8 +46,8 @@ def test_every_key_has_a_description():
 
 
 def test_pruned_families_are_current():
-    for family, name in FAMILIES.items():
-        expected = render(family, name)
+    for family in GENERATED:
+        expected = render(family)
         assert modeling_file(family).read_text() == expected, "run python -m prunescope.models.pruned.generate"
 
 

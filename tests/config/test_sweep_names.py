@@ -9,13 +9,15 @@ import pytest
 import yaml
 
 from prunescope.config import load_config, parse_config, resolve
-from prunescope.config.overrides import SWITCHES, patch_of, setting_paths
-from prunescope.config.resolve import merge, settings_of
+from prunescope.config.names import OPTIONS
+from prunescope.config.patches import merge
+from prunescope.config.resolve import settings_of
 from prunescope.config.sections import Sweep
+from prunescope.config.sweep_words import patch_of, setting_paths
 from prunescope.config.sweeps import changes, declare, expand
 from prunescope.errors import BudgetError, ConfigError
 from prunescope.steps.planned import Planned
-from prunescope.steps.targets import Registry, without_files
+from prunescope.steps.registry import Registry, without_files
 
 CONFIG = load_config()
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
@@ -63,6 +65,8 @@ def test_what_changes_nothing_is_one_experiment():
         (BASE, {"limits.max_rate": 0.5}, BASE + "_max50"),
         (BASE, {"limits": {"max_rate": 0.5, "early_layers": {"max_rate": 0.3}}}, BASE + "_max50_early30"),
         (BASE, {"limits": {}}, BASE),
+        (BASE, {"evaluation.efficiency": {}}, BASE + "__evaluation.efficiency-44136fa3"),
+        (BASE + "_clip5", {"clip": None}, BASE),
         (BASE, {"clip": 5}, BASE + "_clip5"),
         (BASE, {"clip": [5, 95]}, BASE + "_clip5"),
         (BASE, {"clip": [5, 90]}, BASE + "__corrections.clip-5_90"),
@@ -106,8 +110,7 @@ def test_the_sweeps_of_the_configuration_can_be_run(sweep):
     assert not planned.impossible
     assert len(planned.members) == len(list(changes(declared)))
     assert declared.base in planned.members
-    shared = {step.key for member in planned.planned.values() for step in member.shared.values()}
-    gradients = {key for key in shared if key in {m.shared["gradients"].key for m in planned.planned.values()}}
+    gradients = {member.tasks["gradients"].key for member in planned.planned.values()}
     assert len(gradients) == {"sequence_length": 3, "datasets": 3, "remedies": 2, "remedies_c4": 3}.get(sweep, 1)
 
 
@@ -200,14 +203,14 @@ def test_comparison_is_no_experiment():
     assert Registry(CONFIG).targets([f"results/{MODEL}/comparison/criteria"]) == []
 
 
-def test_every_setting_has_a_path_and_every_switch_a_setting():
+def test_every_setting_has_a_path_and_every_option_a_setting():
     paths = set(setting_paths())
     assert {"limits", "limits.early_layers.max_rate", "calibration.samples", "limits.attention.max_rate"} < paths
-    assert {path for path, _ in SWITCHES.values()} < paths
+    assert {option.path for option in OPTIONS} < paths
 
 
 def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
-    monkeypatch.setattr("prunescope.steps.targets.expand", lambda *_: pytest.fail("expanded"))
+    monkeypatch.setattr("prunescope.steps.registry.expand", lambda *_: pytest.fail("expanded"))
     registry = Registry(CONFIG)
     registry.targets([f"results/{MODEL}/{BASE}"])
     assert registry.sweep_targets([f"results/{MODEL}/{BASE}", "--cores", "sweep_x.yaml"]) == []
@@ -217,7 +220,7 @@ def test_neither_torch_nor_pandas_is_imported_to_expand_a_sweep():
     code = (
         "import sys; import prunescope.runs.failures, prunescope.reporting.menu, prunescope.runs.remaining; "
         "from prunescope.config import load_config; "
-        "from prunescope.steps.targets import Registry; "
+        "from prunescope.steps.registry import Registry; "
         f"r = Registry(load_config()); print(len(r.sweep('{MODEL}', 'remedies').members)); "
         "sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )

@@ -99,6 +99,14 @@ def test_the_record_holds_metrics_curves_and_artifacts(extreme):
     assert all((path.parent / artifact).is_file() for artifact in record.artifacts)
 
 
+def test_commands_start_as_the_run_did(extreme):
+    start = "snakemake --cores all --configfile a.yaml --"
+    told = spec(extreme).model_copy(update={"start": start})
+    report = write_diagnosis(told, extreme)
+    commands = [remedy.command for finding in report.findings for remedy in finding.remedies if remedy.command]
+    assert commands and all(command.startswith(f"{start} results/SmolLM2-135M/") for command in commands)
+
+
 def test_null_and_zero_statistics_stay_strict_json(extreme):
     path = extreme / "analysis" / "gradient_statistics.json"
     content = json.loads(path.read_text())

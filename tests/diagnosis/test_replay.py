@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from prunescope.cli import app
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.replay import replay
+from prunescope.diagnosis.report import replay
 from prunescope.errors import DataError
 from prunescope.reporting import console
 

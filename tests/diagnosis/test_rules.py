@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from diagnosis_data import make_evidence, not_finite, with_values
-from prunescope.config.sections import WITHOUT_GRADIENT, Diagnosis
+from prunescope.config.sections import Diagnosis
+from prunescope.criteria import WITHOUT_GRADIENT
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.rules import RULES

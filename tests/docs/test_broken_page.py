@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.replay import replay
+from prunescope.diagnosis.report import replay
 from prunescope.diagnosis.rules import RULES
 
 TEXT = (Path(__file__).parents[2] / "docs/broken.md").read_text(encoding="utf-8")

@@ -5,21 +5,21 @@ import json
 import numpy as np
 import pytest
 import torch
+from prunescope.importance.outputs import write_gradients
+from prunescope.steps.specs import GradientsSpec, RemovalSpec
+from prunescope.trial.outputs import write_removal
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
-from prunescope.config.sections import CRITERIA as NAMES
-from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT
+from prunescope.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.files import read_json
-from prunescope.importance import stability
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode
-from prunescope.importance.outputs import write_gradients, write_removal
 from prunescope.models.adapter import adapter_for
-from prunescope.steps.specs import GradientsSpec, RemovalSpec
+from prunescope.ranks import rank_correlation
 from prunescope.trial.first_order import measure_first_order
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
@@ -214,8 +214,8 @@ def test_shortgpt_is_the_influence_of_the_layer_per_parameter(shape, batch_size)
 # --- one pass ---------------------------------------------------------------------------------------
 
 
-def test_every_configurable_criterion_is_here():
-    assert tuple(CRITERIA) == NAMES
+def test_every_configurable_criterion_has_a_formula():
+    assert list(FORMULAS) == list(CRITERIA)
 
 
 @each_shape
@@ -279,7 +279,7 @@ def test_activation_gradient_that_is_not_finite_names_the_projection():
 
 
 def test_saliency_that_is_not_finite_names_the_blocks(monkeypatch):
-    monkeypatch.setitem(CRITERIA, "magnitude", Criterion(of_weight=lambda weight: weight * float("inf")))
+    monkeypatch.setitem(FORMULAS, "magnitude", Terms(of_weight=lambda weight: weight * float("inf")))
     with pytest.raises(NonFiniteError, match=r"magnitude saliency is not finite in blocks 0\.attention to 3\.mlp"):
         collect_gradients(adapter_for(tiny_model()), tiny_tokens(), ["magnitude"], 2)
 
@@ -292,12 +292,12 @@ def test_rank_correlation_equals_scipy():
     for size, levels in ((3, 100), (50, 4), (200, 1000)):
         x, y = generator.integers(levels, size=(2, size)).astype(float)
         y += x / 2
-        assert stability.rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+        assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
 
 
 def test_rank_correlation_of_nothing():
-    assert stability.rank_correlation(np.ones(5), np.arange(5.0)) is None
-    assert stability.rank_correlation(np.arange(2.0), np.arange(2.0)) is None
+    assert rank_correlation(np.ones(5), np.arange(5.0)) is None
+    assert rank_correlation(np.arange(2.0), np.arange(2.0)) is None
 
 
 def test_stability_compares_even_with_odd_batches():
@@ -345,10 +345,10 @@ def checkpoint(tmp_path):
     return tiny_facts(model, tmp_path / "model"), tmp_path / "samples.safetensors"
 
 
-@pytest.mark.parametrize("criteria", [NAMES, ("wanda",)])
+@pytest.mark.parametrize("criteria", [tuple(CRITERIA), ("wanda",)])
 def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_path, criteria):
     facts, samples = checkpoint
-    spec = GradientsSpec(model="m", calibration="c", criteria=criteria, batch_size=2)
+    spec = GradientsSpec(model="m", calibration="c", criteria=criteria, batch_size=2, dtype="float32")
     write_gradients(spec, "key", facts, samples, tmp_path)
     names = {f"{criterion}/{block.layer}.{block.block}" for criterion in criteria for block in facts.blocks}
     assert load_file(tmp_path / "saliency.safetensors").keys() == names
@@ -366,7 +366,8 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
 @pytest.mark.parametrize("prior", ["removal", "similarity"])
 def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
     facts, samples = checkpoint
-    write_removal(RemovalSpec(prior=prior, model="m", calibration="c", samples=3), "key", facts, samples, tmp_path)
+    spec = RemovalSpec(prior=prior, model="m", calibration="c", samples=3, dtype="float32")
+    write_removal(spec, "key", facts, samples, tmp_path)
     measure = {"removal": measure_removal, "similarity": measure_similarity}[prior]
     expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
     found = read_json(tmp_path / "block_importance.json")
@@ -378,7 +379,8 @@ def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
 
 def test_removal_step_estimates(checkpoint, tmp_path):
     facts, samples = checkpoint
-    spec = RemovalSpec(prior="removal", estimate="first_order", model="m", calibration="c", samples=3)
+    told = {"model": "m", "calibration": "c", "samples": 3, "dtype": "float32"}
+    spec = RemovalSpec(prior="removal", estimate="first_order", **told)
     write_removal(spec, "key", facts, samples, tmp_path)
     expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
     for kind, values in read_json(tmp_path / "block_importance.json").items():
@@ -397,9 +399,27 @@ def test_gpu_scores_as_the_cpu_does():
             torch.testing.assert_close(found.saliency[criterion][block], values, rtol=1e-5, atol=0)
 
 
-def test_the_criteria_without_gradient_or_text_are_known():
-    """`config` names them, so that the diagnosis needs no torch."""
-    of_gradient = {name for name, found in CRITERIA.items() if found.of_batch or found.of_mean or found.of_gate}
-    assert set(CRITERIA) - of_gradient == set(WITHOUT_GRADIENT)
-    of_weight_alone = {name for name, found in CRITERIA.items() if found == Criterion(of_weight=found.of_weight)}
-    assert of_weight_alone == set(WITHOUT_TEXT)
+def gradient_of(terms):
+    """The gradient that the terms of a criterion read."""
+    if terms.of_mean:
+        return "mean"
+    return "batch" if terms.of_batch else "gate" if terms.of_gate else None
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_the_table_says_what_the_formulas_need(name):
+    """The table is apart from the formulas, so that the configuration and the diagnosis need no torch."""
+    terms, row = FORMULAS[name], CRITERIA[name]
+    assert row.gradient == gradient_of(terms)
+    assert row.text == (terms != Terms(of_weight=terms.of_weight))
+    assert row.unit == ("layer" if terms.of_layer else "group")
+    if row.stability:  # there are halves of sums over batches alone
+        assert gradient_of(FORMULAS[row.stability]) in ("batch", "gate") and not FORMULAS[row.stability].of_mean
+    assert (row.stability is None) == (row.gradient is None)
+
+
+def test_modes_score_what_their_gradients_allow():
+    assert not_scored("accumulate") == not_scored("auto") == ()
+    assert not_scored("stream") == ("taylor", "taylor_2nd")
+    assert not_scored("gate") == ("taylor", "taylor_2nd", "taylor_stream")
+    assert all(Mode(mode).scored(CRITERIA) == [n for n in CRITERIA if n not in not_scored(mode)] for mode in MODES)

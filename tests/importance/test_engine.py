@@ -7,33 +7,32 @@ import sys
 
 import pytest
 import torch
+from prunescope.importance.outputs import write_gradients
+from prunescope.steps.specs import GradientsSpec
 from safetensors.torch import load_file, save_file
 
-from prunescope.config.sections import CRITERIA as NAMES
-from prunescope.config.sections import NOT_SCORED
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
 from prunescope.files import read_json
 from prunescope.importance import modes
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
-from prunescope.importance.outputs import write_gradients
 from prunescope.importance.partial import PartialSums
+from prunescope.models import loading
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import (
     LIMIT,
-    compute_dtype,
     load_checkpoint,
     load_model,
     load_offloaded,
-    native_bfloat16,
     spread_layers,
 )
 from prunescope.models.loss import next_token_losses
 from prunescope.models.offload import OffloadedLayers
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import GradientsSpec
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
+NAMES = tuple(CRITERIA)
 SHAPES = [{}, {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
@@ -60,7 +59,7 @@ def assert_equal(found, expected, criteria=None):
 def test_stream_scores_as_accumulate_does(shape):
     model = tiny_model(**shape)
     stream, accumulate = collect(model, mode=Mode("stream")), collect(model)
-    assert list(stream.saliency) == [name for name in NAMES if name not in NOT_SCORED["stream"]]
+    assert list(stream.saliency) == [name for name in NAMES if name not in not_scored("stream")]
     assert_equal(stream, accumulate, stream.saliency)
     assert stream.statistics.as_json() == accumulate.statistics.as_json()
 
@@ -69,7 +68,7 @@ def test_stream_scores_as_accumulate_does(shape):
 def test_gate_scores_as_accumulate_does(shape):
     model = tiny_model(**shape)
     gate, accumulate = collect(model, mode=Mode("gate")), collect(model)
-    assert list(gate.saliency) == [name for name in NAMES if name not in NOT_SCORED["gate"]]
+    assert list(gate.saliency) == [name for name in NAMES if name not in not_scored("gate")]
     for criterion, blocks in gate.saliency.items():
         for block, scores in blocks.items():
             torch.testing.assert_close(scores, accumulate.saliency[criterion][block], rtol=1e-6, atol=0)
@@ -267,10 +266,10 @@ def checkpoint(tmp_path):
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from prunescope.steps.specs import GradientsSpec
 from prunescope.importance.outputs import write_gradients
 from prunescope.importance.partial import PartialSums
 from prunescope.artifacts.facts import ModelFacts
+from prunescope.steps.specs import GradientsSpec
 
 save = PartialSums.save_if_due
 def save_and_die(self, reached, collectors):
@@ -279,7 +278,7 @@ def save_and_die(self, reached, collectors):
         os.kill(os.getpid(), signal.SIGKILL)
 PartialSums.save_if_due = save_and_die
 folder = Path(sys.argv[1])
-spec = GradientsSpec(model="m", calibration="c", batch_size=2)
+spec = GradientsSpec(model="m", calibration="c", batch_size=2, dtype="float32")
 facts = ModelFacts.read(folder / "model.json")
 write_gradients(spec, "key", facts, folder / "samples.safetensors", folder, save_every=2)
 """
@@ -292,7 +291,7 @@ def test_a_killed_step_gives_the_same_files(checkpoint, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "partial.safetensors").is_file()
     assert not (tmp_path / "saliency.safetensors").exists()
-    spec = GradientsSpec(model="m", calibration="c", batch_size=2)
+    spec = GradientsSpec(model="m", calibration="c", batch_size=2, dtype="float32")
     write_gradients(spec, "key", facts, samples, tmp_path)
     write_gradients(spec, "key", facts, samples, tmp_path / "whole")
     assert read_json(tmp_path / "timing.json")["resumed_after_batches"] == 2
@@ -302,6 +301,15 @@ def test_a_killed_step_gives_the_same_files(checkpoint, tmp_path):
     found, expected = (load_file(folder / "saliency.safetensors") for folder in (tmp_path, tmp_path / "whole"))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], values) for name, values in expected.items())
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_the_record_says_what_auto_was(checkpoint, tmp_path, monkeypatch, native, dtype):
+    monkeypatch.setattr(loading, "default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(loading, "native_bfloat16", lambda: native)
+    spec = GradientsSpec(model="m", calibration="c", criteria=("gate",), batch_size=2)
+    write_gradients(spec, "key", *checkpoint, tmp_path)
+    assert read_json(tmp_path / "record.json")["tags"]["dtype"] == dtype
 
 
 # --- models larger than the device ------------------------------------------------------------------
@@ -389,22 +397,3 @@ def test_a_layer_that_cannot_be_read_leaves_nothing_in_memory(tmp_path, monkeypa
         next_token_losses(model, tiny_tokens())
     assert absent_layers(model) == 4
     assert torch.equal(next_token_losses(model, tiny_tokens()), expected)
-
-
-@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native, dtype):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
-    assert compute_dtype("auto", torch.device("cuda")) == dtype
-    assert compute_dtype("auto", torch.device("cpu")) == torch.float32
-
-
-def test_bfloat16_is_native_only_with_instructions(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
-    assert not native_bfloat16()
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": True})
-    assert native_bfloat16()
-
-
-@pytest.mark.parametrize("mode", ["stream", "gate"])
-def test_what_a_mode_cannot_score_is_known_before_anything_runs(mode):
-    assert Mode(mode).scored(NAMES) == [name for name in NAMES if name not in NOT_SCORED[mode]]

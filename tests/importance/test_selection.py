@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
 from prunescope.errors import BudgetError, ConfigError
-from prunescope.importance.feasibility import budget_of, check_feasible, most_parameters
-from prunescope.importance.limits import lanes_of
+from prunescope.importance.limits import budget_of, check_feasible, lanes_of, most_parameters
 from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.table import build_table
@@ -50,8 +49,8 @@ def allowed_counts(block, facts, limits):
     if block.layer in {index % facts.layers for index in limits.protect}:
         most = 0
     counts = possible_counts(block, limits.width_multiple)
-    highest = max(count for count in counts if count / block.groups <= most + 1e-9)
-    return min(min(count for count in counts if count / block.groups >= least - 1e-9), highest), highest
+    highest = max(count for count in counts if count <= most * block.groups + 1e-9)
+    return min(min(count for count in counts if count >= least * block.groups - 1e-9), highest), highest
 
 
 def cost_of(block, count):
@@ -408,7 +407,7 @@ def test_the_largest_ratio_is_reached_and_no_more(facts, limits, unit):
 
 
 def test_feasibility_needs_neither_torch_nor_pandas():
-    code = "import prunescope.importance.feasibility, sys; print({'torch', 'pandas', 'numpy'} & set(sys.modules))"
+    code = "import prunescope.importance.limits, sys; print({'torch', 'pandas', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

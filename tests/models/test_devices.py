@@ -1,5 +1,6 @@
 """Models over several devices, as far as a machine without any can tell."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,5 +15,6 @@ from torch.utils import backend_registration
 )
 def test_no_step_mixes_the_devices_of_a_model_over_two():
     script = Path(__file__).with_name("two_devices.py")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == 2 * ["perplexity", "removal", "similarity", "first_order"], done.stderr

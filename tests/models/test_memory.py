@@ -6,7 +6,7 @@ import psutil
 import pytest
 import torch
 
-from prunescope.models import cgroups
+from prunescope.models import memory
 from prunescope.models.memory import free_memory
 
 UNLIMITED = {"1": 9223372036854771712, "2": "max"}
@@ -16,9 +16,9 @@ UNLIMITED = {"1": 9223372036854771712, "2": "max"}
 def group(tmp_path, monkeypatch, request):
     """Return a function that makes a group: its path, limit, use and how much of that is droppable cache."""
     name = f"VERSION_{request.param}"
-    _, limit, used, cache = getattr(cgroups, name)
-    monkeypatch.setattr(cgroups, name, (tmp_path / "cgroup", limit, used, cache))
-    monkeypatch.setattr(cgroups, "OWN", tmp_path / "own")
+    _, limit, used, cache = getattr(memory, name)
+    monkeypatch.setattr(memory, name, (tmp_path / "cgroup", limit, used, cache))
+    monkeypatch.setattr(memory, "OWN", tmp_path / "own")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     line = "7:memory:/slurm/job_1/step_0" if request.param == "1" else "0::/slurm/job_1/step_0"
     (tmp_path / "own").write_text(f"12:cpuset:/\n{line}\n")

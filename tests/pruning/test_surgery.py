@@ -15,6 +15,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from prunescope.artifacts.plan import PruningPlan, read_ranges, write_ranges
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.models.adapter import adapter_for
+from prunescope.models.families import FAMILIES
 from prunescope.models.loading import load_checkpoint
 from prunescope.models.weights import write_shards
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -34,6 +35,10 @@ def pruned_and_masked(request, tmp_path):
     assert written == facts.total_parameters - plan.removed_parameters
     mask_model(model, adapter_for(model), plan)
     return load_checkpoint(tmp_path / "model", torch.float64, CPU), model, plan
+
+
+def test_every_family_is_cut():
+    assert {shape.values[0].get("family", "llama") for shape in SHAPES} == set(FAMILIES)
 
 
 def test_pruned_equals_masked(pruned_and_masked):

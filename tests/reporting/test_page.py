@@ -94,8 +94,8 @@ def test_how_a_model_was_trained_is_told(resumed, learned, kind, end):
     said = render("trained.md.j2", told=told, dataset="wiki", text=text, metrics=metrics).strip()
     assert said == (
         "Trained after pruning by LoRA (rank 4, alpha 16, dropout 0.05; AdamW, learning rate 0.0002, cosine) on the "
-        f"calibration split of wiki{kind}: 2,560 tokens in 10 steps, 1,640 different ones, seed 7{end}. What it learned "
-        "is merged into the weights, whose shapes are those that pruning left."
+        f"calibration split of wiki{kind}: 2,560 tokens in 10 steps, 1,640 different ones, seed 7{end}. "
+        "What it learned is merged into the weights, whose shapes are those that pruning left."
     )
 
 
@@ -105,7 +105,7 @@ def exported(tmp_path):
     for step, started in (("pruning", 100.0), ("gguf_q8_0", 50.0), ("uniform", 200.0)):
         metrics = {f"export/{step}_{what}": 0.5 for what in ("bytes", "agreement", "kl_nats")}
         folder.named(ExperimentFolder.record, step=step).write(
-            StepRecord(step, "e", metrics=metrics, started=started, finished=started + 1)
+            StepRecord(step=step, key="e", metrics=metrics, started=started, finished=started + 1)
         )
     (tmp_path / "export/gguf").mkdir(parents=True)
     return folder

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.artifacts.record import flatten
 from prunescope.config import load_config
+from prunescope.config.patches import flatten
 from prunescope.files import write_json
 from prunescope.runs.changed import changed
-from prunescope.steps.targets import Registry
+from prunescope.steps.registry import Registry
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")
 
@@ -24,7 +24,7 @@ def planned(**sections):
 def made(tmp_path, monkeypatch):
     """An experiment as its page step describes it."""
     monkeypatch.chdir(tmp_path)
-    told = planned().own["page"].model_dump(mode="json")
+    told = planned().tasks["page"].spec.model_dump(mode="json", exclude={"inputs"})
     params = {"dataset": told["dataset"]} | flatten(told["settings"])
     write_json(Path(planned().directory, "experiment.json"), told | {"params": params})
 

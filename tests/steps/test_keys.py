@@ -1,24 +1,41 @@
 """Keys change exactly when what a step depends on changes."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic_core import to_jsonable_python
 
-from prunescope.config import experiment_specs, parse_config, resolve, shared_steps
-from prunescope.config.resolve import merge
-from prunescope.steps.keys import fingerprint
-from prunescope.steps.specs import EfficiencySpec
+from prunescope.config import parse_config, resolve
+from prunescope.config.patches import merge
+from prunescope.config.sections import Section
+from prunescope.files import canonical
+from prunescope.steps.fingerprints import fingerprint
+from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.planned import Planned
+from prunescope.steps.table import TABLE
 
 RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"
 MODEL = "SmolLM2-135M"
+DEFAULTS = Path(__file__).with_name("defaults.json")
 SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "baseline")
 
 
+def planned(name=BASE, model=MODEL, **change):
+    return Planned(resolve(parse_config(merge(RAW, change)), model, name))
+
+
 def steps(name=BASE, model=MODEL, **change):
-    return shared_steps(resolve(parse_config(merge(RAW, change)), model, name))
+    return {task.name: task for task in planned(name, model, **change).shared}
+
+
+def own(name=BASE, model=MODEL, **change):
+    return {task.name: task.spec for task in planned(name, model, **change).own}
 
 
 def changed(before, after):
@@ -71,18 +88,21 @@ def test_a_setting_changes_only_what_depends_on_it(change, expected):
 
 def test_keys_do_not_depend_on_the_order_of_the_configuration():
     reordered = {"models": dict(reversed(RAW["models"].items()))} | dict(reversed(RAW.items()))
-    again = shared_steps(resolve(parse_config(reordered), "SmolLM2-135M", BASE))
-    assert changed(steps(), again) == set()
+    again = Planned(resolve(parse_config(reordered), "SmolLM2-135M", BASE))
+    assert changed(steps(), {task.name: task for task in again.shared}) == set()
 
 
-def test_a_raised_version_changes_the_step_and_those_after_it():
-    old = steps()["calibration"].spec
-    assert old.model_copy(update={"version": old.version + 1}).digest() != old.digest()
-    assert steps()["gradients"].spec.calibration == steps()["calibration"].key
+def test_a_raised_version_changes_the_step_and_those_after_it(monkeypatch):
+    before = steps()
+    assert before["gradients"].spec.inputs["calibration"] == before["calibration"].key
+    keys = {name: task.key for name, task in before.items()}
+    monkeypatch.setattr(type(before["calibration"].spec), "version", 7)
+    assert {name for name, task in steps().items() if task.key != keys[name]} == {
+        "calibration", "gradients", "removal",
+    }  # fmt: skip
 
 
 def test_what_is_told_to_a_step_does_not_mention_other_settings():
-    """Snakemake re-runs a job when its parameters change, so they must be as narrow as the key."""
     before = {name: step.spec.text() for name, step in steps().items()}
     after = {name: step.spec.text() for name, step in steps(limits={"max_rate": 0.4}, **EVALUATED).items()}
     assert {name for name in before if before[name] != after[name]} == {"evaluation_text", "baseline"}
@@ -91,10 +111,12 @@ def test_what_is_told_to_a_step_does_not_mention_other_settings():
 @pytest.mark.parametrize("name", [BASE, "taylor_T1_tauinf_20_wiki_log_clip5_max50_early30_recover"])
 def test_a_step_records_the_key_that_the_page_is_told(name):
     """A step computes it from the line that it was given."""
-    experiment = resolve(parse_config(merge(RAW, {"evaluation": {"zeroshot": {}, "efficiency": {}}})), MODEL, name)
-    own = experiment_specs(experiment, shared_steps(experiment))
-    told = own.pop("page").steps
-    assert {step: type(spec).model_validate_json(spec.text()).record_key for step, spec in own.items()} == told
+    specs = own(name, evaluation={"zeroshot": {}, "efficiency": {}})
+    told = specs["page"].steps
+    assert {step: type(specs[step]).model_validate_json(specs[step].text()).record_key for step in told} == told
+    assert set(specs) - set(told) == {
+        "page", "track", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap",
+    }  # fmt: skip
 
 
 def test_local_copies_are_known_by_content_not_by_place(tmp_path):
@@ -193,19 +215,18 @@ def test_specs_survive_the_command_line():
         RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}}
     )
     experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
-    shared = shared_steps(experiment)
-    specs = [step.spec for step in shared.values()] + list(experiment_specs(experiment, shared).values())
-    assert len(specs) == 18
-    for spec in specs:
-        assert type(spec).model_validate(json.loads(spec.text())) == spec
+    tasks = Planned(experiment).tasks
+    assert {task.step.name for task in tasks.values()} == set(TABLE) - {
+        "wheel", "corpus", "before_after", "comparison", "track_comparison",
+    }  # fmt: skip
+    for task in tasks.values():
+        assert type(task.spec).model_validate(json.loads(task.spec.text())) == task.spec
 
 
 def test_a_recovery_that_is_off_is_in_no_spec():
     def told(name, **change):
-        experiment = resolve(parse_config(merge(RAW, change)), "Mistral-7B-v0.3", name)
-        shared = shared_steps(experiment)
-        own = experiment_specs(experiment, shared)
-        return {step.name: step.spec.text() for step in shared.values()} | {n: spec.text() for n, spec in own.items()}
+        tasks = planned(name, "Mistral-7B-v0.3", **change).tasks
+        return {task.name: json.dumps(task.spec.identity()) for task in tasks.values() if not task.step.on_request}
 
     off, on = told(BASE), told(f"{BASE}_recover")
     assert off == told(BASE, recovery={"rank": 8})
@@ -217,8 +238,7 @@ def test_a_recovery_that_is_off_is_in_no_spec():
 
 def test_the_gate_decides_no_result():
     def told(**change):
-        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
-        return {name: spec.text() for name, spec in experiment_specs(experiment, shared_steps(experiment)).items()}
+        return {name: spec.identity() for name, spec in own(**change).items()}
 
     warned, stopped = told(), told(diagnosis={"on_critical": "fail"})
     assert {name for name in warned if warned[name] != stopped[name]} == {"page"}
@@ -226,8 +246,7 @@ def test_the_gate_decides_no_result():
 
 def test_identity_in_tracking_follows_every_setting():
     def key(name, **change):
-        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", name)
-        return experiment_specs(experiment, shared_steps(experiment))["page"].key
+        return own(name, **change)["page"].key
 
     assert key(BASE) == key(BASE)
     assert len({key(BASE), key(BASE, limits={"max_rate": 0.4}), key(BASE, gradients={"batch_size": 4})}) == 3
@@ -243,9 +262,41 @@ def test_the_unpruned_gguf_is_shared_and_only_made_where_it_is_measured():
     assert step().spec.files[0].type == "q8_0"
 
 
-def test_efficiency_without_gguf_has_the_key_that_it_always_had():
-    spec = EfficiencySpec(model="m", experiment="e", source="s", dtype="auto")
-    assert "gguf" not in spec.text() and "gguf" in spec.model_copy(update={"gguf": ("f16",)}).text()
+def test_a_new_setting_at_its_default_changes_no_key():
+    class Grown(GradientsSpec):
+        smoothing: float = 0.0
+
+    before = steps()["gradients"].spec
+    grown = Grown(**dict(before))
+    assert grown.key == before.key
+    assert grown.model_copy(update={"smoothing": 0.5}).key != before.key
+
+
+def defaults(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the default of every setting below a section, by path."""
+    for name, field in section.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        nested = [kind for kind in kinds if issubclass(kind, Section)]
+        if nested:
+            yield from defaults(nested[0], f"{prefix}{name}.")
+        if not field.is_required():
+            yield prefix + name, json.loads(canonical(to_jsonable_python(field.default)))
+
+
+def test_a_changed_default_raises_the_version():
+    """Defaults are in no key, so that one that changes would give old results for new settings."""
+    now = {f"{step.name}:{step.spec.version}": dict(defaults(step.spec)) for step in TABLE.values() if step.records}
+    if os.environ.get("PRUNESCOPE_WRITE_DEFAULTS"):
+        DEFAULTS.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+    then = json.loads(DEFAULTS.read_text(encoding="utf-8"))
+    assert set(now) == set(then), "new step or version: PRUNESCOPE_WRITE_DEFAULTS=1 pytest tests/steps notes it"
+    different = [
+        f"{key}: {path} was {value}, is {now[key][path]}: raise the version of the step"
+        for key, settings in then.items()
+        for path, value in settings.items()
+        if path in now.get(key, {}) and now[key][path] != value
+    ]
+    assert different == []
 
 
 def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
@@ -263,10 +314,8 @@ def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
     changes = ({}, {"limit": 5}, {"tasks": ["piqa"]}, *({"task_dir": str(tmp_path / name)} for name in ("one", "two")))
     assert len({key(**change) for change in changes}) == 5
     # The place of the files is told to the step, but makes it run no more than that of any other copy.
-    own = []
-    for name in ("one", "one/../one"):
-        change = {"evaluation": {"zeroshot": {"task_dir": str(tmp_path / name)}}}
-        experiment = resolve(parse_config(merge(RAW, change)), "SmolLM2-135M", BASE)
-        own.append(experiment_specs(experiment, shared_steps(experiment))["zeroshot"])
-    assert own[0].identity() == own[1].identity() and own[0].text() != own[1].text()
+    one, other = (
+        own(evaluation={"zeroshot": {"task_dir": str(tmp_path / name)}})["zeroshot"] for name in ("one", "one/../one")
+    )
+    assert one.identity() == other.identity() and one.text() != other.text()
     assert "zeroshot_baseline" not in steps()

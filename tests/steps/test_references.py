@@ -3,10 +3,9 @@
 import pytest
 
 from prunescope.config import parse_config, resolve
-from prunescope.errors import ConfigError, DataError
-from prunescope.files import write_json
-from prunescope.steps.references import before_after_spec, compared
-from prunescope.steps.targets import Registry
+from prunescope.errors import ConfigError
+from prunescope.steps.references import differences
+from prunescope.steps.registry import Registry
 
 NEW, OLD = "taylor_T1_tau0_20_wiki", "taylor_T0_20_wiki"
 WHEEL = {"wheel": "a==1", "sha256": "0" * 64, "member": "m", "member_sha256": "1" * 64}
@@ -29,7 +28,7 @@ def named(base, **settings):
 def test_without_a_reference_there_is_no_comparison():
     planned = Registry(parse_config(content())).experiment("M", NEW)
     assert planned.reference is None
-    assert "before_after" not in planned.own
+    assert "before_after" not in planned.tasks
     assert not [file for file in planned.files() if "before_after" in file]
 
 
@@ -39,11 +38,11 @@ def test_a_reference_adds_the_picture_in_both_formats_and_the_steps_of_the_refer
     assert {f"{planned.directory}/visualization/before_after.{suffix}" for suffix in ("png", "svg")} < set(
         planned.files()
     )
-    assert planned.own["before_after"].reference == OLD + "_s256"
+    assert planned.tasks["before_after"].spec.reference == OLD + "_s256"
     (reference,) = registry.references([planned])
-    gradients = reference.shared["gradients"]
-    assert gradients.key != planned.shared["gradients"].key
-    assert registry.step("M", "gradients", gradients.key) is gradients
+    gradients = reference.tasks["gradients"]
+    assert gradients.key != planned.tasks["gradients"].key
+    assert registry.task("M", "gradients", gradients.key) is gradients
 
 
 def test_the_reference_is_not_compared_with_itself():
@@ -62,12 +61,10 @@ def test_two_named_experiments_may_name_each_other():
 def test_a_reference_changes_no_key_and_no_other_step():
     plain = Registry(parse_config(content())).experiment("M", NEW)
     with_one = Registry(parse_config(content(OLD))).experiment("M", NEW)
-    assert {name: step.key for name, step in plain.shared.items()} == {
-        name: step.key for name, step in with_one.shared.items()
-    }
+    assert [task.key for task in plain.shared] == [task.key for task in with_one.shared]
     for step in ("importance", "diagnosis", "pruning", "evaluation"):
-        assert plain.own[step].text() == with_one.own[step].text()
-    assert plain.own["page"].key == with_one.own["page"].key
+        assert plain.tasks[step].spec.text() == with_one.tasks[step].spec.text()
+    assert plain.tasks["page"].spec.key == with_one.tasks["page"].spec.key
 
 
 @pytest.mark.parametrize(
@@ -115,30 +112,11 @@ def test_a_reference_that_does_not_resolve_is_found_with_the_experiment():
 def test_changes_are_the_settings_that_decide():
     config = parse_config(content(OLD))
     old, new = (resolve(config, "M", name) for name in (OLD, "wanda_T1_tauinf_20_wiki_early30_s256"))
-    assert before_after_spec(new, old).changes == {
+    assert differences(old, new) == {
         "calibration.seq_len": ("512", "256"),
         "method.criterion": ("taylor", "wanda"),
         "method.temperature": ("0", "1"),
         "method.tau": ("0", "inf"),
         "limits.early_layers": ("null", "{count: 5, max_rate: 0.3}"),
     }
-    assert before_after_spec(old, old).changes == {}
-
-
-def test_finished_experiments_are_compared_by_what_their_folders_say(tmp_path):
-    config = parse_config(content(OLD))
-    for folder, name in ((NEW, NEW), (OLD, OLD), ("by__a_sweep", "wanda_T0_20_wiki")):
-        experiment = resolve(config, "M", name)
-        told = {"model": "M", "experiment": folder, "dataset": "wiki"}
-        settings = experiment.settings.model_dump(mode="json")
-        write_json(tmp_path / "M" / folder / "experiment.json", told | {"settings": settings})
-    planned = Registry(config).experiment("M", NEW)
-    assert compared(tmp_path / "M" / NEW) == planned.own["before_after"]
-    spec = compared(tmp_path / "M" / NEW, "by__a_sweep")
-    assert (spec.reference, spec.changes["method.criterion"]) == ("by__a_sweep", ("wanda", "taylor"))
-    with pytest.raises(ConfigError, match=f"{OLD} has no reference; pass --reference .* or set report.reference"):
-        compared(tmp_path / "M" / OLD)
-    with pytest.raises(ConfigError, match="not compared with itself"):
-        compared(tmp_path / "M" / OLD, OLD)
-    with pytest.raises(DataError, match=r"M/nope/experiment\.json is not there"):
-        compared(tmp_path / "M" / NEW, "nope")
+    assert differences(old, old) == {}

@@ -7,20 +7,20 @@ import sys
 from fake_results import MODEL, URI, write_experiment
 from mlflow import MlflowClient
 
-from prunescope.tracking.sync_command import track_all
+from prunescope.tracking.track import track_all
 
 ONE_BY_ONE = """
 import sys
 from pathlib import Path
-from prunescope.tracking.sync_command import track_one
+from prunescope.tracking.track import track_one
 for name in sys.argv[1:]:
     track_one(Path(name), "sqlite:///mlflow.db")
 """
 ALL = """
 from pathlib import Path
-from prunescope.tracking.sync_command import track_all
+from prunescope.tracking.track import track_all
 for _ in range(2):
-    track_all(Path("results"), "sqlite:///mlflow.db")
+    track_all(Path(), "sqlite:///mlflow.db")
 """
 
 
@@ -42,7 +42,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(project, empty_database, store_c
     runs = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
     assert sorted(run.info.run_name for run in runs) == names
     assert all((project / folder / "mlflow.json").is_file() for folder in folders)
-    assert track_all(project / "results", URI)["unchanged"] == len(names)
+    assert track_all(project, URI)["unchanged"] == len(names)
     monkeypatch.chdir(alone)
-    track_all(alone / "results", URI)
+    track_all(alone, URI)
     assert store_counts(project) == store_counts(alone)

@@ -9,7 +9,18 @@ import zlib
 from pathlib import Path
 
 import pytest
-from fake_results import KEYS, MODEL, NAME, RATES, START, URI, write_experiment, write_records
+from fake_results import (
+    KEYS,
+    MODEL,
+    NAME,
+    RATES,
+    START,
+    URI,
+    write_experiment,
+    write_identity,
+    write_record,
+    write_records,
+)
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException, RestException
@@ -17,9 +28,10 @@ from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 from requests.exceptions import ConnectionError
 from sqlalchemy.exc import OperationalError
 
-from prunescope.files import write_text
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder
 from prunescope.tracking.connection import TrackingUnavailable, _reason, connected
-from prunescope.tracking.mlflow_sync import _Target, sync
+from prunescope.tracking.rows import Rows
+from prunescope.tracking.sync import sync
 
 RESULTS = f"results/{MODEL}"
 
@@ -114,8 +126,7 @@ def test_experiments_share_their_parent(project, directory):
 def test_the_view_has_a_column_and_a_chart_for_every_perplexity(project, directory):
     sync([directory], URI)
     other = write_experiment(project, "taylor_T0_20_wiki")
-    path = other / "records/evaluation.json"
-    path.write_text(path.read_text().replace("ppl/wiki/w512", "ppl/hansard/w512"))
+    write_record(other, "evaluation", metrics={"ppl/hansard/w512": 50.0})
     sync([other], URI)
     experiment = client_of(project).get_experiment_by_name(MODEL)
     saved = json.loads(experiment.tags["mlflow.sharedViewState.prunescope"])
@@ -194,7 +205,7 @@ def test_an_interrupted_sync_is_completed(project, directory, store_counts, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Target, "_write", stop)
+        patch.setattr(Rows, "_write", stop)
         with pytest.raises(KeyboardInterrupt):
             sync([directory], URI)
     with monkeypatch.context() as patch:
@@ -218,21 +229,16 @@ def test_lost_artifacts_and_deleted_experiments_come_back(project, directory, st
 
 
 def test_a_shared_step_without_record_is_linked_by_key(project, directory):
-    (project / RESULTS / "_shared/gradients" / KEYS["gradients"] / "record.json").unlink()
+    ExperimentFolder(directory).shared(GradientsFolder, KEYS["gradients"]).record.path.unlink()
     sync([directory], URI)
     assert rows(project)[0].data.tags["prunescope.shared.gradients"] == KEYS["gradients"]
 
 
 def test_more_than_one_batch(project, directory):
-    path = directory / "records/pruning.json"
-    record = json.loads(path.read_text())
-    record["curves"] = {f"prune/c{i}": [float(layer) for layer in range(80)] for i in range(30)}
-    about = json.loads((directory / "experiment.json").read_text())
-    about["params"] |= {f"p{i}": i for i in range(150)}
-    write_text(directory / "experiment.json", json.dumps(about))
-    record["tags"] = {f"t{i}": str(i) for i in range(150)}
-    path.write_text(json.dumps(record))
-    write_text(directory / "README.md", "long " * 3000)
+    curves = {f"prune/c{i}": [float(layer) for layer in range(80)] for i in range(30)}
+    write_record(directory, "pruning", curves=curves, tags={f"t{i}": str(i) for i in range(150)})
+    write_identity(directory, params={f"p{i}": i for i in range(150)})
+    ExperimentFolder(directory).page.write("long " * 3000)
     sync([directory], URI)
     (run,) = rows(project)
     assert len(client_of(project).get_metric_history(run.info.run_id, "prune/c29_by_layer")) == 80
@@ -268,7 +274,7 @@ def test_four_processes_on_a_fresh_store(project, store_counts):
     names = [f"taylor_T{i}_20_wiki" for i in range(4)]
     for name in names:
         write_experiment(project, name)
-    code = "import sys, pathlib; from prunescope.tracking.mlflow_sync import sync; "
+    code = "import sys, pathlib; from prunescope.tracking.sync import sync; "
     code += f"sync([pathlib.Path('{RESULTS}', sys.argv[1])], '{URI}')"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     processes = [subprocess.Popen([sys.executable, "-c", code, name], **pipes) for name in names]

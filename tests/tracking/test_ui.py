@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
-from prunescope.tracking.mlflow_sync import sync
-from prunescope.tracking.sync_command import track_all, track_one
+from prunescope.tracking.sync import sync
+from prunescope.tracking.track import track_all, track_one
 from prunescope.tracking.ui import experiment_link, free_port, serve
 
 
@@ -69,9 +69,8 @@ def test_links(project):
     assert experiment_link(URI) == "http://127.0.0.1:5000/#/experiments"
     (result,) = sync([project / "results" / MODEL / NAME], URI)
     table = f"/#/experiments/{result.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey=prunescope"
-    assert experiment_link(URI) == experiment_link(URI, MODEL) == f"http://127.0.0.1:5000{table}"
-    assert experiment_link(URI, MODEL, port=5001) == f"http://127.0.0.1:5001{table}"
-    assert experiment_link(URI, "Other") == "http://127.0.0.1:5000/#/experiments"
+    assert experiment_link(URI) == f"http://127.0.0.1:5000{table}"
+    assert experiment_link(URI, port=5001) == f"http://127.0.0.1:5001{table}"
 
 
 def test_the_server_shows_the_project(project, server, capfd):
@@ -109,6 +108,6 @@ def test_a_server_that_is_killed_in_a_sweep_costs_nothing_that_track_all_does_no
         (warning,) = (record.getMessage() for record in caplog.records)
         assert "prunescope track --all" in warning
         assert json.loads((directory / "mlflow.json").read_text())["pending"] is True
-    assert track_all(project / "results", URI) == Counter(new=2, unchanged=2)
+    assert track_all(project, URI) == Counter(new=2, unchanged=2)
     assert all(json.loads((directory / "mlflow.json").read_text())["run_id"] for directory in (one, two, three))
-    assert track_all(project / "results", URI) == Counter(unchanged=4)
+    assert track_all(project, URI) == Counter(unchanged=4)

@@ -11,7 +11,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from prunescope.data.calibration import tokens_sha256
-from prunescope.tracking.gather import gather_experiment
+from prunescope.tracking.gather import gather
 
 needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed (extra: zeroshot)")
 
@@ -281,7 +281,7 @@ def test_efficiency_is_measured_when_it_is_asked_for(copy):
     copy.run(EXPERIMENT)
     assert copy.jobs(EXPERIMENT) == {}
     measured = json.loads((copy.folder / EXPERIMENT / "evaluation/efficiency.json").read_text())
-    metrics = gather_experiment(copy.folder / EXPERIMENT).metrics
+    metrics = gather(copy.folder / EXPERIMENT).metrics
     assert metrics["speed/kv_cache_bytes_per_token"] == measured["pruned"]["kv_cache_bytes_per_token"]
     assert "decode, tokens/s, batch 1" in (copy.folder / EXPERIMENT / "README.md").read_text()
 
@@ -297,7 +297,7 @@ def test_zero_shot_tasks_from_local_files_reach_page_and_tracking(copy):
     scores = json.loads((folder / "evaluation/zeroshot.json").read_text())
     assert scores["baseline"]["cats_and_dogs"].keys() == scores["pruned"]["cats_and_dogs"].keys() == {"acc", "acc_norm"}
     assert "| cats_and_dogs | acc |" in (folder / "README.md").read_text()
-    metrics = gather_experiment(folder).metrics
+    metrics = gather(folder).metrics
     assert metrics["zeroshot/cats_and_dogs_acc"] == scores["pruned"]["cats_and_dogs"]["acc"]["value"]
 
 

@@ -6,14 +6,14 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
+from prunescope.steps.keys import leakage
 from safetensors.numpy import load_file
 
 from prunescope.cli.options import final_checkpoint
 from prunescope.config import parse_config, resolve
 from prunescope.data.sources import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
-from prunescope.steps.keys import leakage
-from prunescope.tracking.gather import gather_experiment
+from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration
 
 pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="peft is not installed (extra: recover)")
@@ -59,9 +59,9 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
     assert "It was not trained" in (folder / "model/README.md").read_text()
     assert "recovery" in json.loads((folder / "evaluation/card.json").read_text())
     assert [final_checkpoint(trained.folder / name) for name in (BASE, EXPERIMENT)] == ["model", "recovered"]
-    run = gather_experiment(folder)
+    run = gather(folder)
     assert run.metrics["ppl_recovered/words_w16"] == content["recovered"]["words"]["w16"]["perplexity"]
-    assert [step for step, _ in run.histories["recover/loss"]] == list(range(1, 11))
+    assert list(run.curves["recover/loss"]) == list(range(1, 11))
     assert run.tags["prunescope.checkpoint"] == f"{EXPERIMENT}/recovered"
     assert not any(name.startswith("recovered/") for name in run.artifacts)
     column = read_comparison([folder]).numbers["trained perplexity words w16"]

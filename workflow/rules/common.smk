@@ -10,9 +10,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from prunescope.artifacts.folders import RESULTS
-from prunescope.config import parse_config
+from prunescope.config import CONFIG_FILE, load_merged, parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
+from prunescope.reporting.captions import captions
 from prunescope.reporting.menu import menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.changed import changed
@@ -57,7 +58,12 @@ wildcard_constraints:
 try:
     arguments = without_files(json.loads(os.environ[TYPED]))
     reporting = any(argument.startswith("--report") for argument in arguments)
-    settings = parse_config(config)
+    # Read anew: Snakemake's own merge loses a section that a file sets to `{}` over null.
+    default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
+    told = load_merged(
+        default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
+    )
+    settings = parse_config(told)
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(
@@ -122,13 +128,13 @@ def identity(name):
 
 def facts(wildcards):
     """Params function: what the job's experiment does, for the captions of the report."""
-    return planned(wildcards).facts
+    return captions(planned(wildcards).experiment)
 
 
 def before(name, step, file):
     """Input function of a shared step: a file of a shared step before it."""
     return lambda wildcards: (
-        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.keys[step]}/{file}"
+        f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.inputs[step]}/{file}"
     )
 
 

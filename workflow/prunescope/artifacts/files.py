@@ -10,6 +10,7 @@ A folder is a class; each of its files is one declaration in it::
     ExperimentFolder.plan     # the declaration: path, step, what it holds
 """
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from prunescope.errors import DataError
+from prunescope.files import replacing
 
 T = TypeVar("T")
 
@@ -78,6 +80,11 @@ class Entry(Generic[T]):
             DataError: the file is not there or is damaged; says which step makes it.
         """
         return read_file(self.file.format, self.path, self.file.made_by)
+
+    def copy(self, other: "Entry[T]") -> None:
+        """Write the bytes of another file, atomically."""
+        with replacing(self.path) as temporary:
+            shutil.copyfile(other.path, temporary)
 
     def write(self, value: T) -> None:
         """Write the content atomically, and the folders above it."""

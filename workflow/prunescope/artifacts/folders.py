@@ -23,6 +23,7 @@ from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.artifacts.timing import Timing
+from prunescope.errors import DataError
 
 RESULTS = "results"
 COMPARISON = "comparison"
@@ -65,6 +66,20 @@ class SharedFolder(Folder):
 
 class ModelFolder(SharedFolder, step="model"):
     facts = File("model.json", Json(ModelFacts), about="the model's groups, and where its checkpoint is")
+
+    def ready(self) -> ModelFacts:
+        """Return the facts of a model that can be loaded.
+
+        Raises:
+            DataError: the file is missing or damaged, or the checkpoint that it describes is gone.
+        """
+        facts = self.facts.read()
+        if not Path(facts.path, "config.json").is_file():
+            raise DataError(
+                f"the checkpoint of {facts.name} is no longer in {facts.path}; obtain it again with "
+                f"`snakemake --cores all --forcerun model -- {self.facts.path}` (nothing else is computed again)"
+            )
+        return facts
 
 
 class CalibrationFolder(SharedFolder, step="calibration"):
@@ -203,7 +218,9 @@ class ExperimentFolder(Folder):
         "recovery",
         "the trained checkpoint, with `recover` in the name ([recovery](recovery.md))",
     )
-    training = File(".recovery", Opaque(), "recovery", "state of a training run under way", always=False)
+    training = File(
+        ".recovery", Opaque(), "recovery", "state of a training run under way, or where it was killed", always=False
+    )
     recovered_perplexity = File(
         "evaluation/recovered.json", Json(RecoveredReport), "recovered", "perplexity of the trained model too"
     )
@@ -237,9 +254,9 @@ class ExperimentFolder(Folder):
         """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
 
-    def shared(self, kind: type[S], key: str) -> S:
+    def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
-        return kind(self.path.parent / "_shared" / kind.step / key)
+        return SharedFolder(self.path.parent / "_shared" / step / key)
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""
@@ -248,7 +265,7 @@ class ExperimentFolder(Folder):
 
 
 def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:
-    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about="the same for print")
+    return File(f"{name}.png", Opaque(), about=about), File(f"{name}.svg", Opaque(), about=VECTOR)
 
 
 class CheckpointFolder(Folder):

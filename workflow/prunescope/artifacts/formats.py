@@ -85,12 +85,12 @@ class Tensors:
 class Arrays(Tensors):
     """Safetensors as numpy arrays: for steps that need no torch."""
 
-    def read(self, path: Path) -> "dict[str, np.ndarray]":  # type: ignore[override]
+    def read(self, path: Path) -> "dict[str, np.ndarray]":
         from safetensors.numpy import load_file
 
         return load_file(path)
 
-    def write(self, path: Path, value: "dict[str, np.ndarray]") -> None:  # type: ignore[override]
+    def write(self, path: Path, value: "dict[str, np.ndarray]") -> None:
         from safetensors.numpy import save_file
 
         with replacing(path) as temporary:

@@ -6,7 +6,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from typing_extensions import TypeAliasType
 
 from prunescope.artifacts.document import Document, Number
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 
 Numbers = TypeAliasType("Numbers", "dict[str, Numbers | Number | None]")
 """Nested numbers by name, such as ``{"arc": {"acc": {"value": 0.5, "stderr": 0.02}}}``."""
@@ -49,8 +49,8 @@ class Measured(Document):
 
     @model_serializer(mode="wrap")
     def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content = dump(self)
-        return content["models"] | {SETTINGS: content[SETTINGS]}
+        content: dict[str, Any] = dump(self)
+        return {**content["models"]} | {SETTINGS: content[SETTINGS]}
 
 
 class ZeroshotScores(Document):

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainSerializer
-from pydantic.dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from prunescope.artifacts.document import Number, Scalar, without_nan
 from prunescope.artifacts.files import read_file
 from prunescope.artifacts.formats import Json
+from prunescope.config.patches import flatten
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
 
@@ -24,9 +24,10 @@ FiniteOnly = PlainSerializer(lambda metrics: {name: value for name, value in met
 WithoutNan = PlainSerializer(without_nan)
 
 
-@dataclass(config=ConfigDict(extra="forbid"))
-class StepRecord:
+class StepRecord(BaseModel):
     """One run of one step. Metrics that are not finite are left out; in a curve they are null."""
+
+    model_config = ConfigDict(extra="forbid")
 
     step: str = Field(description="Name of the step.")
     key: str = Field(description="Of a shared step the name of its folder; of an experiment's, the digest of its spec.")
@@ -69,7 +70,7 @@ class StepRecord:
 @contextmanager
 def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
     """Time the block and write its `StepRecord` to `path` when it succeeds."""
-    record = StepRecord(step, key, params=flatten(params or {}), started=time.time())
+    record = StepRecord(step=step, key=key, params=flatten(params or {}), started=time.time())
     begin = time.perf_counter()
     yield record
     record.seconds = round(time.perf_counter() - begin, 3)
@@ -82,19 +83,6 @@ def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = N
     record.git_sha = git_sha()
     record.versions = library_versions()
     record.write(path)
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """Flatten nested settings to dotted names: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists become text."""
-    flat: dict[str, Scalar] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, (list, tuple)):
-            flat[prefix + name] = ", ".join(str(item) for item in value)
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def git_sha() -> str | None:

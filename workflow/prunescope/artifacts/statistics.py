@@ -10,7 +10,7 @@ LAYERS = "layers"
 
 
 class ParameterStatistics(Document):
-    """Of \\|g\\| of one parameter: a number per batch, of the gradient of that batch alone; null where not finite."""
+    """Of |g| of one parameter: a number per batch, of the gradient of that batch alone; null where not finite."""
 
     mean: list[float | None]
     std: list[float | None] = Field(description="Of the population.")
@@ -20,7 +20,7 @@ class ParameterStatistics(Document):
 
 
 class LayerStatistics(Document):
-    """Of \\|g\\| of all parameters of a layer pooled, averaged over the batches; null where not finite."""
+    """Of |g| of all parameters of a layer pooled, averaged over the batches; null where not finite."""
 
     mean: float | None
     std: float | None = Field(description="Of all weights of the layer together.")
@@ -30,7 +30,7 @@ class LayerStatistics(Document):
 
 
 class StatisticsFile(Document):
-    """Statistics of \\|g\\|, the absolute gradient.
+    """Statistics of |g|, the absolute gradient.
 
     In `gate` mode no weight has a gradient: the names are those of the output projections, the values are of the
     gradient at their inputs.
@@ -52,5 +52,5 @@ class StatisticsFile(Document):
 
     @model_serializer(mode="wrap")
     def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content = dump(self)
-        return content["parameters"] | {LAYERS: content[LAYERS]}
+        content: dict[str, Any] = dump(self)
+        return {**content["parameters"]} | {LAYERS: content[LAYERS]}

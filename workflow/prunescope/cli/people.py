@@ -28,11 +28,11 @@ def track(
 ) -> None:
     """Bring MLflow level with the records of one experiment or comparison, or of all."""
     from prunescope.config import load_config
-    from prunescope.tracking.sync_command import track_all, track_one
+    from prunescope.tracking.track import track_all, track_one
 
     uri = uri or load_config(config).tracking.uri
     if everything:
-        counts = track_all(Path("results"), uri)
+        counts = track_all(Path(), uri)
         typer.echo(", ".join(f"{count} {change}" for change, count in counts.items()))
         raise typer.Exit(1 if counts["broken"] else 0)
     if directory is None:
@@ -67,8 +67,7 @@ def diagnose(
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_content
-    from prunescope.diagnosis.replay import replay
-    from prunescope.diagnosis.report import write_report
+    from prunescope.diagnosis.report import replay, write_report
     from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:
@@ -158,12 +157,14 @@ def times(
 
 
 def reference() -> None:
-    """Write config/README.md, workflow/schemas/config.schema.yaml and docs/cli.md anew."""
+    """Write config/README.md, workflow/schemas/config.schema.yaml, docs/files.md and docs/cli.md anew."""
+    from prunescope.artifacts.reference import write_files_page
     from prunescope.cli import app
     from prunescope.cli.reference import write_commands
     from prunescope.config.reference import write_reference
 
     write_reference(Path())
+    write_files_page(Path())
     write_commands(app, Path())
 
 

@@ -17,8 +17,8 @@ project's folder after `source .venv/bin/activate`. A mistake of the user ends w
 """
 PANELS = {
     "For people": "",
-    "Steps": "What the rules of the workflow call, one command per step. A line can be copied out of a log and run by "
-    "hand: the spec, a line of JSON, holds all that the result depends on.",
+    "For the rules": "What every rule of the workflow calls. A line can be copied out of a log and run by hand: the "
+    "spec, a line of JSON, holds all that the result depends on.",
 }
 
 
@@ -29,7 +29,7 @@ def write_commands(app: typer.Typer, root: Path) -> None:
 
 def render_commands(app: typer.Typer) -> str:
     """Return the reference as Markdown: the commands by panel of the help."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_group(app)
     context = typer.Context(group, info_name=NAME)
     parts = [HEADER]
     for panel, introduction in PANELS.items():
@@ -37,6 +37,6 @@ def render_commands(app: typer.Typer) -> str:
         parts += [
             get_docs_for_click(obj=command, ctx=context, indent=2, call_prefix=NAME)
             for command in group.commands.values()
-            if command.rich_help_panel == panel
+            if getattr(command, "rich_help_panel", None) == panel
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"

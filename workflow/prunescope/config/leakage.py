@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from prunescope.config.local import text_files
 from prunescope.config.sections import DatasetSource
+from prunescope.config.sections.sources import text_files
 
 Leakage = Literal["none", "source", "documents"]
 """`source`: the same source but disjoint splits, so that only the domain is known; `documents`: the same split."""
@@ -13,7 +13,7 @@ ORDER: tuple[Leakage, ...] = ("none", "source", "documents")
 
 
 def worst_leakage(used: Iterable[DatasetSource], test: DatasetSource) -> Leakage:
-    """Return how much of a test text the texts that were used give away, by where they come from.
+    """Return the most that any of the texts that were used has in common with a test text, judged by their sources.
 
     Two copies of a text under different hub ids or wheels are not recognised.
     """
@@ -24,7 +24,7 @@ def _leakage(calibration: DatasetSource, test: DatasetSource) -> Leakage:
     if calibration.hub and calibration.hub == test.hub:
         same = _split(calibration, calibration.splits.calibration) == _split(test, test.splits.test)
         return "documents" if same else "source"
-    # Splits of wheels and local files are made by a hash of each document: read alike, they never share one.
+    # Wheels and local files are split by a hash of each document: read alike, two splits never share one.
     if calibration.embedded and test.embedded:
         return "source" if calibration.embedded.member_sha256 == test.embedded.member_sha256 else "none"
     if calibration.local and test.local and set(text_files(calibration.local)) & set(text_files(test.local)):

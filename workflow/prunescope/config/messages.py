@@ -1,10 +1,15 @@
-"""Pydantic's validation errors as one sentence: the config path, the value and what is allowed."""
+"""Errors in a configuration as one sentence: the config path, the value and what is allowed."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from prunescope.errors import did_you_mean
+from prunescope.config.files import CONFIG_FILE
+from prunescope.errors import ConfigError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
 
 BOUNDS = {
     "exclusiveMinimum": "greater than {}",
@@ -13,6 +18,32 @@ BOUNDS = {
     "maximum": "at most {}",
     "minItems": "at least {} item(s)",
 }
+
+
+def validated(model: type[Model], content: Any, where: str) -> Model:
+    """Validate the content of a section; `where` names the file or the experiment that it is from.
+
+    Raises:
+        ConfigError: with the first value that is not valid, as one sentence.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(sentence(error, model, where)) from None
+
+
+@contextmanager
+def said_of(where: str) -> Iterator[None]:
+    """Put `where` before the sentence of a `ConfigError`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that no model or dataset has this name, and which have a similar one."""
+    return f"unknown {kind} '{name}'; {did_you_mean(name, known)} ({kind}s are declared in {CONFIG_FILE}: {kind}s)"
 
 
 def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -27,7 +58,7 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
     }
     more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     if first["type"] == "extra_forbidden":
-        known = _properties(node, model)
+        known = node.get("properties", model.model_fields)
         return f"{where}: unknown key '{path}'; {did_you_mean(names[-1], known)}{more}"
     if first["type"] == "missing":
         return f"{where}: {path} is missing{more}"
@@ -37,7 +68,7 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
     return f"{where}: {path}{shown}: {reason}{more}"
 
 
-def _kind(error: dict[str, Any], node: dict[str, Any]) -> str:
+def _kind(error: Mapping[str, Any], node: dict[str, Any]) -> str:
     """Say what shape is wanted where another was given; empty when the shape is right."""
     if error["type"] in ("tuple_type", "list_type"):
         return "must be a list, such as [a, b]"
@@ -83,12 +114,8 @@ def _dereference(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
         if "$ref" in branch or branch.get("type") != "null":
             return {**_dereference(branch, definitions), "branches": node.get("anyOf", [])}
     if "$ref" in node:
-        return definitions[node["$ref"].rsplit("/", 1)[-1]]
+        node = definitions[node["$ref"].rsplit("/", 1)[-1]]
     return node
-
-
-def _properties(node: dict[str, Any], model: type[BaseModel]) -> list[str]:
-    return list(node.get("properties", model.model_fields))
 
 
 def _allowed(node: dict[str, Any]) -> str:
@@ -96,8 +123,9 @@ def _allowed(node: dict[str, Any]) -> str:
     if "enum" in node or "const" in node:
         return "allowed: " + ", ".join(map(str, node.get("enum", [node.get("const")])))
     bounds = [text.format(f"{node[key]:g}") for key, text in BOUNDS.items() if key in node]
-    words = [str(b["const"]) for b in node.get("branches", []) if "const" in b]
-    words += [str(w) for b in node.get("branches", []) for w in b.get("enum", [])]
+    branches = node.get("branches", [])
+    words = [str(branch["const"]) for branch in branches if "const" in branch]
+    words += [str(word) for branch in branches for word in branch.get("enum", [])]
     kind = {"integer": "a whole number ", "number": "a number "}.get(node.get("type", ""), "")
     if not bounds and not words:
         return ""

@@ -1,4 +1,4 @@
-"""The grammar of experiment names: a name is the declaration of an experiment.
+"""The grammar of experiment names, in both directions: a name declares an experiment, a change of it has a name.
 
 ``{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...]``, for example
 ``taylor_T1_tau0_20_c4`` or ``taylor_T0_20_wikitext2_s256_n64``.
@@ -6,97 +6,125 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prunescope.config.sections import CRITERIA
+from prunescope.config.patches import Patch, leaves, nested
+from prunescope.criteria import CRITERIA
 from prunescope.errors import ConfigError, did_you_mean, nearest
 
 SHAPE = "{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...], for example taylor_T1_tau0_20_c4"
 
-NUMBER = r"-?\d+(?:\.\d+)?"
-NAME = re.compile(
-    rf"(?P<criterion>[a-z0-9_]+?)_T(?P<temperature>{NUMBER})(?:_tau(?P<tau>inf|auto|{NUMBER}))?"
-    rf"_(?P<percent>{NUMBER})_(?P<dataset>[A-Za-z0-9-]+)(?P<options>(?:_[A-Za-z0-9.-]+)*)"
+
+def write_number(value: float | str) -> str:
+    """Return a number as names spell it; words stay."""
+    if isinstance(value, str):
+        return value
+    return "inf" if value == math.inf else f"{value:.10g}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a kind of value is spelled in a name: a pattern, and how its text is read and written."""
+
+    pattern: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str]
+
+
+DECIMAL = r"-?\d+(?:\.\d+)?"
+NUMBER = Form(DECIMAL, float, write_number)
+WHOLE = Form(r"-?\d+", int, write_number)
+PERCENT = Form(DECIMAL, lambda text: float(text) / 100, lambda rate: write_number(100 * rate))
+TAU = Form(rf"inf|auto|{DECIMAL}", lambda text: text if text in ("inf", "auto") else float(text), write_number)
+LAYERS = Form(
+    r"\d+(?:\.\d+)*", lambda text: tuple(map(int, text.split("."))), lambda layers: ".".join(map(str, layers))
 )
+# The lower percentile is written, the upper one mirrors it.
+PERCENTILES = Form(DECIMAL, lambda text: (float(text), 100 - float(text)), lambda pair: write_number(pair[0]))
+
+
+def word_for(value: Any) -> Form:
+    """Return the form of an option that is a word alone and sets one value."""
+    return Form("", lambda _: value, lambda _: "")
 
 
 @dataclass(frozen=True)
 class Option:
-    """A suffix of the name, a word or a word and a number: sets the setting at `path`.
+    """A suffix of a name: a word, with a value behind it in most cases.
 
     Attributes:
-        word: what it starts with. path: config path. meaning: for the reference, ``"example: meaning"``.
-        percent: the number is a percentage of the setting. whole: the number is an integer. several: whole numbers
-            with dots between them. value: what a word without a number sets.
+        word: what it starts with. path: config path of the setting. form: how the value is spelled.
+        example, meaning: for the reference.
     """
 
     word: str
     path: str
+    form: Form
+    example: str
     meaning: str
-    percent: bool = False
-    whole: bool = False
-    several: bool = False
-    value: Any = None
 
     def parse(self, text: str) -> Any:
         """Return the value that `text` declares, or None when it is another option."""
-        if self.value is not None:
-            return self.value if text == self.word else None
-        if self.several:
-            match = re.fullmatch(rf"{self.word}(\d+(?:\.\d+)*)", text)
-            return tuple(int(number) for number in match[1].split(".")) if match else None
-        match = re.fullmatch(rf"{self.word}({NUMBER})", text)
-        if match is None:
-            return None
-        if self.whole:
-            return int(match[1]) if match[1].lstrip("-").isdigit() else None
-        return float(match[1]) / 100 if self.percent else float(match[1])
+        match = re.fullmatch(rf"{self.word}({self.form.pattern})", text)
+        return self.form.read(match[1]) if match else None
 
-    def write(self, value: Any) -> str | None:
+    def spell(self, value: Any) -> str | None:
         """Return the option that declares `value`, or None when it cannot."""
-        if self.value is not None:
-            text = self.word
-        elif self.several:
-            text, value = self.word + ".".join(map(str, value)), tuple(value)
-        else:
-            text = self.word + write_number(100 * value if self.percent else value)
-        return text if self.parse(text) == value else None
+        text = self.word + self.form.write(value)
+        return text if self.parse(text) == (tuple(value) if isinstance(value, list) else value) else None
+
+    @property
+    def switches_to(self) -> Any:
+        """What a word alone sets; None where a value follows the word."""
+        return None if self.form.pattern else self.form.read("")
 
 
 OPTIONS = (
-    Option("s", "calibration.seq_len", "s256: calibration windows of 256 tokens", whole=True),
-    Option("n", "calibration.samples", "n64: 64 calibration windows", whole=True),
-    Option("seed", "calibration.seed", "seed1: other calibration documents", whole=True),
-    Option("share", "method.combine", "share: the prior of each block, shared out by saliency", value="share"),
-    Option("sim", "method.prior", "sim: similarity of the residual stream as prior", value="similarity"),
-    Option("log", "corrections.normalize", "log: logarithm of saliency, per block", value="log"),
-    Option("sqrt", "corrections.normalize", "sqrt: square root of saliency, per block", value="sqrt"),
-    Option("minmax", "corrections.normalize", "minmax: saliency to [0, 1], per block", value="minmax"),
-    Option("zscore", "corrections.normalize", "zscore: z-score of saliency, per block", value="zscore"),
-    Option("mean", "corrections.mean", "mean: saliency divided by its block's mean", value=True),
-    Option("clip", "corrections.clip", "clip5: saliency clipped to percentiles 5 and 95"),
-    Option("depth", "corrections.depth_weight", "depth50: early layers weigh up to 50 % more", percent=True),
-    Option("min", "limits.min_rate", "min5: every block loses at least 5 %, in whole groups", percent=True),
-    Option("max", "limits.max_rate", "max50: no block loses more than 50 %", percent=True),
-    Option("attn", "limits.attention.max_rate", "attn30: no attention block loses more than 30 %", percent=True),
-    Option("mlp", "limits.mlp.max_rate", "mlp50: no MLP block loses more than 50 %", percent=True),
-    Option("early", "limits.early_layers.max_rate", "early30: the first five layers lose at most 30 %", percent=True),
-    Option("first", "limits.early_layers.count", "first8: `early` is about the first eight layers", whole=True),
-    Option("protect", "limits.protect", "protect0.1.31: layers 0, 1 and 31 keep everything", several=True),
-    Option(
-        "collapse", "limits.collapse_below", "collapse20: a block that would keep less than 20 % goes", percent=True
-    ),
-    Option("fp32", "gradients.dtype", "fp32: gradients in float32", value="float32"),
-    Option("w", "limits.width_multiple", "w64: kept MLP widths are multiples of 64", whole=True),
-    Option("recover", "recovery.enabled", "recover: LoRA fine-tuning after pruning", value=True),
+    Option("s", "calibration.seq_len", WHOLE, "s256", "calibration windows of 256 tokens"),
+    Option("n", "calibration.samples", WHOLE, "n64", "64 calibration windows"),
+    Option("seed", "calibration.seed", WHOLE, "seed1", "other calibration documents"),
+    Option("share", "method.combine", word_for("share"), "share", "the prior of each block, shared out by saliency"),
+    Option("sim", "method.prior", word_for("similarity"), "sim", "similarity of the residual stream as prior"),
+    Option("log", "corrections.normalize", word_for("log"), "log", "logarithm of saliency, per block"),
+    Option("sqrt", "corrections.normalize", word_for("sqrt"), "sqrt", "square root of saliency, per block"),
+    Option("minmax", "corrections.normalize", word_for("minmax"), "minmax", "saliency scaled to [0, 1], per block"),
+    Option("zscore", "corrections.normalize", word_for("zscore"), "zscore", "z-score of saliency, per block"),
+    Option("mean", "corrections.mean", word_for(True), "mean", "saliency divided by its block's mean"),
+    Option("clip", "corrections.clip", PERCENTILES, "clip5", "saliency clipped to percentiles 5 and 95"),
+    Option("depth", "corrections.depth_weight", PERCENT, "depth50", "early layers weigh up to 50 % more"),
+    Option("min", "limits.min_rate", PERCENT, "min5", "every block loses at least 5 %, in whole groups"),
+    Option("max", "limits.max_rate", PERCENT, "max50", "no block loses more than 50 %"),
+    Option("attn", "limits.attention.max_rate", PERCENT, "attn30", "no attention block loses more than 30 %"),
+    Option("mlp", "limits.mlp.max_rate", PERCENT, "mlp50", "no MLP block loses more than 50 %"),
+    Option("early", "limits.early_layers.max_rate", PERCENT, "early30", "the first five layers lose at most 30 %"),
+    Option("first", "limits.early_layers.count", WHOLE, "first8", "`early` is about the first eight layers"),
+    Option("protect", "limits.protect", LAYERS, "protect0.1.31", "layers 0, 1 and 31 keep everything"),
+    Option("collapse", "limits.collapse_below", PERCENT, "collapse20", "a block that would keep less than 20 % goes"),
+    Option("fp32", "gradients.dtype", word_for("float32"), "fp32", "gradients in float32"),
+    Option("w", "limits.width_multiple", WHOLE, "w64", "kept MLP widths are multiples of 64"),
+    Option("recover", "recovery.enabled", word_for(True), "recover", "LoRA fine-tuning after pruning"),
+)
+
+# The parts that every name has (tau may be left out): field of `Name` -> the setting and how it is spelled.
+PARTS: dict[str, tuple[str, Form]] = {
+    "criterion": ("method.criterion", Form(r"[a-z0-9_]+?", str, str)),
+    "temperature": ("method.temperature", NUMBER),
+    "tau": ("method.tau", TAU),
+    "percent": ("method.ratio", PERCENT),
+    "dataset": ("dataset", Form(r"[A-Za-z0-9-]+", str, str)),
+}
+_GROUPS = {part: f"(?P<{part}>{form.pattern})" for part, (_, form) in PARTS.items()}
+NAME = re.compile(
+    "{criterion}_T{temperature}(?:_tau{tau})?_{percent}_{dataset}".format(**_GROUPS)
+    + r"(?P<options>(?:_[A-Za-z0-9.-]+)*)"
 )
 
 
 @dataclass(frozen=True)
 class Name:
-    """The parts of an experiment name, numbers as they were written."""
+    """The parts of an experiment name as they are written."""
 
     criterion: str
     temperature: str
@@ -110,84 +138,116 @@ class Name:
         return "_".join([self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options])
 
 
-def write_number(value: float | str) -> str:
-    """Return a number as names spell it; words stay."""
-    if isinstance(value, str):
-        return value
-    return "inf" if value == math.inf else f"{value:.10g}"
+def split_name(text: str) -> Name:
+    """Return the parts of a name, which may still be unknown.
 
-
-def split_name(text: str) -> Name | None:
-    """Return the parts of a name, or None when it has not the shape of one; parts may still be unknown."""
+    Raises:
+        ConfigError: it does not have the shape of a name.
+    """
     match = NAME.fullmatch(text)
     if match is None:
-        return None
-    parts = match.groupdict()
-    return Name(**parts | {"options": tuple(parts["options"].split("_")[1:])})
+        raise ConfigError(f"'{text}' is not an experiment name; expected {SHAPE}")
+    return Name(**match.groupdict() | {"options": tuple(match["options"].split("_")[1:])})
 
 
-def parse_name(name: str, datasets: Iterable[str]) -> tuple[str, dict[str, Any]]:
+def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
     """Parse an experiment name into its dataset and the settings that it declares.
 
     Raises:
         ConfigError: with the nearest valid name, when a part is unknown, said twice, or a fraction for a percentage.
     """
-    parts = split_name(name)
-    if parts is None:
-        raise ConfigError(f"'{name}' is not an experiment name; expected {SHAPE}")
-    _check_part(parts, "criterion", CRITERIA)
-    _check_part(parts, "dataset", datasets)
-    _check_percentage(parts.percent, name, str(replace(parts, percent=write_number(100 * float(parts.percent)))))
-    settings: dict[str, Any] = {
-        "method": {
-            "criterion": parts.criterion,
-            "temperature": float(parts.temperature),
-            "ratio": float(parts.percent) / 100,
-        }
-    }
-    if parts.tau is not None:
-        settings["method"]["tau"] = parts.tau if parts.tau in ("inf", "auto") else float(parts.tau)
-    seen: set[str] = set()
-    for text in parts.options:
-        path, value = _parse_option(name, text)
-        if path in seen:
-            raise ConfigError(f"'{name}' sets {path} twice; keep one of the options")
-        seen.add(path)
-        _put(settings, path, value)
-    return parts.dataset, settings
+    name = split_name(text)
+    _check_part(name, "criterion", CRITERIA)
+    _check_part(name, "dataset", datasets)
+    _check_percentage(name.percent, text, str(replace(name, percent="{}")))
+    written = {path: (getattr(name, part), form) for part, (path, form) in PARTS.items() if part != "dataset"}
+    settings = {path: form.read(spelled) for path, (spelled, form) in written.items() if spelled is not None}
+    for option_text in name.options:
+        option, value = _parse_option(text, option_text)
+        if option.path in settings:
+            raise ConfigError(f"'{text}' sets {option.path} twice; keep one of the options")
+        settings[option.path] = value
+    return name.dataset, nested(settings)
+
+
+def known_name(text: str) -> Name | None:
+    """Return the parts of `text`, or None when the grammar does not know it (a named experiment)."""
+    try:
+        name = split_name(text)
+    except ConfigError:
+        return None
+    return name if declared(name) is not None else None
+
+
+def declared(name: Name) -> Patch | None:
+    """Return the settings that a name declares, or None when a part of it is unknown."""
+    try:
+        return parse_name(str(name), [name.dataset])[1]
+    except ConfigError:
+        return None
+
+
+def rename(name: Name, patch: Patch) -> Name | None:
+    """Return `name` with the settings of `patch`, or None when the grammar has no word for one of them."""
+    for path, value in leaves(patch):
+        changed = _with(name, path, value)
+        if changed is None or declared(changed) is None:
+            return None
+        name = changed
+    return name
+
+
+def without(name: Name, path: str) -> Name:
+    """Return `name` without the option that sets `path`, if it has one."""
+    return replace(name, options=tuple(text for text in name.options if not _sets(text, path)))
+
+
+def _with(name: Name, path: str, value: Any) -> Name | None:
+    for part, (its_path, form) in PARTS.items():
+        if path == its_path:
+            return _with_part(name, part, form.write(value))
+    spelled = (option.spell(value) for option in OPTIONS if option.path == path and value is not None)
+    text = next((text for text in spelled if text is not None), None)
+    if text is None:
+        return None
+    kept = without(name, path).options
+    position = next((i for i, other in enumerate(name.options) if _sets(other, path)), len(kept))
+    return replace(name, options=(*kept[:position], text, *kept[position:]))
+
+
+def _with_part(name: Name, part: str, word: Any) -> Name:
+    return replace(name, **{part: word})
+
+
+def _sets(text: str, path: str) -> bool:
+    return any(option.path == path and option.parse(text) is not None for option in OPTIONS)
 
 
 def _check_part(name: Name, part: str, candidates: Iterable[str]) -> None:
     known, word = sorted(candidates), getattr(name, part)
     if word in known:
         return
-    suggestions = [str(replace(name, **{part: candidate})) for candidate in nearest(word, known)]
+    suggestions = [str(_with_part(name, part, candidate)) for candidate in nearest(word, known)]
     hint = did_you_mean(str(name), suggestions) if suggestions else f"known: {', '.join(known)}"
     where = f" (datasets are declared in config/config.yaml: datasets; known: {', '.join(known)})"
     raise ConfigError(f"unknown {part} '{word}' in '{name}'; {hint}" + (where if part == "dataset" else ""))
 
 
-def _check_percentage(number: str, name: str, meant: str) -> None:
+def _check_percentage(number: str, name: str, corrected: str) -> None:
     if 0 < abs(float(number)) < 1:
+        meant = corrected.format(write_number(100 * float(number)))
         raise ConfigError(
             f"'{name}': {number} would be a percentage, less than 1 %; did you mean {meant}? A fraction as small as "
             "that is set in a named experiment (config/config.yaml: experiments)"
         )
 
 
-def _parse_option(name: str, text: str) -> tuple[str, Any]:
+def _parse_option(name: str, text: str) -> tuple[Option, Any]:
     for option in OPTIONS:
         value = option.parse(text)
         if value is not None:
-            if option.percent:
-                _check_percentage(text.removeprefix(option.word), name, option.word + write_number(10_000 * value))
-            return option.path, (value, 100 - value) if option.path == "corrections.clip" else value
-    known = "; ".join(option.meaning for option in OPTIONS)
+            if option.form is PERCENT:
+                _check_percentage(text.removeprefix(option.word), name, option.word + "{}")
+            return option, value
+    known = "; ".join(f"{option.example}: {option.meaning}" for option in OPTIONS)
     raise ConfigError(f"unknown option '{text}' in '{name}'; known: {known}")
-
-
-def _put(settings: dict[str, Any], path: str, value: Any) -> None:
-    *parents, leaf = path.split(".")
-    for parent in parents:
-        settings = settings.setdefault(parent, {})
-    settings[leaf] = value

@@ -44,7 +44,7 @@ def render_schema() -> str:
 def render_readme() -> str:
     """Return the reference as Markdown: a table per section."""
     schema = Config.model_json_schema()
-    options = "\n".join(f"- `{option.meaning.split(':')[0]}`:{option.meaning.split(':')[1]}" for option in OPTIONS)
+    options = "\n".join(f"- `{option.example}`: {option.meaning}" for option in OPTIONS)
     parts = [HEADER.format(shape=SHAPE.split(",")[0], options=options)]
     parts.append("## Top level\n\n" + _table(schema, schema))
     for name, definition in sorted(schema["$defs"].items()):

@@ -1,32 +1,28 @@
 """From the configuration and an experiment name to one frozen `Experiment`."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from prunescope.config.local import TEXT_FILES, text_files
-from prunescope.config.messages import sentence
+from prunescope.config.checks import problems, text_problems
+from prunescope.config.files import CONFIG_FILE, read_config_file
+from prunescope.config.messages import said_of, unknown, validated
 from prunescope.config.names import SHAPE, parse_name
-from prunescope.config.overrides import check_word
+from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import (
-    CRITERIA,
-    NOT_SCORED,
     Config,
     DatasetSource,
     Export,
     ModelSource,
+    NamedExperiment,
     Section,
     Settings,
     Sweep,
     Tracking,
 )
+from prunescope.config.sweep_words import check_word
 from prunescope.errors import ConfigError, did_you_mean
 
-CONFIG_FILE = Path("config/config.yaml")
-LEVELLING = ("log", "minmax", "zscore")
-"""Normalisations that leave nothing of a block whose groups are all alike; `sqrt` leaves its size."""
 COMPARISON = "comparison"
 """Folder of a model's sweeps, beside those of its experiments."""
 
@@ -45,49 +41,30 @@ class Experiment(Section):
 
 
 def load_config(path: Path = CONFIG_FILE) -> Config:
-    """Read and validate a configuration file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no {path} here; run from the project folder or pass --config") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return parse_config(content or {}, str(path))
+    """Read and validate a configuration file.
+
+    Raises:
+        ConfigError: as `read_config_file` and `parse_config`.
+    """
+    return parse_config(read_config_file(path), str(path))
 
 
-def parse_config(content: dict[str, Any], origin: str = str(CONFIG_FILE)) -> Config:
+def parse_config(content: Mapping[str, Any], origin: str = str(CONFIG_FILE)) -> Config:
     """Validate the content of a configuration file, the settings of every model and named experiment included.
 
     Raises:
         ConfigError: one sentence with the config path, the value and what is allowed.
     """
-    try:
-        config = Config.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(sentence(error, Config, origin)) from None
-    _check_reference_name(config, config, origin)
+    config = validated(Config, content, origin)
+    _check_reference(config, config, origin)
     for name, source in config.models.items():
         where = f"{origin}: models.{name}.settings"
-        _check_reference_name(config, _settings(config, source.settings, where=where), where)
+        _check_reference(config, _settings(config, source.settings, where=where), where)
     for name, experiment in config.experiments.items():
-        where = f"{origin}: experiments.{name}.settings"
-        try:
-            declared = parse_name(experiment.base, config.datasets)[1]
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: experiments.{name}.base: {error}") from None
-        settings = _settings(config, declared, experiment.settings, where=where)
-        _check_reference_name(config, settings, where)
-        if name == (experiment.settings.get("report") or {}).get("reference"):
-            raise ConfigError(f"{where}: report.reference = '{name}': an experiment is not compared with itself")
-        if name == COMPARISON:
-            raise ConfigError(
-                f"{origin}: experiments.{name}: results/{{model}}/{name} holds sweeps; choose another name"
-            )
+        _check_named(config, name, experiment, f"{origin}: experiments.{name}")
     for name, sweep in config.sweeps.items():
-        try:
+        with said_of(f"{origin}: sweeps.{name}"):
             _check_sweep(config, sweep)
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: sweeps.{name}: {error}") from None
     for target in config.targets:
         if target.count("/") != 1:
             raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
@@ -108,14 +85,12 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
     experiment = _resolved(config, model, name)
     reference = experiment.settings.report.reference
     if reference is not None:
-        try:
+        with said_of(f"{model}/{name}: report.reference = '{reference}'"):
             _resolved(config, model, reference)
-        except ConfigError as error:
-            raise ConfigError(f"{model}/{name}: report.reference = '{reference}': {error}") from None
     return experiment
 
 
-def settings_of(config: Config, model: str, name: str, patch: dict[str, Any] | None = None) -> Settings:
+def settings_of(config: Config, model: str, name: str, patch: Patch | None = None) -> Settings:
     """Return the settings of an experiment, changed by `patch`: each one valid, not yet checked against the others.
 
     Raises:
@@ -128,34 +103,32 @@ def settings_of(config: Config, model: str, name: str, patch: dict[str, Any] | N
 def _resolved(config: Config, model: str, name: str) -> Experiment:
     """Resolve one experiment, but not its reference: two experiments may name each other."""
     if model not in config.models:
-        raise ConfigError(
-            f"unknown model '{model}'; {did_you_mean(model, config.models)} "
-            f"(models are declared in {CONFIG_FILE}: models)"
-        )
-    source = config.models[model]
-    dataset, declared, own = _declared(config, name)
-    settings = _settings(config, source.settings, declared, own, where=f"{model}/{name}")
+        raise ConfigError(unknown("model", model, config.models))
+    where = f"{model}/{name}"
+    dataset, _, _ = _declared(config, name)
+    settings = settings_of(config, model, name)
     if settings.report.reference == name:
         report = settings.report.model_copy(update={"reference": None})
         settings = settings.model_copy(update={"report": report})
     experiment = Experiment(
         model=model,
         name=name,
-        source=source,
+        source=config.models[model],
         dataset=dataset,
-        texts=_texts(config, dataset, settings, f"{model}/{name}"),
+        texts=_texts(config, dataset, settings, where),
         settings=settings,
         tracking=config.tracking,
         export=config.export,
     )
-    _check(experiment)
+    for problem in problems(model, experiment.source, settings, where):
+        raise ConfigError(problem)
     return experiment
 
 
-def _declared(config: Config, name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _declared(config: Config, name: str) -> tuple[str, Patch, Patch]:
     """Return the dataset of an experiment, what its name declares, and the settings of a named one."""
     named = config.experiments.get(name)
-    if named is None and not _looks_like_a_declaration(name):
+    if named is None and "_T" not in name:
         raise ConfigError(
             f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} (named ones are declared in "
             f"{CONFIG_FILE}: experiments; others look like {SHAPE})"
@@ -164,43 +137,33 @@ def _declared(config: Config, name: str) -> tuple[str, dict[str, Any], dict[str,
     return dataset, declared, named.settings if named else {}
 
 
-def _looks_like_a_declaration(name: str) -> bool:
-    return "_T" in name
+def _settings(config: Config, *layers: Patch, where: str) -> Settings:
+    return validated(Settings, merge(config.model_dump(include=set(Settings.model_fields)), *layers), where)
 
 
-def merge(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries, later ones win; anything but a dictionary is replaced."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            both = isinstance(merged.get(key), dict) and isinstance(value, dict)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged
+def _check_named(config: Config, name: str, experiment: NamedExperiment, where: str) -> None:
+    with said_of(f"{where}.base"):
+        _, declared = parse_name(experiment.base, config.datasets)
+    settings = _settings(config, declared, experiment.settings, where=f"{where}.settings")
+    _check_reference(config, settings, f"{where}.settings")
+    if name == at(experiment.settings, "report.reference"):
+        raise ConfigError(f"{where}.settings: report.reference = '{name}': an experiment is not compared with itself")
+    if name == COMPARISON:
+        raise ConfigError(f"{where}: results/{{model}}/{name} holds sweeps; choose another name")
 
 
-def _settings(config: Config, *layers: dict[str, Any], where: str) -> Settings:
-    base = config.model_dump(include=set(Settings.model_fields))
-    try:
-        return Settings.model_validate(merge(base, *layers))
-    except ValidationError as error:
-        raise ConfigError(sentence(error, Settings, where)) from None
-
-
-def _check_reference_name(config: Config, settings: Settings, where: str) -> None:
+def _check_reference(config: Config, settings: Settings, where: str) -> None:
     reference = settings.report.reference
-    if reference is None:
-        return
-    try:
-        _declared(config, reference)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: report.reference = '{reference}': {error}") from None
+    if reference is not None:
+        with said_of(f"{where}: report.reference = '{reference}'"):
+            _declared(config, reference)
 
 
 def _check_sweep(config: Config, sweep: Sweep) -> None:
-    """Check names and words, not yet the values: those only when the sweep is asked for."""
+    """Check names and words; the values are checked only when the sweep is asked for."""
     for model in sweep.models:
         if model not in config.models:
-            raise ConfigError(f"unknown model '{model}'; {did_you_mean(model, config.models)}")
+            raise ConfigError(unknown("model", model, config.models))
     for name in (*sweep.experiments, *([sweep.base] if sweep.base else [])):
         _declared(config, name)
     for word in (*sweep.product, *(word for variant in sweep.variants for word in variant)):
@@ -208,25 +171,24 @@ def _check_sweep(config: Config, sweep: Sweep) -> None:
 
 
 def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict[str, DatasetSource]:
+    """Return the datasets that an experiment reads, by name, the texts of a mixture included."""
+    trained = (settings.recovery.dataset or dataset) if settings.recovery.enabled else dataset
+    _check_datasets(config, settings.evaluation.datasets, f"{where}: evaluation.datasets")
+    _check_datasets(config, [trained], f"{where}: recovery.dataset")
     for name in settings.evaluation.datasets:
-        if name not in config.datasets:
-            raise ConfigError(
-                f"{where}: evaluation.datasets: unknown dataset '{name}'; {did_you_mean(name, config.datasets)} "
-                f"(datasets are declared in {CONFIG_FILE}: datasets)"
-            )
         if config.datasets[name].mixture:
             raise ConfigError(f"{where}: evaluation.datasets: '{name}' is a mixture; evaluate on its texts instead")
-    trained = (settings.recovery.dataset or dataset) if settings.recovery.enabled else dataset
-    if trained not in config.datasets:
-        raise ConfigError(
-            f"{where}: recovery.dataset: unknown dataset '{trained}'; {did_you_mean(trained, config.datasets)} "
-            f"(datasets are declared in {CONFIG_FILE}: datasets)"
-        )
     drawn = [text for name in (dataset, trained) for text in _drawn(config, name)]
     texts = {name: config.datasets[name] for name in (*drawn, *settings.evaluation.datasets)}
-    for name, text in texts.items():
-        _check_local(name, text)
+    for problem in text_problems(texts):
+        raise ConfigError(problem)
     return texts
+
+
+def _check_datasets(config: Config, names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in config.datasets:
+            raise ConfigError(f"{where}: {unknown('dataset', name, config.datasets)}")
 
 
 def _drawn(config: Config, dataset: str) -> tuple[str, ...]:
@@ -239,68 +201,3 @@ def _drawn(config: Config, dataset: str) -> tuple[str, ...]:
                 f"{CONFIG_FILE}: datasets.{dataset}.mixture: '{name}' is not a text; {did_you_mean(name, texts)}"
             )
     return (dataset, *mixed)
-
-
-def _check_local(name: str, text: DatasetSource) -> None:
-    if text.local and not text_files(text.local):
-        raise ConfigError(
-            f"{CONFIG_FILE}: datasets.{name}.local = '{text.local}': matches no {', '.join(TEXT_FILES)} file"
-        )
-    if text.path and not Path(text.path).is_dir():
-        raise ConfigError(f"{CONFIG_FILE}: datasets.{name}.path = '{text.path}': no such folder")
-
-
-def _check(experiment: Experiment) -> None:
-    """Check what spans several sections."""
-    where = f"{experiment.model}/{experiment.name}"
-    source, settings = experiment.source, experiment.settings
-    if source.path and not (Path(source.path) / "config.json").is_file():
-        raise ConfigError(
-            f"{CONFIG_FILE}: models.{experiment.model}.path = '{source.path}': no config.json there; "
-            "give a folder with a Hugging Face checkpoint, or remove the path to use the hub"
-        )
-    zeroshot = settings.evaluation.zeroshot
-    if zeroshot and zeroshot.task_dir and not Path(zeroshot.task_dir).is_dir():
-        raise ConfigError(f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder")
-    lengths = {"calibration.seq_len": settings.calibration.seq_len}
-    lengths |= {"evaluation.protocols: window": settings.evaluation.longest_window}
-    if settings.recovery.enabled:
-        lengths["recovery.seq_len"] = settings.recovery.seq_len
-    if settings.evaluation.efficiency:
-        told = settings.evaluation.efficiency
-        lengths |= {"evaluation.efficiency: prompt + generate": told.prompt + told.generate}
-    for path, length in lengths.items():
-        if source.context and length > source.context:
-            raise ConfigError(
-                f"{where}: {path} = {length}: longer than the model's window; allowed: 8 to {source.context}"
-            )
-    if settings.method.criterion not in settings.gradients.criteria:
-        raise ConfigError(
-            f"{where}: gradients.criteria = {list(settings.gradients.criteria)} does not contain the experiment's "
-            f"criterion '{settings.method.criterion}'; add it"
-        )
-    mode = settings.gradients.mode
-    if settings.method.criterion in NOT_SCORED.get(mode, ()):
-        able = [name for name in CRITERIA if name not in NOT_SCORED[mode]]
-        raise ConfigError(
-            f"{where}: gradients.mode = {mode} cannot score '{settings.method.criterion}'; allowed criteria: "
-            f"{', '.join(able)}, or gradients.mode: accumulate"
-        )
-    corrections = settings.corrections
-    if settings.method.criterion == "shortgpt" and (corrections.mean or corrections.normalize in LEVELLING):
-        which = "mean = true" if corrections.mean else f"normalize = {corrections.normalize}"
-        raise ConfigError(
-            f"{where}: corrections.{which} makes all layers equal under method.criterion = shortgpt, which gives the "
-            "groups of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
-        )
-    largest_rate = settings.limits.max_rate
-    if largest_rate is not None and largest_rate <= settings.method.ratio:
-        raise ConfigError(
-            f"{where}: method.ratio = {settings.method.ratio:g} cannot be reached under limits.max_rate = "
-            f"{largest_rate:g}: less than {largest_rate:g} of all parameters can go; lower the ratio or relax the limit"
-        )
-    longest = settings.evaluation.longest_window
-    if settings.evaluation.max_tokens < longest:
-        raise ConfigError(
-            f"{where}: evaluation.max_tokens = {settings.evaluation.max_tokens}: less than one window of {longest}"
-        )

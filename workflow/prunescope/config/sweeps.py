@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from prunescope.config.names import write_number
-from prunescope.config.overrides import patch_of
-from prunescope.config.renaming import Name, Patch, known_name, leaves, rename, without
-from prunescope.config.resolve import merge, settings_of
+from prunescope.config.messages import said_of
+from prunescope.config.names import Name, rename, split_name, without, write_number
+from prunescope.config.patches import Patch, at, leaves, merge, nested
+from prunescope.config.resolve import settings_of
 from prunescope.config.sections import Config, NamedExperiment, Settings, Sweep
+from prunescope.config.sweep_words import patch_of
 from prunescope.errors import ConfigError, did_you_mean
 from prunescope.files import canonical
 
-# No name of the grammar holds it: what follows are settings that the grammar has no word for.
 APART = "__"
-NOTHING = object()
+"""Stands before settings that the grammar has no word for; no name of the grammar holds it."""
+_MISSING = object()
 
 
 def expand(config: Config, sweep: str, model: str) -> dict[str, NamedExperiment | None]:
@@ -26,23 +27,21 @@ def expand(config: Config, sweep: str, model: str) -> dict[str, NamedExperiment 
     Experiments that come out the same, such as two tau at T = 0, are one.
 
     Raises:
-        ConfigError: a value is not valid. Whether an experiment is possible is not asked here.
+        ConfigError: a value is not valid. Whether an experiment is possible is not checked here.
     """
-    declared = config.sweeps[sweep]
-    members: dict[str, NamedExperiment | None] = dict.fromkeys(declared.experiments)
-    for change in changes(declared):
-        try:
-            name, experiment = declare(config, model, declared.base, patch_of(change))
-        except ConfigError as error:
-            raise ConfigError(f"sweeps.{sweep}: {error}") from None
+    sweep_section = config.sweeps[sweep]
+    members: dict[str, NamedExperiment | None] = dict.fromkeys(sweep_section.experiments)
+    if sweep_section.base is None:
+        return members
+    for change in changes(sweep_section):
+        with said_of(f"sweeps.{sweep}"):
+            name, experiment = declare(config, model, sweep_section.base, patch_of(change))
         members.setdefault(name, experiment)
     return members
 
 
 def changes(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """Yield what each experiment of variants and product changes in the base, by word or path."""
-    if sweep.base is None:
-        return
     for variant in sweep.variants or ({},):
         for values in itertools.product(*sweep.product.values()):
             yield variant | dict(zip(sweep.product, values, strict=True))
@@ -51,7 +50,7 @@ def changes(sweep: Sweep) -> Iterator[dict[str, Any]]:
 def declare(config: Config, model: str, base: str, patch: Patch) -> tuple[str, NamedExperiment | None]:
     """Return the name of `base` changed by `patch` and, where the name does not say it all, its declaration.
 
-    The shortest name wins: a setting that the base has anyway is not said again.
+    The name is as short as it can be: a setting that the base has anyway is not repeated.
 
     Raises:
         ConfigError: a value is not valid.
@@ -61,54 +60,55 @@ def declare(config: Config, model: str, base: str, patch: Patch) -> tuple[str, N
     if dataset is not None and dataset not in list(config.datasets):
         raise ConfigError(f"unknown dataset {dataset!r}; {did_you_mean(str(dataset), config.datasets)}")
     wanted = settings_of(config, model, base, patch)
-    named = config.experiments.get(base)
-    if named is not None:
-        changed = {
-            path: value
-            for path, value in leaves(patch)
-            if _at(settings_of(config, model, base), path) != _at(wanted, path)
-        }
-        return _of_named(base, named, dataset, list(changed.items()))
-    name = known_name(base)
-    name = replace(name, dataset=dataset or name.dataset)
-    left: list[tuple[str, Any]] = []
+    if base in config.experiments:
+        before = settings_of(config, model, base)
+        changed = {path: value for path, value in leaves(patch) if _value(before, path) != _value(wanted, path)}
+        return _changed_named(base, config.experiments[base], dataset, changed)
+    name = _on(dataset, base)
+    unsaid: Patch = {}
     for path, value in leaves(patch):
         found = _saying(config, model, name, path, wanted)
         name = found or name
-        left += [] if found else [(path, value)]
+        unsaid |= {} if found else {path: value}
     if not wanted.method.needs_prior:
         name = replace(name, tau=None)
-    if not left:
+    if not unsaid:
         return str(name), None
-    return _spelled(str(name), left), NamedExperiment(base=str(name), settings=_nested(left))
+    return _spelled(str(name), unsaid), NamedExperiment(base=str(name), settings=nested(unsaid))
 
 
 def _saying(config: Config, model: str, name: Name, path: str, wanted: Settings) -> Name | None:
     """Return the shortest change of `name` whose experiment has the wanted setting at `path`."""
-    value = _at(wanted, path)
-    for candidate in (name, without(name, path), rename(name, _nested([(path, value)]))):
-        # A part of the name is said, even where it is the default: T1_tau0.
-        spoken = path != "method.tau" or candidate is None or candidate.tau is not None
-        if candidate and spoken and _at(settings_of(config, model, str(candidate)), path) == value:
+    value = _value(wanted, path)
+    for candidate in (name, without(name, path), rename(name, nested({path: value}))):
+        # tau is a part of the name and is written even where it is the default: T1_tau0.
+        if candidate is None or (path == "method.tau" and candidate.tau is None):
+            continue
+        if _value(settings_of(config, model, str(candidate)), path) == value:
             return candidate
     return None
 
 
-def _of_named(
-    base: str, named: NamedExperiment, dataset: str | None, changed: list[tuple[str, Any]]
+def _changed_named(
+    base: str, named: NamedExperiment, dataset: str | None, changed: Patch
 ) -> tuple[str, NamedExperiment | None]:
-    name = known_name(named.base)
-    said = [("dataset", dataset)] if dataset not in (None, name.dataset) else []
+    name = _on(dataset, named.base)
+    said = {"dataset": dataset} if str(name) != named.base else {}
     if not said and not changed:
         return base, None
-    name = replace(name, dataset=dataset or name.dataset)
-    settings = merge(named.settings, _nested(changed))
-    return _spelled(base, [*said, *changed]), NamedExperiment(base=str(name), settings=settings)
+    settings = merge(named.settings, nested(changed))
+    return _spelled(base, said | changed), NamedExperiment(base=str(name), settings=settings)
 
 
-def _spelled(base: str, settings: list[tuple[str, Any]]) -> str:
+def _on(dataset: str | None, base: str) -> Name:
+    """Return the name `base` with another dataset, if one is given."""
+    name = split_name(base)
+    return replace(name, dataset=dataset or name.dataset)
+
+
+def _spelled(base: str, settings: Patch) -> str:
     """Return a readable name: ``taylor_T0_20_wiki__limits.protect-0_-1``."""
-    return "".join([base, *(f"{APART}{path}-{_spell(value)}" for path, value in settings)])
+    return "".join([base, *(f"{APART}{path}-{_spell(value)}" for path, value in settings.items())])
 
 
 def _spell(value: Any) -> str:
@@ -121,17 +121,5 @@ def _spell(value: Any) -> str:
     return text if safe else hashlib.sha256(canonical(value).encode()).hexdigest()[:8]
 
 
-def _nested(settings: list[tuple[str, Any]]) -> Patch:
-    patch: Patch = {}
-    for path, value in settings:
-        for key in reversed(path.split(".")):
-            value = {key: value}
-        patch = merge(patch, value)
-    return patch
-
-
-def _at(settings: Settings, path: str) -> Any:
-    value: Any = settings.model_dump(mode="json")
-    for key in path.split("."):
-        value = value.get(key, NOTHING) if isinstance(value, dict) else NOTHING
-    return value
+def _value(settings: Settings, path: str) -> Any:
+    return at(settings.model_dump(mode="json"), path, _MISSING)

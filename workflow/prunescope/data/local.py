@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from prunescope.config.local import TEXT_FILES, text_files
+from prunescope.config.sections.sources import TEXT_FILES, text_files
 from prunescope.data.documents import Row, check_columns
 from prunescope.errors import DataError
 

@@ -8,8 +8,9 @@ to be in force.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from prunescope.config.renaming import Patch
+from prunescope.config.patches import Patch
 from prunescope.config.sections import Corrections, EarlyLayers, Evaluation
 from prunescope.diagnosis.situation import Situation
 
@@ -44,15 +45,11 @@ class Change:
         return self.of_whole_layers or not now.whole_layers
 
 
-def change(*, of_whole_layers: bool = False) -> Callable[[Callable[[Situation], Patch | None]], Change]:
-    """Make a change of the function that follows; for the argument see `Change`."""
-    return lambda patch: Change(patch, of_whole_layers)
+of_blocks = partial(Change, of_whole_layers=False)
+of_layers_too = partial(Change, of_whole_layers=True)
 
 
-# 1. block correction
-
-
-@change()
+@of_blocks
 def block_correction(now: Situation) -> Patch | None:
     """T = 1, tau = 0: weigh scores by the prior of their block."""
     if now.setting("method", "temperature") != 0 or now.setting("method", "combine") == "share":
@@ -60,23 +57,20 @@ def block_correction(now: Situation) -> Patch | None:
     return {"method": {"temperature": 1.0, "tau": 0.0}}
 
 
-@change()
+@of_blocks
 def share(now: Situation) -> Patch | None:
     """Share out each block's removal loss among its groups: one scale for attention and MLP."""
     return {"method": {"combine": "share"}} if now.setting("method", "combine") == "multiply" else None
 
 
-# 2. rate limits
-
-
-@change()
+@of_blocks
 def cap_rates(now: Situation) -> Patch | None:
     """Limit every block to the extreme rate."""
     highest = now.thresholds.extreme_rate
     return _tighter(now, ("limits", "max_rate"), highest, {"limits": {"max_rate": highest}})
 
 
-@change()
+@of_blocks
 def cap_early(now: Situation) -> Patch | None:
     """Limit the first layers, as many as the diagnosis calls early, more strictly than the rest."""
     usual, general = EarlyLayers(), now.setting("limits", "max_rate")
@@ -89,24 +83,23 @@ def cap_early(now: Situation) -> Patch | None:
     return _tighter(now, ("limits", "early_layers", "max_rate"), usual.max_rate, patch)
 
 
-@change()
+@of_blocks
 def cap_attention(now: Situation) -> Patch | None:
     """Limit attention alone, where it is pruned more than the MLPs."""
-    return _cap_block(now, "attention", "mlp")
+    return _cap_block(now, "attention", now.measures.attention_rate, now.measures.mlp_rate)
 
 
-@change()
+@of_blocks
 def cap_mlp(now: Situation) -> Patch | None:
     """Limit the MLPs alone, where they are pruned more than attention."""
-    return _cap_block(now, "mlp", "attention")
+    return _cap_block(now, "mlp", now.measures.mlp_rate, now.measures.attention_rate)
 
 
-def _cap_block(now: Situation, higher: str, lower: str) -> Patch | None:
-    rates = {"attention": now.measures.attention_rate, "mlp": now.measures.mlp_rate}
+def _cap_block(now: Situation, block: str, rate: float | None, other: float | None) -> Patch | None:
     highest, general = now.thresholds.extreme_rate, now.setting("limits", "max_rate")
-    if None in rates.values() or rates[higher] <= rates[lower] or (general is not None and general <= highest):
+    if rate is None or other is None or rate <= other or (general is not None and general <= highest):
         return None
-    return _tighter(now, ("limits", higher, "max_rate"), highest, {"limits": {higher: {"max_rate": highest}}})
+    return _tighter(now, ("limits", block, "max_rate"), highest, {"limits": {block: {"max_rate": highest}}})
 
 
 def _tighter(now: Situation, path: tuple[str, ...], highest: float, patch: Patch) -> Patch | None:
@@ -117,10 +110,7 @@ def _tighter(now: Situation, path: tuple[str, ...], highest: float, patch: Patch
     return patch
 
 
-# 3. windows and samples
-
-
-@change(of_whole_layers=True)
+@of_layers_too
 def shorter_windows(now: Situation) -> Patch | None:
     """Halve the calibration windows."""
     length = now.setting("calibration", "seq_len")
@@ -129,29 +119,26 @@ def shorter_windows(now: Situation) -> Patch | None:
     return {"calibration": {"seq_len": length // 2}}
 
 
-@change(of_whole_layers=True)
+@of_layers_too
 def more_samples(now: Situation) -> Patch | None:
     """Twice the calibration windows."""
     samples = now.setting("calibration", "samples")
     return None if samples is None or not now.text_decides else {"calibration": {"samples": 2 * samples}}
 
 
-# 4. normalisation and clipping
-
-
-@change()
+@of_blocks
 def normalize_log(now: Situation) -> Patch | None:
     """Compress the saliency of each block by a logarithm around its mean."""
     return _correction(now, {"normalize": "log"})
 
 
-@change()
+@of_blocks
 def block_mean(now: Situation) -> Patch | None:
     """Divide the saliency of each block by its mean."""
     return None if now.setting("corrections", "normalize") else _correction(now, {"mean": True})
 
 
-@change()
+@of_blocks
 def clip(now: Situation) -> Patch | None:
     """Clip the saliency of each block to percentiles."""
     return _correction(now, {"clip": CLIP})
@@ -164,10 +151,7 @@ def _correction(now: Situation, change: Patch) -> Patch | None:
     return {"corrections": change} if known_off else None
 
 
-# 5. calibration text
-
-
-@change(of_whole_layers=True)
+@of_layers_too
 def other_text(now: Situation) -> Patch | None:
     """Calibrate on another text that the configuration declares: one that is evaluated on and shares no source."""
     name, texts = now.context.name, now.evidence.texts
@@ -178,16 +162,13 @@ def other_text(now: Situation) -> Patch | None:
     return {"dataset": found} if found else None
 
 
-# 6. depth weight, protected layers, collapse
-
-
-@change()
+@of_blocks
 def depth_weight(now: Situation) -> Patch | None:
     """Weigh the scores of early layers more."""
     return _correction(now, {"depth_weight": DEPTH_WEIGHT})
 
 
-@change(of_whole_layers=True)
+@of_layers_too
 def protect(now: Situation) -> Patch | None:
     """Protect the first layers that were pruned to extremes, beside those that are protected."""
     early = [extreme.layer for extreme in now.measures.extreme if extreme.layer < now.thresholds.early_layers]
@@ -196,7 +177,7 @@ def protect(now: Situation) -> Patch | None:
     return patch if early and len(patch["limits"]["protect"]) > len(kept) and now.reachable(patch) else None
 
 
-@change()
+@of_blocks
 def collapse(now: Situation) -> Patch | None:
     """Remove whole the blocks that keep next to nothing, where there are such blocks."""
     kept = 1 - now.evidence.layers[["attention_rate", "mlp_rate"]]
@@ -205,17 +186,14 @@ def collapse(now: Situation) -> Patch | None:
     return {"limits": {"collapse_below": COLLAPSE_BELOW}}
 
 
-# beside them
-
-
-@change(of_whole_layers=True)
+@of_layers_too
 def full_precision(now: Situation) -> Patch | None:
     """Compute the gradients in float32."""
     lower = now.setting("gradients", "dtype") in ("auto", "bfloat16")
     return {"gradients": {"dtype": "float32"}} if lower and now.gradients_decide else None
 
 
-@change(of_whole_layers=True)
+@of_layers_too
 def lower_ratio(now: Situation) -> Patch | None:
     """Remove a quarter less."""
     ratio = now.setting("method", "ratio") or now.evidence.rates.target_ratio

@@ -108,10 +108,6 @@ class Texts:
 NO_TEXTS = Texts()
 
 
-def _no_scores() -> pd.Series:
-    return pd.Series(dtype=float)
-
-
 @dataclass(frozen=True)
 class Evidence:
     """Statistics, rates and importance joined by layer.
@@ -127,9 +123,9 @@ class Evidence:
     statistics: Statistics
     rates: Rates
     blocks: tuple[BlockFacts, ...]
-    scores: pd.Series = field(default_factory=_no_scores)
-    stability: Stability | None = None
-    texts: Texts = NO_TEXTS
+    scores: pd.Series
+    stability: Stability | None
+    texts: Texts
 
 
 def join_evidence(
@@ -147,7 +143,7 @@ def join_evidence(
     layers = statistics.layers.join(rates.layers, how="outer")
     layers = layers.reindex(pd.RangeIndex(layers.index.max() + 1, name="layer"))
     layers["importance"] = math.nan if table is None else layer_importance(table).reindex(layers.index)
-    scores = _no_scores() if table is None else block_scores(table)
+    scores = pd.Series(dtype=float) if table is None else block_scores(table)
     blocks = assumed_blocks(layers) if table is None else table_blocks(table)
     return Evidence(layers, statistics, rates, blocks, scores, stability, texts)
 

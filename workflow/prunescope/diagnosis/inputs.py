@@ -1,6 +1,7 @@
 """Reading what a diagnosis rests on, from the files of the pipeline or from published numbers."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
+from prunescope.criteria import CRITERIA
 from prunescope.diagnosis.evidence import (
     COUNTS,
     NO_TEXTS,
@@ -25,9 +27,6 @@ from prunescope.diagnosis.evidence import (
 )
 from prunescope.errors import DataError
 from prunescope.files import read_json
-
-STANDS_FOR = {"taylor": "taylor_stream", "taylor_2nd": "taylor_stream"}
-"""Criteria of the gradient over all windows, which has no halves -> the criterion of batches that is nearest."""
 
 
 def read_evidence(
@@ -68,10 +67,10 @@ def read_stability(path: Path, criterion: str) -> Stability | None:
     None where the criterion has none: nothing of a ranking by weights or whole layers is compared.
     """
     content = read_json(path)
-    wanted = STANDS_FOR.get(criterion, criterion)
+    wanted = CRITERIA[criterion].stability
     try:
         found = content.get("others", {}) | {content["criterion"]: content["layers"]}
-        if wanted not in found:
+        if wanted is None or wanted not in found:
             return None
         return Stability(wanted, content["samples"], {int(layer): rho for layer, rho in found[wanted].items()})
     except (KeyError, TypeError, AttributeError, ValueError):
@@ -95,7 +94,7 @@ def read_statistics(path: Path) -> Statistics:
     parameters = {name: series for name, series in content.items() if isinstance(series, dict)}
     return Statistics(
         layers=frame,
-        non_finite=tuple(name for name, series in parameters.items() if not _series_finite(series)),
+        non_finite=tuple(name for name, series in parameters.items() if not all(map(_all_finite, series.values()))),
         non_finite_layers=tuple(sorted(broken)),
     )
 
@@ -146,9 +145,5 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} is not a CSV table: {error}") from None
 
 
-def _all_finite(values: Any) -> bool:
+def _all_finite(values: Iterable[float | None]) -> bool:
     return all(value is not None and math.isfinite(value) for value in values)
-
-
-def _series_finite(series: dict[str, list[float | None]]) -> bool:
-    return all(_all_finite(values) for values in series.values())

@@ -8,7 +8,7 @@ import pandas as pd
 
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence, Stability
-from prunescope.importance.stability import rank_correlation
+from prunescope.ranks import rank_correlation
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
 NAMED = 3

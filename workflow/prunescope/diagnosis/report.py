@@ -1,10 +1,10 @@
-"""The diagnosis as files: `gradient_diagnosis.json` and the step's record."""
+"""A diagnosis of files: of an experiment's, which leaves `gradient_diagnosis.json`, or of two that someone sent."""
 
 from pathlib import Path
 
 from prunescope.artifacts.record import StepRecord, recording
-from prunescope.config.sections import Settings
-from prunescope.diagnosis.content import report_content, strict
+from prunescope.config.sections import Diagnosis, Settings
+from prunescope.diagnosis.content import report_content
 from prunescope.diagnosis.evidence import Texts
 from prunescope.diagnosis.findings import DiagnosisReport, diagnose
 from prunescope.diagnosis.inputs import read_evidence, read_stability
@@ -13,6 +13,7 @@ from prunescope.diagnosis.words import LANGUAGES
 from prunescope.files import write_json
 from prunescope.steps.diagnosis import DiagnosisSpec
 
+DEFAULTS = Diagnosis()
 FILE = "gradient_diagnosis.json"
 CURVES = {
     "grad/mean": "mean",
@@ -55,6 +56,32 @@ def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> DiagnosisReport:
     return report
 
 
+def replay(
+    statistics: Path,
+    rates: Path,
+    thresholds: Diagnosis = DEFAULTS,
+    language: str = "en",
+    model: str = "model",
+    experiment: str = "replay",
+) -> DiagnosisReport:
+    """Diagnose from two files, without a model, a table or settings.
+
+    The settings in force are those that the experiment's name declares, and else the defaults.
+
+    Args:
+        statistics: `gradient_statistics.json`; `layers` with `mean` alone are enough.
+        rates: `pruning_summary.json` or `.csv`; `layer` and one of `RATES` are enough. Its own names win
+            over `model` and `experiment`.
+        language: of the report, a key of `LANGUAGES`.
+
+    Raises:
+        DataError: a file is missing or is not what it should be.
+    """
+    evidence = read_evidence(statistics, rates)
+    context = Context(evidence.rates.model or model, evidence.rates.experiment or experiment)
+    return diagnose(evidence, thresholds, context, LANGUAGES[language])
+
+
 def write_report(report: DiagnosisReport, path: Path) -> None:
     """Write the report as strict JSON."""
     write_json(path, report_content(report))
@@ -72,5 +99,5 @@ def _fill(record: StepRecord, report: DiagnosisReport) -> None:
         "diagnosis/score_ratio": measures.scores and measures.scores.ratio,
     }
     record.metrics = {name: float(value) for name, value in metrics.items() if value is not None}
-    record.curves = {name: strict(layers[column].tolist()) for name, column in CURVES.items()}
+    record.curves = {name: layers[column].tolist() for name, column in CURVES.items()}
     record.artifacts = [f"../analysis/{FILE}", "../analysis/gradient_statistics.json"]

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.commands import START
-from prunescope.config.renaming import Name, Patch, declared, known_name
-from prunescope.config.resolve import merge
-from prunescope.config.sections import WITHOUT_GRADIENT, WITHOUT_TEXT, Diagnosis, Limits, Settings
+from prunescope.config.names import Name, declared, known_name
+from prunescope.config.patches import Patch, at, merge
+from prunescope.config.sections import Diagnosis, Limits, Settings
+from prunescope.criteria import OF_WHOLE_LAYERS, WITHOUT_GRADIENT, WITHOUT_TEXT
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
-from prunescope.importance.feasibility import most_parameters
-from prunescope.importance.limits import lanes_of, removal_unit
+from prunescope.importance.limits import lanes_of, most_parameters
+from prunescope.steps.commands import START
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,7 @@ class Situation:
 
     def setting(self, *path: str) -> Any:
         """Return the setting at `path`, or None when it is off or unknown."""
-        value: Any = self.in_force
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+        return at(self.in_force, ".".join(path))
 
     def binds(self, limit: str) -> bool:
         """Whether a limit is known to be in force because it bound."""
@@ -85,7 +82,7 @@ class Situation:
     @property
     def whole_layers(self) -> bool:
         """Whether the criterion removes whole layers."""
-        return removal_unit(self.setting("method", "criterion")) == "layer"
+        return self.setting("method", "criterion") in OF_WHOLE_LAYERS
 
     def reachable(self, patch: Patch) -> bool:
         """Whether what is removed now would still fit under the limits in force together with `patch`."""

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.record import StepRecord, flatten, recording
+from prunescope.artifacts.record import StepRecord, recording
+from prunescope.config.patches import flatten
 from prunescope.config.sections import Efficiency
 from prunescope.evaluation.cost import Cost, measure_cost
 from prunescope.evaluation.hardware import describe_hardware

@@ -10,8 +10,8 @@ from transformers import PretrainedConfig
 
 from prunescope.errors import DataError
 from prunescope.files import read_json
+from prunescope.models.families import FAMILIES, family_name
 from prunescope.models.loading import load_any_config, skeleton
-from prunescope.models.pruned import PRUNED_FAMILIES
 from prunescope.models.weights import WeightReader
 
 
@@ -64,9 +64,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} holds no checkpoint (no config.json): run the experiment first")
     config = load_any_config(folder)
-    family = config.model_type.removeprefix("pruned_")
-    if family not in PRUNED_FAMILIES:
-        raise DataError(f"{folder}: models of type '{family}' have no export; known: {', '.join(PRUNED_FAMILIES)}")
+    family = family_name(config.model_type)
+    if family not in FAMILIES:
+        raise DataError(f"{folder}: models of type '{family}' have no export; known: {', '.join(FAMILIES)}")
     return Checkpoint(
         folder=folder,
         config=config,

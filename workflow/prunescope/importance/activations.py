@@ -6,20 +6,19 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
-from prunescope.trial.similarity import distance_sum
 
 
 class InputNorms(Collector):
     """‖x‖₂ over all calibration tokens of each feature that enters a projection of a block.
 
-    The input projections of a block (q, k, v; gate, up) read the same features, so that two sums per
-    block are enough: of the features that rows multiply (`dim` 0) and of those of the output projection's
-    columns (`dim` 1). The input of a bias is 1 at every token.
+    The input projections of a block (q, k, v; gate, up) read the same features, so two sums per block are enough:
+    of what rows multiply (`dim` 0) and of what the output projection's columns do (`dim` 1). A bias multiplies 1.
     """
 
     terms = ("of_input",)
@@ -47,28 +46,27 @@ class InputNorms(Collector):
 class GateDerivatives(GradientCollector):
     """∂L_s/∂m of a gate m = 1 that multiplies a group's contribution to the residual stream, per sample s.
 
-    The contribution is linear in the group's inputs a to the output projection (whose bias belongs to no
-    group), so that ∂L_s/∂m = Σ_t a·∂L_s/∂a over tokens and inputs, with L_s the mean token loss of the
-    sample. Only gradients of activations are needed: no weight must require any.
+    The contribution is linear in the group's inputs a to the output projection (whose bias belongs to no group), so
+    ∂L_s/∂m = Σ_t a·∂L_s/∂a over tokens and inputs, with L_s the sample's mean token loss. No weight needs a gradient.
     """
 
     terms = ("of_gate",)
     compared = "gate"
 
     def __init__(
-        self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent, observes: bool = False
+        self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent, observes: bool = False
     ) -> None:
         """Prepare; `observes`: also keep statistics of |∂L/∂a| and compare halves, where no weight has a gradient."""
         super().__init__(adapter, criteria, extent)
         self.of_gate = {name: criterion.of_gate for name, criterion in self.criteria.items()}
         if observes:
-            self.of_gate |= {self.compared: CRITERIA[self.compared].of_gate}
-            self.sources = {self._source(block): self._facts(block) for block in adapter.blocks}
+            self.of_gate |= {self.compared: FORMULAS[self.compared].of_gate}
+            self.sources = {self._name(block): self._source(block) for block in adapter.blocks}
 
-    def _source(self, block: Block) -> str:
+    def _name(self, block: Block) -> str:
         return f"{block.weights[-1].name.removesuffix('.weight')}.input"
 
-    def _facts(self, block: Block) -> Source:
+    def _source(self, block: Block) -> Source:
         features = self.adapter.output_projection(block.facts.layer, block.facts.block).in_features
         return Source(block.facts.layer, features, per_token=True)
 
@@ -86,7 +84,7 @@ class GateDerivatives(GradientCollector):
     def _add(self, block: Block, inputs: Tensor, gradient: Tensor) -> None:
         gradient = at_least_float32(gradient)
         if self.sources:
-            self.note(self._source(block), gradient)
+            self.note(self._name(block), gradient)
         products = (at_least_float32(inputs) * gradient).sum(dim=1)
         # The batch's loss is the mean over its samples, of equal length: L_s counts 1 / samples in it.
         derivative = products.unflatten(1, (block.facts.groups, -1)).sum(dim=2) * self.batch.samples
@@ -136,3 +134,14 @@ class LayerInfluence(Collector):
     def _of_block(self, name: str, block: Block) -> Tensor:
         influence = self.sums[str(block.facts.layer)] / self.extent.tokens
         return self.criteria[name].of_layer(influence, block.facts.cost).expand(block.facts.groups)
+
+
+@torch.no_grad()
+def distance_sum(before: Tensor, after: Tensor) -> Tensor:
+    """Return Σ_t (1 - cos(before_t, after_t)), a float64 scalar on the same device.
+
+    Args:
+        before, after: the residual stream at two places, ``[batch, tokens, d]``.
+    """
+    wide = torch.promote_types(before.dtype, torch.float32)
+    return (1 - functional.cosine_similarity(before.to(wide), after.to(wide), dim=-1)).sum(dtype=torch.float64)

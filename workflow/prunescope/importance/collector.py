@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prunescope.importance.criteria import Criterion
+from prunescope.importance.criteria import Terms
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
 
 Scores = dict[str, Tensor]
@@ -26,11 +26,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class Batch:
-    """The batch that runs: its place in the pass, its windows and tokens, and its share of all predicted tokens."""
+    """The batch that runs: its place in the pass, its windows, and its share of all predicted tokens."""
 
     number: int
     samples: int
-    tokens: int
     share: float
 
 
@@ -38,7 +37,7 @@ class Collector(ABC):
     """Gathers the evidence of the criteria that have one of its `terms`, and scores their groups by it.
 
     Attributes:
-        terms: the fields of `Criterion` that it serves.
+        terms: the fields of `Terms` that it serves.
         criteria: those of the pass that it serves, by name.
         sums: all that it has gathered so far, by name: what a pass that was interrupted needs to go on.
         forward: whether a batch is on its way up; checkpointing runs parts of it again on the way down.
@@ -46,7 +45,7 @@ class Collector(ABC):
 
     terms: tuple[str, ...]
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         self.adapter, self.extent = adapter, extent
         self.criteria = {
             name: criterion
@@ -75,13 +74,6 @@ class Collector(ABC):
     def begin_backward(self) -> None:
         """Prepare for the way down: hooks of the way up fire again where a layer is checkpointed."""
         self.forward = False
-
-    def watched(self) -> list[Tensor]:
-        """Return the scalars of this batch that must be finite, on their devices."""
-        return []
-
-    def check(self, values: list[float]) -> None:  # noqa: B027 (optional)
-        """Raise `NonFiniteError` where one of the `watched` values is not finite."""
 
     @abstractmethod
     def scores(self, name: str) -> Scores:

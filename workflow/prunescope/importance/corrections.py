@@ -1,8 +1,8 @@
 """Corrections of the saliency before it becomes a score, all off by default.
 
-They act on saliency *per parameter*: an attention group holds some hundred times the parameters of a
-channel, so rescaling the plain sums and dividing by the cost afterwards would give all attention away.
-The order is fixed: clip, normalise, mean. The depth weight multiplies the score.
+They act on saliency *per parameter*: an attention group has some hundred times the parameters of a channel, so to
+rescale plain sums and divide by the cost would give all attention away. Order: clip, normalise, mean; the depth weight
+multiplies the score.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,8 @@ def depth_weight(layer: np.ndarray, layers: int, weight: float) -> np.ndarray:
 
 def _scopes(blocks: tuple[BlockFacts, ...], density: list[np.ndarray], scope: str) -> list[list[np.ndarray]]:
     """Group the blocks' arrays by what is rescaled together."""
-    if scope == "block":
-        return [[values] for values in density]
-    pairs = zip(blocks, density, strict=True)
-    return [[values for _, values in layer] for _, layer in groupby(pairs, key=lambda pair: pair[0].layer)]
+    key = (lambda pair: (pair[0].layer, pair[0].block)) if scope == "block" else (lambda pair: pair[0].layer)
+    return [[values for _, values in pairs] for _, pairs in groupby(zip(blocks, density, strict=True), key=key)]
 
 
 def _rescale_together(scope: list[np.ndarray], corrections: Corrections) -> list[np.ndarray]:

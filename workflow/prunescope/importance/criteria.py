@@ -1,12 +1,11 @@
 """Saliency criteria: one short function per term, each reading like its formula.
 
-The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of
-the weight alone, of the input x that it multiplies, of w · g_b with the gradient of each batch (averaged
-over batches b, so that it can be reduced as the gradient appears and freed), and of w · ḡ with the gradient
-of the mean loss over the whole calibration set (which must be accumulated). The others are per group.
+The saliency of a group is a sum of terms. Most are per weight w and summed over the group's weights: of the weight
+alone, of the input x that it multiplies, of w · g_b with the gradient of each batch b (averaged, so that a gradient is
+reduced as it appears and freed), and of w · ḡ with that of the mean loss over all windows (which must be accumulated).
 
-A new criterion is one function here, an entry in `CRITERIA` and an oracle test; only a new kind of
-evidence needs a collector of its own.
+What else is known about a criterion is in its row of `prunescope/criteria.py`. Only a new kind of evidence needs a
+collector of its own.
 """
 
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def block_influence(influence: Tensor, cost: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Terms:
     """The terms of a criterion; None where it has none.
 
     Attributes:
@@ -65,12 +64,12 @@ class Criterion:
     of_layer: Callable[[Tensor, int], Tensor] | None = None
 
 
-CRITERIA: dict[str, Criterion] = {
-    "taylor": Criterion(of_mean=first_order),
-    "taylor_2nd": Criterion(of_mean=first_order, of_batch=second_order),
-    "taylor_stream": Criterion(of_batch=first_order),
-    "gate": Criterion(of_gate=squared_gate),
-    "wanda": Criterion(of_input=weighted_input),
-    "magnitude": Criterion(of_weight=magnitude),
-    "shortgpt": Criterion(of_layer=block_influence),
+FORMULAS: dict[str, Terms] = {
+    "taylor": Terms(of_mean=first_order),
+    "taylor_2nd": Terms(of_mean=first_order, of_batch=second_order),
+    "taylor_stream": Terms(of_batch=first_order),
+    "gate": Terms(of_gate=squared_gate),
+    "wanda": Terms(of_input=weighted_input),
+    "magnitude": Terms(of_weight=magnitude),
+    "shortgpt": Terms(of_layer=block_influence),
 }

@@ -12,11 +12,11 @@ from torch import Tensor
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
-from prunescope.importance.stability import Stability
+from prunescope.importance.stability import RankStability
 from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
@@ -64,7 +64,7 @@ class GradientPass:
     tokens: int
     computed: int
     statistics: GradientStatistics
-    stability: Stability
+    stability: RankStability
     statistics_seconds: float
     effort: Effort
     resumed: int = 0
@@ -85,7 +85,7 @@ def collect_gradients(
 
     Args:
         windows: int ``[n, tokens]``, full windows without padding.
-        criteria: names from `CRITERIA`; those that `mode` cannot score are left out.
+        criteria: names from `FORMULAS`; those that `mode` cannot score are left out.
         batch_size: windows per batch.
         checkpointing: compute the activations of a layer again on the way down instead of keeping them.
         partial: where the pass is saved as it goes, and taken up again.
@@ -94,7 +94,7 @@ def collect_gradients(
         NonFiniteError: a loss, gradient or saliency is NaN or infinite; names the layer.
         torch.OutOfMemoryError: not even single windows fit.
     """
-    chosen = {name: CRITERIA[name] for name in mode.scored(criteria)}
+    chosen = {name: FORMULAS[name] for name in mode.scored(criteria)}
     reached = partial.reached() if partial else None
     effort = Effort(reached.batch_size if reached else batch_size, checkpointing or adapter.offloaded)
     while True:
@@ -105,12 +105,8 @@ def collect_gradients(
             if smaller is None or not out_of_memory(error):
                 raise
         release()
-        log.warning(
-            "out of memory with %s windows per batch: trying %s%s",
-            effort.batch_size,
-            smaller.batch_size,
-            ", layers checkpointed" if smaller.checkpointing else "",
-        )
+        how = f"{smaller.batch_size}{', layers checkpointed' if smaller.checkpointing else ''}"
+        log.warning("out of memory with %s windows per batch: trying %s", effort.batch_size, how)
         if partial and smaller.batch_size != effort.batch_size:
             partial.discard()
         effort = smaller
@@ -120,7 +116,7 @@ class _Pass:
     """One try at a pass."""
 
     def __init__(
-        self, adapter: ModelAdapter, windows: Tensor, chosen: dict[str, Criterion], effort: Effort, mode: Mode
+        self, adapter: ModelAdapter, windows: Tensor, chosen: dict[str, Terms], effort: Effort, mode: Mode
     ) -> None:
         self.adapter, self.chosen, self.effort = adapter, chosen, effort
         self.parts = batches(windows, effort.batch_size, adapter.device)
@@ -132,10 +128,9 @@ class _Pass:
         """Return the collectors that the criteria need, and the one whose gradients the statistics are of."""
         told = self.adapter, self.chosen, self.extent
         gates = GateDerivatives(*told, observes=mode.name == "gate")
-        others = [kind(*told) for kind in (Weights, InputNorms, LayerInfluence)]
-        collectors: list[Collector] = [collector for collector in [*others, gates] if collector.criteria]
         observer = gates if mode.name == "gate" else WeightGradients(*told, mode.accumulators)
-        return [collector for collector in collectors if collector is not observer] + [observer], observer
+        others = [*(kind(*told) for kind in (Weights, InputNorms, LayerInfluence)), gates]
+        return [one for one in others if one.criteria and one is not observer] + [observer], observer
 
     def run(self, partial: PartialSums | None) -> GradientPass:
         reached = (partial.reached() if partial else None) or Reached(self.effort.batch_size, 0, 0.0)
@@ -163,7 +158,7 @@ class _Pass:
         """Run one batch up and down; return its summed loss. One transfer tells that all of it is finite."""
         part = self.parts[number]
         count = predicted_tokens(part)
-        batch = Batch(number, samples=len(part), tokens=part.numel(), share=count / self.predicted)
+        batch = Batch(number, samples=len(part), share=count / self.predicted)
         for collector in self.collectors:
             collector.begin_batch(batch)
         with torch.enable_grad():
@@ -171,12 +166,9 @@ class _Pass:
         for collector in self.collectors:
             collector.begin_backward()
         (loss / count).backward()
-        watched = [collector.watched() for collector in self.collectors]
-        value, *others = _transfer([loss.detach(), *(scalar for scalars in watched for scalar in scalars)])
+        value, *watched = _transfer([loss.detach(), *self.observer.watched()])
         _check_loss(self.adapter, part, value, number)
-        for collector, scalars in zip(self.collectors, watched, strict=True):
-            collector.check(others[: len(scalars)])
-            del others[: len(scalars)]
+        self.observer.check(watched)
         return value
 
     def _result(self, loss: float, resumed: int) -> GradientPass:
@@ -192,10 +184,15 @@ class _Pass:
             resumed=resumed,
         )
 
-    def _stability(self) -> Stability:
+    def _stability(self) -> RankStability:
         collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
         found = {collector.compared: collector.agreement() for collector in collectors}
-        return Stability(self.observer.compared, found.pop(self.observer.compared), self.extent.samples, found)
+        return RankStability(
+            criterion=self.observer.compared,
+            layers=found.pop(self.observer.compared),
+            samples=self.extent.samples,
+            others=found,
+        )
 
 
 def _transfer(scalars: list[Tensor]) -> list[float]:
@@ -233,7 +230,8 @@ def first_nonfinite(adapter: ModelAdapter, batch: Tensor) -> str:
     """Say where the residual stream of a batch first holds NaN or infinity."""
     with adapter.recording_inputs() as calls:
         adapter.model(batch, use_cache=False)
-    for layer, (hidden, _) in enumerate(calls):
-        if not torch.isfinite(hidden).all():
-            return "in the embedding" if layer == 0 else f"after layer {layer - 1}"
-    return f"after layer {len(calls) - 1} or in the head"
+    bad = (layer for layer, (hidden, _) in enumerate(calls) if not torch.isfinite(hidden).all())
+    layer = next(bad, None)
+    if layer is None:
+        return f"after layer {len(calls) - 1} or in the head"
+    return f"after layer {layer - 1}" if layer else "in the embedding"

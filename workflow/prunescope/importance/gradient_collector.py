@@ -9,10 +9,9 @@ from torch import Tensor
 
 from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
-from prunescope.importance.criteria import Criterion
+from prunescope.importance.criteria import Terms
 from prunescope.importance.stability import layer_correlations
-from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics
-from prunescope.importance.stopwatch import Stopwatch
+from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics, Stopwatch
 from prunescope.models.adapter import ModelAdapter
 
 WAY_OUT = "try gradients.dtype: float32, or check the checkpoint for damaged weights"
@@ -37,7 +36,7 @@ class GradientCollector(Collector):
 
     compared: str
 
-    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Criterion], extent: Extent) -> None:
+    def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         super().__init__(adapter, criteria, extent)
         self.sources: dict[str, Source] = {}
         self.absolute = AbsoluteStatistics()
@@ -92,11 +91,15 @@ class GradientCollector(Collector):
             self.sums[rows][self.batch.number] = row
 
     def watched(self) -> list[Tensor]:
+        """Return the scalars of this batch that must be finite, on their devices."""
         largest = STATISTICS.index("max")
         return [self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.sources]
 
     def check(self, values: list[float]) -> None:
-        """What is not finite flows down through the model, so the highest is where it began."""
+        """Raise `NonFiniteError` where one of the `watched` values is not finite.
+
+        It flows down through the model, so the highest is where it began.
+        """
         bad = [name for name, value in zip(self.sources, values, strict=True) if not np.isfinite(value)]
         if bad:
             name = max(reversed(bad), key=lambda name: self.sources[name].layer)

@@ -1,9 +1,8 @@
 """Limits on selection: what may go, in which steps, and how much of it.
 
-What is cut from its lowest score up is a *lane*: one block or, where whole layers go, one layer. A lane
-goes in *units*: one GQA group, `width_multiple` channels (the first unit of a block is smaller where its
-width is no multiple), or the layer. Pure arithmetic, so that a ratio out of reach is found before any
-model is loaded.
+What is cut from its lowest score up is a *lane*: one block or, where whole layers go, one layer. A lane goes in
+*units*: one GQA group, `width_multiple` channels (the first unit of a block is smaller where its width is no multiple),
+or the layer. Pure arithmetic, so that a ratio out of reach is found before any model is loaded.
 """
 
 import math
@@ -13,27 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind
-from prunescope.config.sections import Limits
-from prunescope.errors import ConfigError
-
-RemovalUnit = Literal["group", "layer"]
-
-
-def removal_unit(criterion: str) -> RemovalUnit:
-    """Return what a criterion removes: ShortGPT judges layers as wholes, all others judge groups."""
-    return "layer" if criterion == "shortgpt" else "group"
-
-
-@dataclass(frozen=True)
-class Cap:
-    """The largest number of `groups` that a block may lose, and the config path of the limit that says so.
-
-    `limit` is None where nothing but the size of the block limits.
-    """
-
-    groups: int
-    limit: str | None
+from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
+from prunescope.config.sections import Limits, Method
+from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
+from prunescope.errors import BudgetError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -82,6 +64,58 @@ class Lane:
         return self.ends[units - 1] * self.blocks[0].cost if units else 0
 
 
+def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
+    """Raise what `select` would raise, see `feasible_lanes`."""
+    feasible_lanes(facts, method.ratio, limits, CRITERIA[method.criterion].unit)
+
+
+def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: RemovalUnit) -> list[Lane]:
+    """Return the lanes of a model, on which ``ratio * total parameters`` can be spent.
+
+    Raises:
+        ConfigError: limits contradict one another or the criterion.
+        BudgetError: the limits leave too little, force too much, or no whole layer fits the ratio.
+    """
+    lanes = lanes_of(facts.blocks, limits, unit)
+    budget, smallest = budget_of(facts, ratio), rounding_unit(lanes)
+    least, most = sum(lane.parameters(lane.least) for lane in lanes), most_parameters(lanes)
+    if budget > most:
+        names = sorted({lane.limit for lane in lanes if lane.limit})
+        why = f"under {' and '.join(names)}" if names else "because embeddings, norms and head are not pruned"
+        raise BudgetError(
+            f"method.ratio = {ratio:g} cannot be reached {why}: at most {most / facts.total_parameters:.4f} of all "
+            f"parameters can go; lower the ratio{' or relax the limit' if names else ''}"
+        )
+    if budget < least:
+        minima = sorted({path for kind in KINDS for path, _ in _rates(limits, "min_rate", kind)})
+        raise BudgetError(
+            f"method.ratio = {ratio:g} is too low: {' and '.join(minima)} takes at least "
+            f"{least / facts.total_parameters:.4f} of all parameters; raise the ratio or lower the minimum"
+        )
+    if unit == "layer" and budget < smallest:
+        raise BudgetError(
+            f"method.ratio = {ratio:g} removes nothing: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+            f"whole layers, and one has {smallest / facts.total_parameters:.4f} of all parameters; raise the ratio or "
+            "change the criterion"
+        )
+    return lanes
+
+
+def budget_of(facts: ModelFacts, ratio: float) -> int:
+    """Return how many parameters should go."""
+    return round(ratio * facts.total_parameters)
+
+
+def rounding_unit(lanes: list[Lane]) -> int:
+    """Return the parameters of the smallest full unit: what the budget may miss at most while one is free."""
+    return min(lane.unit_parameters for lane in lanes)
+
+
+def most_parameters(lanes: list[Lane]) -> int:
+    """Return how many parameters the limits leave to selection."""
+    return sum(lane.parameters(lane.most) for lane in lanes)
+
+
 def lanes_of(blocks: tuple[BlockFacts, ...], limits: Limits, unit: RemovalUnit) -> list[Lane]:
     """Return the lanes of all blocks of a model, in their order.
 
@@ -100,17 +134,16 @@ def lanes_of(blocks: tuple[BlockFacts, ...], limits: Limits, unit: RemovalUnit) 
 
 def _layer_lane(blocks: tuple[BlockFacts, ...], layers: int, limits: Limits) -> Lane:
     # Only `protect` can limit here; `collapse_below` and `width_multiple` have nothing to do.
-    limit = block_cap(blocks[0], layers, limits).limit
+    _, limit = block_cap(blocks[0], layers, limits)
     return Lane(blocks, (sum(block.groups for block in blocks),), least=0, most=0 if limit else 1, limit=limit)
 
 
 def _block_lane(block: BlockFacts, layers: int, limits: Limits) -> Lane:
     ends = unit_ends(block, limits.width_multiple)
-    cap = block_cap(block, layers, limits)
-    most = bisect_right(ends, cap.groups)
-    wanted, minimum = block_minimum(block, limits)
+    (cap, limit), (wanted, minimum) = block_cap(block, layers, limits), block_minimum(block, limits)
+    most = bisect_right(ends, cap)
     least = bisect_left(ends, wanted) + 1 if wanted else 0
-    return Lane((block,), ends, min(least, most), most, cap.limit, minimum)
+    return Lane((block,), ends, min(least, most), most, limit, minimum)
 
 
 def unit_ends(block: BlockFacts, multiple: int) -> range:
@@ -119,8 +152,8 @@ def unit_ends(block: BlockFacts, multiple: int) -> range:
     return range(block.groups % step or step, block.groups + 1, step)
 
 
-def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
-    """Return the tightest cap of one block.
+def block_cap(block: BlockFacts, layers: int, limits: Limits) -> tuple[int, str | None]:
+    """Return the groups that may go and the config path of the limit that says so; None: only the block's size does.
 
     Args:
         layers: number of layers, to resolve negative indices in `protect`.
@@ -128,12 +161,12 @@ def block_cap(block: BlockFacts, layers: int, limits: Limits) -> Cap:
     rates = dict(_rates(limits, "max_rate", block.block))
     if limits.early_layers is not None and block.layer < limits.early_layers.count:
         rates["limits.early_layers"] = limits.early_layers.max_rate
-    caps = [Cap(block.groups, None)]
+    caps: list[tuple[int, str | None]] = [(block.groups, None)]
     # 0.3 * 10 is 3.0000000000000004 and 0.29 * 100 is 28.999999999999996 in binary.
-    caps += [Cap(math.floor(rate * block.groups + 1e-9), path) for path, rate in rates.items()]
+    caps += [(math.floor(rate * block.groups + 1e-9), path) for path, rate in rates.items()]
     if block.layer in {index % layers for index in limits.protect}:
-        caps.append(Cap(0, "limits.protect"))
-    return min(caps, key=lambda cap: cap.groups)
+        caps.append((0, "limits.protect"))
+    return min(caps, key=lambda cap: cap[0])
 
 
 def block_minimum(block: BlockFacts, limits: Limits) -> tuple[int, str | None]:
@@ -143,11 +176,6 @@ def block_minimum(block: BlockFacts, limits: Limits) -> tuple[int, str | None]:
     """
     path, rate = max(_rates(limits, "min_rate", block.block), key=lambda found: found[1], default=(None, 0.0))
     return math.ceil(rate * block.groups - 1e-9), path
-
-
-def minimum_paths(limits: Limits) -> list[str]:
-    """Return the config paths of the minimum rates that are set."""
-    return sorted({path for kind in KINDS for path, _ in _rates(limits, "min_rate", kind)})
 
 
 def _rates(limits: Limits, name: Literal["min_rate", "max_rate"], kind: BlockKind) -> Iterator[tuple[str, float]]:
@@ -179,6 +207,6 @@ def _check_whole_layers(limits: Limits) -> None:
         highest["limits.early_layers.max_rate"] = limits.early_layers.max_rate
     for path, rate in (lowest | highest).items():
         raise ConfigError(
-            f"{path} = {rate:g} cannot be kept: method.criterion = shortgpt removes whole layers; "
-            "drop the limit (limits.protect can keep layers) or choose another criterion"
+            f"{path} = {rate:g} cannot be kept: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+            "whole layers; drop the limit (limits.protect can keep layers) or choose another criterion"
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from prunescope.importance.criteria import CRITERIA
+from prunescope.criteria import CRITERIA, not_scored
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.memory import free_memory, gib
 
@@ -21,10 +21,9 @@ class Mode:
     """What a pass keeps.
 
     Attributes:
-        name: ``accumulate``: the mean gradient of every prunable weight, in float32: every criterion.
-            ``stream``: nothing, each gradient is reduced and freed: all but those of the mean gradient.
-            ``gate``: weights have no gradient at all, a third less work: neither Taylor criterion;
-            statistics and stability are then of activations.
+        name: ``accumulate``: the mean gradient of every prunable weight, in float32. ``stream``: nothing, each gradient
+            is reduced and freed. ``gate``: weights have no gradient at all, a third less work; statistics and
+            stability are then of activations. What each can score: `prunescope.criteria.MODES`.
         accumulators: where mean gradients are kept; None: beside the weights.
         reason: why this mode, for the log.
     """
@@ -35,20 +34,14 @@ class Mode:
 
     def scored(self, criteria: Iterable[str]) -> list[str]:
         """Return those of `criteria` that the mode can score."""
-        return [name for name in criteria if self._scores(name)]
-
-    def _scores(self, name: str) -> bool:
-        criterion = CRITERIA[name]
-        if self.name == "accumulate":
-            return True
-        return criterion.of_mean is None and (self.name == "stream" or criterion.of_batch is None)
+        return [name for name in criteria if name not in not_scored(self.name)]
 
 
 def choose_mode(name: str, adapter: ModelAdapter, criteria: Iterable[str]) -> Mode:
     """Resolve ``auto``: accumulate where the mean gradients fit, on the device or on the host; else stream."""
     if name not in ("auto", "accumulate"):
         return Mode(name)
-    if not any(CRITERIA[criterion].of_mean for criterion in criteria):
+    if not any(CRITERIA[criterion].gradient == "mean" for criterion in criteria):
         return Mode("stream", reason="no criterion needs the mean gradient") if name == "auto" else Mode(name)
     device = adapter.device
     needed = mean_gradient_bytes(adapter)

@@ -29,11 +29,11 @@ class Reached:
 
 
 class PartialSums:
-    """The sums of a pass under way.
+    """The sums of a pass under way, in the file `path`.
 
     Attributes:
-        path: the file. every: batches between two savings; None: about `INTERVAL` seconds. identity: what the
-            pass depends on; sums of another pass are not taken up.
+        identity: what the pass depends on; sums of another pass are not taken up.
+        every: batches between two savings; None: about `INTERVAL` seconds.
     """
 
     def __init__(self, path: Path, identity: str, every: int | None = None) -> None:

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS, BlockFacts
+from prunescope.artifacts.summary import NegativeDelta
 
 AUTO_PERCENTILE = 25
 
@@ -29,29 +30,29 @@ class Prior:
         """Return the prior of one block, nats per token, as measured."""
         return float(self.values[block.block][block.layer])
 
-    def negative(self) -> list[dict[str, Any]]:
-        """List the blocks whose removal lowers the loss: ``{"layer", "block", "delta"}``; ``"layer"``: all of it."""
+    def negative(self) -> list[NegativeDelta]:
+        """List the blocks whose removal lowers the loss; ``"layer"``: all of it."""
         return [
-            {"layer": layer, "block": name, "delta": float(self.values[kind][layer])}
+            NegativeDelta(layer=layer, block=name, delta=float(self.values[kind][layer]))
             for layer in range(len(self.values[KINDS[0]]))
             for name, kind in ([("layer", KINDS[0])] if layer in self.layer_wise else zip(KINDS, KINDS, strict=True))
             if self.values[kind][layer] < 0
         ]
 
 
-def choose_prior(removal: dict[str, np.ndarray], tau: float | str) -> Prior:
+def choose_prior(removal: BlockValues, tau: float | str) -> Prior:
     """Choose each block's prior: its own removal loss, or its layer's where that is below tau.
 
     Args:
-        removal: ``"attention"``, ``"mlp"``, ``"layer"`` -> float64 ``[layers]``.
-        tau: 0: block-wise everywhere (below it only layers whose removal lowers the loss, and these
-            stay block-wise too), ``inf``: layer-wise everywhere, ``"auto"``: the 25th percentile of the
-            layer losses.
+        removal: of each block and each layer.
+        tau: 0: block-wise everywhere (below it only layers whose removal lowers the loss, and these stay block-wise
+            too), ``inf``: layer-wise everywhere, ``"auto"``: the 25th percentile of the layer losses.
     """
-    layer = removal["layer"]
+    removed = {part: np.array(values) for part, values in removal.by_part().items()}
+    layer = removed["layer"]
     threshold = float(np.percentile(layer, AUTO_PERCENTILE)) if tau == "auto" else float(tau)
     layer_wise = (layer < threshold) & (threshold > 0)
-    values = {kind: np.where(layer_wise, layer, removal[kind]) for kind in KINDS}
+    values = {kind: np.where(layer_wise, layer, removed[kind]) for kind in KINDS}
     return Prior(values, threshold, np.flatnonzero(layer_wise).tolist())
 
 
@@ -72,13 +73,3 @@ def share_out(prior: float, floor: float, weights: np.ndarray) -> np.ndarray:
     total = weights.sum()
     shares = weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
     return shares * max(prior, floor)
-
-
-def read_removal(content: dict[str, dict[str, float]]) -> dict[str, np.ndarray]:
-    """Turn ``block_importance.json`` into arrays over the layers."""
-    return {kind: np.array([losses[str(layer)] for layer in range(len(losses))]) for kind, losses in content.items()}
-
-
-def finite_tau(tau: float) -> float | str:
-    """Return tau as JSON can hold it."""
-    return "inf" if math.isinf(tau) else tau

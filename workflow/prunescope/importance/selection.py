@@ -1,9 +1,8 @@
 """Selection: the groups of lowest score, until the budget is spent, within the limits.
 
-Groups go in *units*, units in *lanes* (see `limits`). Within a lane units hold groups in ascending order
-of score, so that any prefix of them is a valid cut, every width stays a multiple, and one global sort
-over units decides everything. The budget counts what a cut really removes: the last unit of a block
-takes the block's norm and output bias along.
+Groups go in *units*, units in *lanes* (see `limits`). Within a lane units hold groups in ascending order of score, so
+that any prefix of them is a valid cut, every width stays a multiple, and one global sort over units decides everything.
+The budget counts what a cut really removes: the last unit of a block takes the block's norm and output bias along.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import pandas as pd
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.config.sections import Limits
-from prunescope.importance.feasibility import budget_of, feasible_lanes, rounding_unit
-from prunescope.importance.limits import Lane, RemovalUnit
+from prunescope.criteria import RemovalUnit
+from prunescope.importance.limits import Lane, budget_of, feasible_lanes, rounding_unit
 from prunescope.importance.table import ascending
 
 
@@ -63,7 +62,7 @@ def select(
     Args:
         table: from `build_table`, in block order.
         ratio: fraction of all parameters of the model.
-        unit: what goes together; from `removal_unit`.
+        unit: what goes together; `Criterion.unit`.
 
     Raises:
         ConfigError: limits contradict one another, the criterion or the model.

@@ -1,18 +1,17 @@
 """Stability: do two halves of the calibration set rank the groups of a layer alike?"""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from prunescope.artifacts.facts import BlockFacts
+from prunescope.ranks import rank_correlation
 
 
 @dataclass(frozen=True)
-class Stability:
+class RankStability:
     """Rank correlation of the importance between two halves of the calibration set.
 
     Attributes:
@@ -25,20 +24,7 @@ class Stability:
     criterion: str
     layers: dict[int, float | None]
     samples: int
-    others: dict[str, dict[int, float | None]] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields, layers as text: ``{"criterion": name, "layers": {"0": correlation or null}, ...}``."""
-        return {
-            "criterion": self.criterion,
-            "layers": _with_text_keys(self.layers),
-            "samples": self.samples,
-            "others": {name: _with_text_keys(layers) for name, layers in self.others.items()},
-        }
-
-
-def _with_text_keys(layers: dict[int, float | None]) -> dict[str, float | None]:
-    return {str(layer): value for layer, value in layers.items()}
+    others: dict[str, dict[int, float | None]]
 
 
 def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarray]) -> dict[int, float | None]:
@@ -54,21 +40,3 @@ def layer_correlations(blocks: Iterable[BlockFacts], halves: dict[str, np.ndarra
     for block in blocks:
         layers[block.layer].append(halves[f"{block.layer}.{block.block}"] / block.cost)
     return {layer: rank_correlation(*np.concatenate(parts, axis=1)) for layer, parts in layers.items()}
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation of `x` and `y`, shape ``[n]``; ties share the mean rank.
-
-    None with fewer than three values, or when one side is constant.
-    """
-    if len(x) < 3:
-        return None
-    a, b = (ranks - ranks.mean() for ranks in (average_ranks(x), average_ranks(y)))
-    size = math.sqrt((a @ a) * (b @ b))
-    return float(a @ b / size) if size > 0 else None
-
-
-def average_ranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks of `values`, shape ``[n]``, from 1; ties get their mean rank."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]

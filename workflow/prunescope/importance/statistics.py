@@ -1,5 +1,8 @@
-"""Statistics of the gradient: of |g|, per parameter and batch."""
+"""Statistics of the gradient: of |g|, per parameter and batch, and what they cost."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +56,7 @@ class GradientStatistics:
     def per_layer(self) -> dict[int, dict[str, float]]:
         """Pool the parameters of each layer, then average over the batches.
 
-        Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole
-        gradient.
+        Mean and std are those of all weights of the layer together; norm is the L2 norm of its whole gradient.
         """
         layers = np.asarray(self.layers)
         return {int(layer): self._pool(layers == layer) for layer in np.unique(layers)}
@@ -75,11 +77,41 @@ class GradientStatistics:
         }
         return {name: float(value.mean()) for name, value in pooled.items()}
 
-    def as_json(self) -> dict[str, Any]:
-        """Return ``{parameter: {statistic: [per batch]}, "layers": {layer: {statistic: value}}}``."""
-        content: dict[str, Any] = {
+    def by_parameter_and_layer(self) -> dict[str, Any]:
+        """Return ``parameters``: name -> statistic -> a value per batch, and ``layers``: see `per_layer`."""
+        parameters = {
             name: {statistic: self.values[row, :, column].tolist() for column, statistic in enumerate(STATISTICS)}
             for row, name in enumerate(self.names)
         }
-        content["layers"] = {str(layer): values for layer, values in self.per_layer().items()}
-        return content
+        return {"parameters": parameters, "layers": self.per_layer()}
+
+
+class Stopwatch:
+    """Adds up the time of ``with stopwatch.running():``.
+
+    A GPU runs behind the host, so that there events in its own queue are timed, without waiting for them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.on_gpu = device.type == "cuda"
+        self.spans: list[tuple] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        begin = self._now()
+        yield
+        self.spans.append((begin, self._now()))
+
+    def _now(self) -> "float | torch.cuda.Event":
+        if not self.on_gpu:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def seconds(self) -> float:
+        """Return the total; waits for the GPU to finish."""
+        if not self.on_gpu:
+            return sum(end - begin for begin, end in self.spans)
+        torch.cuda.synchronize()
+        return sum(begin.elapsed_time(end) for begin, end in self.spans) / 1000

@@ -61,9 +61,8 @@ def build_table(
 def score_block(block: BlockFacts, density: np.ndarray, prior: Prior | None, method: Method) -> np.ndarray:
     """Return the scores of a block's groups, float64 ``[groups]``, before the depth weight.
 
-    ``multiply``: ``saliency / cost * ln(1 + max(prior, 0)) ^ T``; ``share``: ``saliency / sum of the block's
-    saliency * max(prior, floor) / cost``, without T. Under a layer-wise prior each block of the layer has
-    the layer's removal loss as its own, in both.
+    ``multiply``: ``saliency / cost * ln(1 + max(prior, 0)) ^ T``; ``share``: ``saliency / sum of the block's saliency *
+    max(prior, floor) / cost``, without T. Under a layer-wise prior each block has its layer's removal loss, in both.
 
     Args:
         density: corrected saliency per parameter, ``[groups]``.

@@ -4,12 +4,12 @@ from contextlib import ExitStack
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunescope.importance.collector import Extent, Scores, at_least_float32, sum_over_groups
-from prunescope.importance.criteria import CRITERIA, Criterion
+from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
-from prunescope.models.adapter import GroupedWeight, ModelAdapter
+from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
 
 
 class WeightGradients(GradientCollector):
@@ -25,7 +25,7 @@ class WeightGradients(GradientCollector):
     def __init__(
         self,
         adapter: ModelAdapter,
-        criteria: dict[str, Criterion],
+        criteria: dict[str, Terms],
         extent: Extent,
         accumulators: torch.device | None = None,
     ) -> None:
@@ -34,14 +34,11 @@ class WeightGradients(GradientCollector):
         self.accumulators = accumulators
         self.accumulates = any(criterion.of_mean for criterion in self.criteria.values())
         of_batch = {name: criterion.of_batch for name, criterion in self.criteria.items() if criterion.of_batch}
-        self.of_batch = of_batch | {self.compared: CRITERIA[self.compared].of_batch}
-        self.grouped = {grouped.name: grouped for block in adapter.blocks for grouped in block.weights}
+        self.of_batch = of_batch | {self.compared: FORMULAS[self.compared].of_batch}
         self.blocks = {block.name: [grouped.name for grouped in block.weights] for block in adapter.blocks}
-        self.sources = {
-            grouped.name: Source(block.facts.layer, adapter.parameters[grouped.name].numel())
-            for block in adapter.blocks
-            for grouped in block.weights
-        }
+        pairs = [(block.facts.layer, grouped) for block in adapter.blocks for grouped in block.weights]
+        self.grouped = {grouped.name: grouped for _, grouped in pairs}
+        self.sources = {one.name: Source(layer, adapter.parameters[one.name].numel()) for layer, one in pairs}
 
     def attach(self, stack: ExitStack) -> None:
         """Let the prunable parameters, and only these, require gradients until `stack` closes."""
@@ -68,15 +65,14 @@ class WeightGradients(GradientCollector):
     def scores(self, name: str) -> Scores:
         criterion = self.criteria[name]
         scores = self.whole(name) if criterion.of_batch is not None else {}
-        if criterion.of_mean is not None:
-            of_mean = sum_over_groups(
-                self.adapter,
-                lambda block, grouped, weight: criterion.of_mean(
-                    weight * self.sums[f"mean/{grouped.name}"].to(weight.device)
-                ),
-            )
-            scores = {block: scores.get(block, 0) + term.cpu() for block, term in of_mean.items()}
-        return scores
+        of_mean = criterion.of_mean
+        if of_mean is None:
+            return scores
+
+        def term(_: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
+            return of_mean(weight * self.sums[f"mean/{grouped.name}"].to(weight.device))
+
+        return {block: scores.get(block, 0) + sums.cpu() for block, sums in sum_over_groups(self.adapter, term).items()}
 
 
 def _freeze(parameter: nn.Parameter) -> None:

@@ -1,7 +1,7 @@
 """Where the prunable groups of an architecture are: the one place that knows module names."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from transformers import PretrainedConfig
 
 from prunescope.artifacts.facts import BlockFacts, BlockKind
 from prunescope.errors import DataError
+from prunescope.models.families import FAMILIES, family_name
 from prunescope.models.offload import offloaded_layers
 
 
@@ -62,27 +63,13 @@ class Block:
 class ModelAdapter:
     """A Llama-shaped decoder: GQA attention and a gated MLP, each behind a norm.
 
-    The supported families share this shape and its module names; what differs (biases, norms of queries and keys,
-    sliding windows, tied embeddings) is read off the modules. A family with other names overrides `names`.
+    Biases and norms are read off the modules, their names from the row of the family.
     """
-
-    names = {
-        "layers": "model.layers",
-        "attention": "self_attn",
-        "attention_norm": "input_layernorm",
-        "attention_inputs": ("q_proj", "k_proj", "v_proj"),
-        "attention_output": "o_proj",
-        "mlp": "mlp",
-        "mlp_norm": "post_attention_layernorm",
-        "mlp_inputs": ("gate_proj", "up_proj"),
-        "mlp_output": "down_proj",
-        "final_norm": "model.norm",
-        "head": "lm_head",
-    }
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.layers: list[nn.Module] = list(model.get_submodule(self.names["layers"]))
+        self.family = FAMILIES[family_name(model.config.model_type)]
+        self.layers: list[nn.Module] = list(model.get_submodule(self.family.layers))
         self.parameters = dict(model.named_parameters())
         self.blocks: list[Block] = [block for layer in range(len(self.layers)) for block in self._layer_blocks(layer)]
 
@@ -90,33 +77,33 @@ class ModelAdapter:
 
     def layer_prefix(self, layer: int) -> str:
         """Return the prefix of a layer's parameter names, with the final dot."""
-        return f"{self.names['layers']}.{layer}."
+        return f"{self.family.layers}.{layer}."
 
     def _layer_blocks(self, layer: int) -> Iterator[Block]:
-        attention = getattr(self.layers[layer], self.names["attention"])
+        names = self.family.attention
+        attention = getattr(self.layers[layer], names.module)
         if attention is not None:
             head_dim = attention.head_dim
-            query, key, _ = (getattr(attention, name) for name in self.names["attention_inputs"])
+            query, key, _ = (getattr(attention, name) for name in names.inputs)
             groups = key.out_features // head_dim
             per_group = query.out_features // groups
             widths = (per_group, head_dim, head_dim)
             yield self._block(layer, "attention", groups, widths, output_width=per_group)
-        mlp = getattr(self.layers[layer], self.names["mlp"])
-        if mlp is not None:
-            groups = getattr(mlp, self.names["mlp_output"]).in_features
+        if self.module(layer, "mlp") is not None:
+            groups = self.output_projection(layer, "mlp").in_features
             yield self._block(layer, "mlp", groups, (1, 1), output_width=1)
 
     def _block(self, layer: int, kind: BlockKind, groups: int, widths: tuple[int, ...], output_width: int) -> Block:
-        prefix = f"{self.layer_prefix(layer)}{self.names[kind]}."
-        norm_prefix = f"{self.layer_prefix(layer)}{self.names[f'{kind}_norm']}."
-        weights = [
+        names = self.family.block(kind)
+        prefix = f"{self.layer_prefix(layer)}{names.module}."
+        norm_prefix = f"{self.layer_prefix(layer)}{names.norm}."
+        inputs = [
             GroupedWeight(f"{prefix}{name}.{part}", dim=0, width=width)
-            for name, width in zip(self.names[f"{kind}_inputs"], widths, strict=True)
+            for name, width in zip(names.inputs, widths, strict=True)
             for part in ("weight", "bias")
         ]
-        output = f"{prefix}{self.names[f'{kind}_output']}"
-        weights.append(GroupedWeight(f"{output}.weight", dim=1, width=output_width))
-        weights = tuple(weight for weight in weights if weight.name in self.parameters)
+        output = GroupedWeight(f"{prefix}{names.output}.weight", dim=1, width=output_width)
+        weights = tuple(weight for weight in (*inputs, output) if weight.name in self.parameters)
         grouped = {weight.name for weight in weights}
         whole = tuple(
             name for name in self.parameters if name.startswith((prefix, norm_prefix)) and name not in grouped
@@ -128,7 +115,7 @@ class ModelAdapter:
     @property
     def head_dim(self) -> int:
         """Width of an attention head, the same in every layer."""
-        attentions = (getattr(layer, self.names["attention"]) for layer in self.layers)
+        attentions = (getattr(layer, self.family.attention.module) for layer in self.layers)
         return next(attention.head_dim for attention in attentions if attention is not None)
 
     @property
@@ -158,20 +145,20 @@ class ModelAdapter:
 
     # --- computation --------------------------------------------------------------------------------
 
-    def module(self, layer: int, kind: BlockKind) -> nn.Module:
-        """Return the attention or MLP module of a layer."""
-        return getattr(self.layers[layer], self.names[kind])
+    def module(self, layer: int, kind: BlockKind) -> nn.Module | None:
+        """Return the attention or MLP module of a layer; None where it was removed."""
+        return getattr(self.layers[layer], self.family.block(kind).module)
 
     def input_projection(self, layer: int, kind: BlockKind) -> nn.Module:
         """Return the first of the linear modules that the normed residual stream enters; all read the same input."""
-        return getattr(self.module(layer, kind), self.names[f"{kind}_inputs"][0])
+        return getattr(self.module(layer, kind), self.family.block(kind).inputs[0])
 
     def output_projection(self, layer: int, kind: BlockKind) -> nn.Module:
         """Return the linear module that writes to the residual stream.
 
         Group k owns the consecutive inputs ``[k * width, (k + 1) * width)``, width = inputs / groups.
         """
-        return getattr(self.module(layer, kind), self.names[f"{kind}_output"])
+        return getattr(self.module(layer, kind), self.family.block(kind).output)
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Map token ids ``[batch, tokens]`` to the residual stream before the first layer."""
@@ -179,21 +166,19 @@ class ModelAdapter:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map the residual stream after the last layer, ``[batch, tokens, d]``, to ``[batch, tokens, vocab]``."""
-        normed = self.model.get_submodule(self.names["final_norm"])(hidden)
-        return self.model.get_submodule(self.names["head"])(normed)
+        normed = self.model.get_submodule(self.family.final_norm)(hidden)
+        return self.model.get_submodule(self.family.head)(normed)
 
     @contextmanager
     def silenced(self, layer: int, kind: BlockKind) -> Iterator[None]:
         """Within the block, attention or MLP of `layer`, if it is there, adds exactly zero to the residual stream."""
         module = self.module(layer, kind)
-        if module is None:
-            yield
-            return
 
         def zero_attention(hidden_states: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
             return torch.zeros_like(hidden_states), None
 
-        with _forward(module, zero_attention if kind == "attention" else torch.zeros_like):
+        zeros = zero_attention if kind == "attention" else torch.zeros_like
+        with nullcontext() if module is None else _forward(module, zeros):
             yield
 
     @contextmanager
@@ -214,12 +199,10 @@ class ModelAdapter:
             others = {k: v for k, v in kwargs.items() if k != "hidden_states"}
             calls.append((_hidden(args, kwargs), others))
 
-        handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in self.layers]
-        try:
+        with ExitStack() as stack:
+            for layer in self.layers:
+                stack.enter_context(layer.register_forward_pre_hook(note, with_kwargs=True))
             yield calls
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @contextmanager
     def watching_layers(self, note: Callable[[int, Tensor, Tensor, Tensor], None]) -> Iterator[None]:
@@ -230,9 +213,8 @@ class ModelAdapter:
         """
         seen: list[Tensor] = []  # of the layer that runs: before and, if it has an MLP, between
 
-        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            seen.clear()  # of what a checkpointed layer showed on the way down
-            see(module, args, kwargs)
+        def enter(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            seen[:] = [_hidden(args, kwargs)]  # without what a checkpointed layer showed on the way down
 
         def see(_: nn.Module, args: tuple, kwargs: dict) -> None:
             seen.append(_hidden(args, kwargs))
@@ -247,7 +229,7 @@ class ModelAdapter:
         with ExitStack() as stack:
             for index, layer in enumerate(self.layers):
                 stack.enter_context(layer.register_forward_pre_hook(enter, with_kwargs=True))
-                norm = getattr(layer, self.names["mlp_norm"])
+                norm = getattr(layer, self.family.mlp.norm)
                 if norm is not None:
                     stack.enter_context(norm.register_forward_pre_hook(see, with_kwargs=True))
                 stack.enter_context(layer.register_forward_hook(partial(leave, index)))
@@ -273,17 +255,9 @@ def _hidden(args: tuple, kwargs: dict) -> Tensor:
     return args[0] if args else kwargs["hidden_states"]
 
 
-FAMILIES: dict[str, type[ModelAdapter]] = {
-    "llama": ModelAdapter,
-    "mistral": ModelAdapter,
-    "qwen2": ModelAdapter,
-    "qwen3": ModelAdapter,
-}
-
-
 def adapter_for(model: nn.Module) -> ModelAdapter:
     """Return the adapter of a model of one of the `FAMILIES`, pruned or not."""
-    return FAMILIES[model.config.model_type.removeprefix("pruned_")](model)
+    return ModelAdapter(model)
 
 
 def check_supported(config: PretrainedConfig) -> None:

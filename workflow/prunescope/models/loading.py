@@ -29,10 +29,7 @@ def default_device() -> torch.device:
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Resolve ``auto``: bfloat16 on a GPU that computes in it; else float32, on a CPU always.
-
-    There bfloat16 would change the result for little.
-    """
+    """Resolve ``auto``: bfloat16 on a GPU that computes in it; else float32. On a CPU it would gain little."""
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float32
@@ -132,17 +129,13 @@ def load_checkpoint(
     """
     register_pruned_architectures()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype,
-            use_safetensors=True,
-            device_map=places or (device if device.type != "cpu" else None),
-        )
+        where = places or (device if device.type != "cpu" else None)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, device_map=where)
     except SafetensorError:
         check_shards(Path(path))  # says which one
         raise
-    where = f"{len(set(places.values()))} GPUs" if places else device
-    log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), where)
+    gpus = f"{len(set(places.values()))} GPUs" if places else device
+    log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), gpus)
     return model.eval().requires_grad_(False)
 
 

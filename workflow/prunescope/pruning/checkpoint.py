@@ -13,7 +13,7 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import load_config, skeleton
-from prunescope.models.pruned import PRUNED_FAMILIES, auto_map, modeling_file
+from prunescope.models.pruned import auto_map, modeling_file, pruned_class
 from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
 from prunescope.pruning.surgery import cut_weights
 
@@ -67,7 +67,7 @@ def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: Pruning
     content = copy.deepcopy(config).to_dict()
     content |= {
         "model_type": f"pruned_{family}",
-        "architectures": [f"{PRUNED_FAMILIES[family]}ForCausalLM"],
+        "architectures": [pruned_class(family, "ForCausalLM")],
         "auto_map": auto_map(family),
         "num_hidden_layers": len(plan.kept_layers),
         "head_dim": adapter.head_dim,  # hidden / heads is no way to find it any more

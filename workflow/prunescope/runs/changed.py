@@ -1,7 +1,7 @@
 """Experiments that were made with other settings than they have now."""
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.steps.planned import Planned
 
 
@@ -14,7 +14,7 @@ def changed(planned: Planned) -> str | None:
     identity = ExperimentFolder.of(planned.experiment.model, planned.experiment.name).identity
     if not identity.exists():
         return None
-    made, now = identity.read(), planned.tasks["page"].spec
+    made, now = identity.read(), planned.page
     if made.key == now.key:
         return None
     settings = {"dataset": now.dataset} | flatten(now.model_dump(mode="json")["settings"])

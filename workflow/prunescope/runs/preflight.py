@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunescope.artifacts.folders import ModelFolder
 from prunescope.errors import DataError, PrunescopeError
-from prunescope.importance.feasibility import check_feasible
+from prunescope.importance.limits import check_feasible
 from prunescope.steps.planned import Planned
 from prunescope.tracking.store import tracking_uri
 
@@ -28,11 +28,11 @@ def check_one(planned: Planned) -> None:
             task.step.package.require()
     if planned.experiment.tracking.enabled:
         tracking_uri(planned.experiment.tracking.uri)
-    model = ModelFolder(Path(planned.tasks["model"].folder)).facts
-    if not model.exists():
+    model = ModelFolder(Path(planned.tasks["model"].folder))
+    if not model.facts.exists():
         return
     try:
-        facts = model.read()
+        facts = model.ready()
     except DataError:
         return  # the checkpoint is gone; the step that needs it says so
     try:

@@ -29,7 +29,8 @@ class TimeLeft(logging.Handler):
         self.experiments, self.logger, self.said = list(experiments), logger, ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "event", None) != LogEvent.PROGRESS or record.done >= record.total:
+        done, total = getattr(record, "done", 0), getattr(record, "total", 0)
+        if getattr(record, "event", None) != LogEvent.PROGRESS or done >= total:
             return
         said = time_left(self.experiments)
         if said and said != self.said:

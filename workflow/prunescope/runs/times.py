@@ -5,15 +5,15 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.steps.table import TABLE
 
 
 def read_records(folder: ExperimentFolder) -> list[StepRecord]:
     """Return the records of an experiment and of the shared steps it uses, in the order they started."""
-    shared = [folder.shared(TABLE[step].folder, key) for step, key in folder.identity.read().shared.items()]
-    entries = [one.record for one in shared if isinstance(one, SharedFolder)] + folder.records()
+    entries = [folder.shared(step, key).record for step, key in folder.identity.read().shared.items()]
+    entries += folder.records()
     return sorted((entry.read() for entry in entries if entry.exists()), key=lambda record: record.started)
 
 

@@ -26,6 +26,8 @@ class DiagnosisSpec(ExperimentSpec):
 
     step = "diagnosis"
     version = 2
+    # Typed again, a configuration file may be spelled in another way.
+    aside = frozenset({"start"})
     start: str = Field(START, description="What the commands of the report begin with.")
     diagnosis: Diagnosis
     report: Report

@@ -14,8 +14,8 @@ from prunescope.artifacts.folders import (
     ZeroshotBaselineFolder,
 )
 from prunescope.config.leakage import Leakage
-from prunescope.config.local import matching_files
 from prunescope.config.sections import Dtype, Efficiency, Zeroshot
+from prunescope.config.sections.sources import matching_files
 from prunescope.packages import LLAMA_CPP, LM_EVAL
 from prunescope.steps.export import FINAL, GgufSpec
 from prunescope.steps.fingerprints import fingerprint

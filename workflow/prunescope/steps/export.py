@@ -1,7 +1,7 @@
 """Other programs' formats, made when they are asked for."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field
 
@@ -29,10 +29,10 @@ class GgufSpec(Section):
         return self.rounded or self.exact
 
     @classmethod
-    def by(cls, export: GgufExport, kind: GgufType) -> "GgufSpec":
+    def by(cls, export: GgufExport, kind: str) -> "GgufSpec":
         """Return what the configuration says about files of a type."""
         rounded = {"q8": export.eight_bit, "q4": export.four_bit}.get(kind[:2])
-        return cls(type=kind, exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
+        return cls(type=cast(GgufType, kind), exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
 
 
 class GgufExportSpec(GgufSpec, ExperimentSpec):

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from prunescope.config.local import matching_files
 from prunescope.config.sections import DatasetSource
+from prunescope.config.sections.sources import matching_files
 
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16

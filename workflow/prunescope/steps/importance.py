@@ -30,7 +30,7 @@ class ImportanceSpec(ExperimentSpec):
 STEPS = (
     Step(
         ImportanceSpec,
-        "importance.select:score_and_select",
+        "importance.decision:score_and_select",
         ExperimentFolder,
         needs=(
             GradientsFolder.saliency,

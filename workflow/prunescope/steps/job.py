@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from prunescope.artifacts.folders import ExperimentFolder, Folder, SharedFolder
+from prunescope.artifacts.files import Folder
+from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
 from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.messages import sentence
 from prunescope.errors import ConfigError, did_you_mean
@@ -40,7 +42,7 @@ class Job(Generic[S, F]):
     def of(cls, step: Step, spec: S, path: Path) -> "Job[S, F]":
         """Return the job of a step in a folder; the shared steps that it reads are found from there."""
         model = path.parents[2] if step.shared else path.parent
-        inputs = {name: model / "_shared" / name / key for name, key in spec.keys.items()}
+        inputs = {name: model / "_shared" / name / key for name, key in spec.inputs.items()}
         return cls(spec, step.folder(path), inputs)  # type: ignore[arg-type]
 
     def input(self, kind: type[G]) -> G:
@@ -64,6 +66,32 @@ class Job(Generic[S, F]):
             path, key = self.folder.record.path, self.folder.path.name  # type: ignore[attr-defined]
         with recording(self.spec.task, key, path, params) as record:
             yield record
+
+
+def whole_number(variable: str) -> int | None:
+    """Return a positive number from the environment, None where it is not set.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    told = os.environ.get(variable, "")
+    if not told:
+        return None
+    if not told.isdigit() or int(told) < 1:
+        raise ConfigError(f"{variable} = '{told}': must be a whole number of at least 1")
+    return int(told)
+
+
+def switch(variable: str) -> bool:
+    """Return whether an environment variable switches something on.
+
+    Raises:
+        ConfigError: it is neither on nor off.
+    """
+    told = os.environ.get(variable, "").lower()
+    if told not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise ConfigError(f"{variable} = '{told}': must be 1 or 0")
+    return told in ("1", "true", "yes")
 
 
 def run(name: str, path: Path, told: str) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
-from prunescope.config.facts import facts
 from prunescope.config.resolve import Experiment
 from prunescope.files import canonical
 from prunescope.steps.commands import START
-from prunescope.steps.reporting import ComparisonSpec, TrackComparisonSpec
+from prunescope.steps.reporting import ComparisonSpec, PageSpec, TrackComparisonSpec
 from prunescope.steps.spec import ExperimentSpec, Spec
 from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
@@ -52,7 +51,7 @@ class Planned:
         return self.made
 
     def _specs(self, step: Step) -> Iterator[Spec]:
-        common: dict[str, Any] = {"keys": {name: self.made[name].key for name in step.inputs if name in self.made}}
+        common: dict[str, Any] = {"inputs": {name: self.made[name].key for name in step.inputs if name in self.made}}
         if issubclass(step.spec, ExperimentSpec):
             common |= {"model": self.experiment.model, "experiment": self.experiment.name}
         elif not step.shared:
@@ -90,9 +89,11 @@ class Planned:
         return f"{self.experiment.model}/{self.experiment.name}-{digest}"
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What the experiment does, in words, for captions."""
-        return facts(self.experiment)
+    def page(self) -> PageSpec:
+        """What the page is told: all settings, and the identity of the experiment."""
+        spec = self.tasks["page"].spec
+        assert isinstance(spec, PageSpec)
+        return spec
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""

@@ -1,10 +1,10 @@
 """Which settings set an experiment and its reference apart."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from prunescope.config import patches
 from prunescope.config.resolve import Experiment
 
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
@@ -18,20 +18,11 @@ def differences(reference: Experiment, experiment: Experiment) -> dict[str, tupl
 
 def unequal(before: tuple[str, dict[str, Any]], after: tuple[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the same for datasets and settings as ``experiment.json`` holds them."""
-    decisive = (
+    old, new = (
         {"dataset": dataset} | {name: section for name, section in settings.items() if name in DECISIVE}
         for dataset, settings in (before, after)
     )
-    return {path: (_flow(old), _flow(new)) for path, old, new in _unequal(*decisive)}
-
-
-def _unequal(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in before | after:
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _unequal(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield prefix + key, old, new
+    return {path: (_flow(one), _flow(other)) for path, one, other in patches.differences(old, new)}
 
 
 def _flow(value: Any) -> str:

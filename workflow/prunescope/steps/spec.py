@@ -22,14 +22,14 @@ class Spec(Section):
         step: name of the step, its rule, its folder and its record. version: raised by hand when the numbers of the
             step change, or the default of a setting does; a better comment must not cost a GPU hour.
         aside: fields that the step is told and that do not decide its result, such as the path of a local copy.
-        keys: shared steps that it reads -> their keys.
+        inputs: shared steps that it reads -> their keys.
     """
 
     step: ClassVar[str]
     version: ClassVar[int] = 1
     aside: ClassVar[frozenset[str]] = frozenset()
 
-    keys: dict[str, str] = {}
+    inputs: dict[str, str] = {}
 
     @classmethod
     def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["Self"]:
@@ -88,7 +88,7 @@ class SharedSpec(Spec):
 
     def slug_of(self, step: str) -> str:
         """Return the readable part of the key of a step before this one."""
-        return self.keys[step].rpartition("-")[0]
+        return self.inputs[step].rpartition("-")[0]
 
 
 class ExperimentSpec(Spec):

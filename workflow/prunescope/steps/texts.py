@@ -12,9 +12,9 @@ from prunescope.artifacts.folders import (
     RecoveryTextFolder,
     Resources,
 )
-from prunescope.config.local import text_files
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Calibration, DatasetSource, Section, SplitNames
+from prunescope.config.sections.sources import text_files
 from prunescope.steps.fingerprints import copied_files, fingerprint
 from prunescope.steps.sources import corpora
 from prunescope.steps.spec import SharedSpec

@@ -14,6 +14,10 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from prunescope.errors import PrunescopeError
 from prunescope.tracking import store
 
+# Retries, and the migrations of a fresh database: what comes of them is said in one sentence.
+for name in ("urllib3.connectionpool", "mlflow.store.db"):
+    logging.getLogger(name).setLevel(logging.ERROR)
+
 
 class TrackingUnavailable(PrunescopeError):
     """The tracking store cannot be reached or refuses; nothing but the synchronisation is lost."""
@@ -32,26 +36,12 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     uri = store.tracking_uri(uri)
     lock, address = store.lock_file(uri), store.absolute(uri)
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), chdir(store.folder(uri)), _quiet(), _explaining_refusal(uri):
+    with FileLock(lock), chdir(store.folder(uri)), _explaining_refusal(uri):
         client = MlflowClient(tracking_uri=address)
         if root := store.artifact_root(uri):
             # Every public way to give MLflow a relative root makes it absolute.
             client._tracking_client.store.artifact_root_uri = root
         yield client
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what is said in one sentence instead: retries, and the migrations of a fresh database."""
-    levels = {"urllib3.connectionpool": logging.ERROR, "mlflow.store.db": logging.ERROR}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager

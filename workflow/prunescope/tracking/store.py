@@ -17,12 +17,12 @@ def tracking_uri(configured: str) -> str:
     Raises:
         ConfigError: it is not the address of a store that can be written to.
     """
-    uri = os.environ.get(ENVIRONMENT) or configured
+    given = os.environ.get(ENVIRONMENT)
+    uri = given or configured
     if not ADDRESS.match(uri):
-        where = ENVIRONMENT if os.environ.get(ENVIRONMENT) else "tracking.uri"
         raise ConfigError(
-            f"{where} = '{redact(uri)}' is not the address of an MLflow store; allowed: sqlite:///FILE, an http:// or "
-            "https:// server, or a postgresql://, mysql:// or mssql:// database"
+            f"{ENVIRONMENT if given else 'tracking.uri'} = '{redact(uri)}' is not the address of an MLflow store; "
+            "allowed: sqlite:///FILE, an http:// or https:// server, or a postgresql://, mysql:// or mssql:// database"
         )
     return uri
 
@@ -38,20 +38,15 @@ def redact(uri: str) -> str:
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of a ``sqlite:///`` address, relative to the working directory; None for others."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    """Return the absolute file of a ``sqlite:///`` address; None for others."""
+    kind, found, file = uri.partition("sqlite:///")
+    return Path(file.partition("?")[0]).absolute() if found and not kind else None
 
 
 def absolute(uri: str) -> str:
-    """Return the address with an absolute database file.
-
-    MLflow keeps one open store per address and process: a relative one would name a new database
-    after a change of directory and still get the old.
-    """
+    """Return the address with an absolute database file: MLflow keeps one open store per address and process."""
     database = database_file(uri)
-    return uri if database is None else f"sqlite:///{database.absolute()}"
+    return f"sqlite:///{database}" if database else uri
 
 
 def lock_file(uri: str) -> Path:
@@ -61,14 +56,11 @@ def lock_file(uri: str) -> Path:
 
 
 def artifact_root(uri: str) -> str | None:
-    """Return the artifact folder beside a sqlite database, None where MLflow's server decides.
-
-    Relative to `folder`, so that it can be moved.
-    """
-    return None if database_file(uri) is None else ARTIFACTS
+    """Return the artifact folder, relative to `folder`, so that both can be moved; None where a server decides."""
+    return ARTIFACTS if database_file(uri) else None
 
 
 def folder(uri: str) -> Path:
     """Return the absolute folder that relative locations in a store are relative to: that of a sqlite database."""
     database = database_file(uri)
-    return database.absolute().parent if database else Path.cwd()
+    return database.parent if database else Path.cwd()

@@ -11,8 +11,8 @@ HOST = "127.0.0.1"
 PORT = 5000
 
 
-def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str:
-    """Return the link to the runs table of a model, or of the model tracked last; without any, to the list.
+def experiment_link(uri: str, port: int = PORT) -> str:
+    """Return the link to the runs table of the model that was tracked last; without any, to the list.
 
     Raises:
         TrackingUnavailable: the store cannot be reached or refuses.
@@ -21,8 +21,9 @@ def experiment_link(uri: str, model: str | None = None, port: int = PORT) -> str
     server = store.redact(uri).rstrip("/") if store.is_server(uri) else f"http://{HOST}:{port}"
     with connected(uri) as client:
         found = client.search_experiments(order_by=["last_update_time DESC"])
-    tracked = [e for e in found if e.name == model or (model is None and _is_of_a_model(e))]
-    return server + (view.runs_page(tracked[0].experiment_id) if tracked else "/#/experiments")
+    # The first one is MLflow's own; shared steps and comparisons have experiments beside the model's.
+    models = [e for e in found if e.experiment_id != "0" and "/_" not in e.name]
+    return server + (view.runs_page(models[0].experiment_id) if models else "/#/experiments")
 
 
 def serve(uri: str, port: int = PORT) -> None:
@@ -37,11 +38,22 @@ def serve(uri: str, port: int = PORT) -> None:
         return
     port = free_port(port)
     print(f"MLflow: {experiment_link(uri, port=port)}  (stop with Ctrl-C)", flush=True)
-    environment = _environment(uri)
+    # One worker: each takes 250 MB, and one person is looking.
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # Not arguments: a database address may hold a password, and `ps` shows arguments.
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": store.absolute(uri),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Eight more processes, which outlive a server that is terminated; they evaluate language-model traces.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if root := store.artifact_root(uri):
+        environment["MLFLOW_ARTIFACTS_DESTINATION"] = root
     # Relative locations in the store are relative to its folder.
     os.chdir(store.folder(uri))
     # Replaces this process, so that every signal reaches the server.
-    os.execve(sys.executable, _command(port), environment)
+    os.execve(sys.executable, command, environment)
 
 
 def free_port(wanted: int) -> int:
@@ -55,22 +67,3 @@ def free_port(wanted: int) -> int:
                 continue
             return probe.getsockname()[1]
     raise OSError(f"no free port on {HOST}")
-
-
-def _is_of_a_model(experiment) -> bool:
-    return experiment.experiment_id != "0" and "/_" not in experiment.name
-
-
-def _command(port: int) -> list[str]:
-    # One worker: each takes 250 MB, and one person is looking.
-    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-
-
-def _environment(uri: str) -> dict[str, str]:
-    # Not arguments: a database address may hold a password, and `ps` shows arguments.
-    ours = {"MLFLOW_BACKEND_STORE_URI": store.absolute(uri), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # Eight more processes, which outlive a server that is terminated; they evaluate language-model traces.
-    ours["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    if root := store.artifact_root(uri):
-        ours["MLFLOW_ARTIFACTS_DESTINATION"] = root
-    return {**os.environ, **ours}

@@ -31,9 +31,7 @@ CURVES = {
     "grad/mean_by_layer": "log",
 }
 """Curves over the layers, with the scale of their axis."""
-SECTION = "Perplexity and layers"
-
-
+EXACT = {"lineSmoothness": 0, "useGlobalLineSmoothing": False, "useGlobalXaxisKey": False}
 KIND = "workflowType=machine_learning"
 """Without it pages come with the menus for language-model traces."""
 
@@ -60,27 +58,28 @@ def _state(perplexities: list[str]) -> dict[str, Any]:
     widths = {f"metrics.`{name}`": width for name, width in metrics.items()}
     widths |= {f"params.`{name}`": width for name, width in SETTINGS.items()}
     order = {"orderByKey": f"metrics.`{perplexities[0]}`", "orderByAsc": True} if perplexities else {}
+    scatters = [
+        _card("SCATTER", name, xaxis=_axis(RATIO), yaxis=_axis(name), runsCountToCompare=100) for name in perplexities
+    ]
+    curves = [
+        _card("LINE", name, metricKey=name, selectedMetricKeys=[name], xAxisKey="step", scaleType=scale, **EXACT)
+        for name, scale in CURVES.items()
+    ]
     return order | {
         "selectedColumns": list(widths),
         "columnOrder": list(widths),
         "columnWidths": widths,
-        "compareRunCharts": [*map(_scatter, perplexities), *(_curve(name, scale) for name, scale in CURVES.items())],
-        "compareRunSections": [{"uuid": NAME, "name": SECTION, "display": True, "isReordered": True}],
+        "compareRunCharts": scatters + curves,
+        "compareRunSections": [{"uuid": NAME, "name": "Perplexity and layers", "display": True, "isReordered": True}],
         # Else sections are put in the order of their names, and this one is not the first.
         "isAccordionReordered": True,
     }
 
 
-def _scatter(perplexity: str) -> dict[str, Any]:
-    axes = {axis: {"key": key, "type": "METRIC"} for axis, key in (("xaxis", RATIO), ("yaxis", perplexity))}
-    return _card("SCATTER", perplexity) | axes | {"runsCountToCompare": 100}
+def _axis(metric: str) -> dict[str, str]:
+    return {"key": metric, "type": "METRIC"}
 
 
-def _curve(metric: str, scale: str) -> dict[str, Any]:
-    axes = {"metricKey": metric, "selectedMetricKeys": [metric], "xAxisKey": "step", "scaleType": scale}
-    exact = {"lineSmoothness": 0, "useGlobalLineSmoothing": False, "useGlobalXaxisKey": False}
-    return _card("LINE", metric) | axes | exact
-
-
-def _card(kind: str, metric: str) -> dict[str, Any]:
-    return {"type": kind, "uuid": f"{NAME} {metric}", "metricSectionId": NAME, "deleted": False, "isGenerated": False}
+def _card(kind: str, metric: str, **more: Any) -> dict[str, Any]:
+    card = {"type": kind, "uuid": f"{NAME} {metric}", "metricSectionId": NAME, "deleted": False, "isGenerated": False}
+    return card | more

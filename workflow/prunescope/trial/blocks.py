@@ -30,9 +30,9 @@ class BlockImportance:
     dense: float
     tokens: int
 
-    def as_json(self) -> dict[str, dict[str, float]]:
-        """Return ``{"attention": {layer: value}, "mlp": ..., "layer": ...}``."""
-        return {part: {str(layer): value for layer, value in enumerate(getattr(self, part).tolist())} for part in PARTS}
+    def by_part(self) -> dict[str, list[float]]:
+        """Return ``attention``, ``mlp`` and ``layer``, each in the order of the layers."""
+        return {part: getattr(self, part).tolist() for part in PARTS}
 
 
 def check_finite(values: dict[str, Tensor], subject: str) -> None:

@@ -19,11 +19,10 @@ TOKENS = 2048
 def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
     """Estimate what each attention block, MLP block and layer is worth from one gradient.
 
-    The value is Σ_t |a_t·∂L/∂a_t| / tokens, a_t: what the block adds to the residual stream at token t, L: the
-    summed loss. Without it at that token the loss changes by -a_t·∂L/∂a_t to first order (Molchanov et al. 2019
-    do so per channel). A layer's term is the sum of its blocks', then the magnitude. The plain sum over tokens,
-    the first-order ΔL, is useless: a trained model is nearly stationary by the scale of a block, so that the
-    terms cancel; docs/performance.md has the rank correlations of both with the measured removal losses.
+    The value is Σ_t |a_t·∂L/∂a_t| / tokens, a_t: what the block adds to the residual stream at token t, L: the summed
+    loss, which without it at that token changes by -a_t·∂L/∂a_t to first order (Molchanov et al. 2019, per channel). A
+    layer's term is the sum of its blocks', then the magnitude. The plain sum over tokens is useless: a trained model is
+    nearly stationary by the scale of a block, so that terms cancel; docs/performance.md compares both with removals.
 
     One forward and one backward pass, which takes the gradients of activations alone: the weights must be frozen.
 

@@ -1,12 +1,11 @@
 """The removal prior: how much the loss rises when a block contributes nothing.
 
-All removals climb the layers together. The stack of their residual streams grows by three at each layer,
-those of the removals of its attention, of its MLP and of both: these start there, and nothing below is
-computed again. A layer runs on the whole stack, some windows at a time, before the next one does, so that
-its weights are read once for all removals below.
+All removals climb the layers together. At each layer three residual streams join the stack, without its attention, its
+MLP and both: nothing below is computed again. A layer runs on the whole stack, some windows at a time, before the next
+one does, so that its weights are read once for all removals below.
 
-With L layers a window passes L + 3L (L - 1) / 2 of them, and L MLPs more: half of 3L + 1 full passes. The head
-runs 3L + 1 times all the same.
+With L layers a window passes L + 3L (L - 1) / 2 of them, and L MLPs more: half of 3L + 1 full passes. The head runs
+3L + 1 times all the same.
 """
 
 from dataclasses import dataclass

@@ -2,23 +2,12 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from prunescope.importance.activations import distance_sum
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, next_token_losses, predicted_tokens
 from prunescope.progress import Progress
 from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
-
-
-@torch.no_grad()
-def distance_sum(before: Tensor, after: Tensor) -> Tensor:
-    """Return Σ_t (1 - cos(before_t, after_t)), a float64 scalar on the same device.
-
-    Args:
-        before, after: the residual stream at two places, ``[batch, tokens, d]``.
-    """
-    wide = torch.promote_types(before.dtype, torch.float32)
-    return (1 - functional.cosine_similarity(before.to(wide), after.to(wide), dim=-1)).sum(dtype=torch.float64)
 
 
 class Distances:

@@ -7,17 +7,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from prunescope.config.protocols import Protocol
 
-CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
-Criterion = Literal["taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt"]
-NOT_SCORED: dict[str, tuple[str, ...]] = {
-    "stream": ("taylor", "taylor_2nd"),
-    "gate": ("taylor", "taylor_2nd", "taylor_stream"),
-}
-"""By mode of the gradient pass: the criteria that it cannot score."""
-WITHOUT_GRADIENT = ("wanda", "magnitude", "shortgpt")
-"""Criteria that no gradient decides."""
-WITHOUT_TEXT = ("magnitude",)
-"""Criteria that no calibration text decides."""
 Dtype = Literal["auto", "float32", "bfloat16"]
 GGUF_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m")
 GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]

@@ -1,4 +1,4 @@
-"""What is measured of the pruned model, and its training."""
+"""What is measured of the pruned model, and its fine-tuning."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from prunescope.config.protocols import Protocol
 from prunescope.config.sections.base import Dtype, GgufType, ProtocolName, Rate, Section
 
+Count = Annotated[int, Field(ge=1)]
+
 
 class Zeroshot(Section):
     """Zero-shot tasks through lm-evaluation-harness (`make` installs it)."""
@@ -14,30 +16,28 @@ class Zeroshot(Section):
     tasks: tuple[str, ...] = Field(
         ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"),
         min_length=1,
-        description="Tasks by their names in the harness or in `task_dir`; most read their data from the hub.",
+        description="Names of tasks in the harness or in `task_dir`; most read their data from the hub.",
     )
-    limit: int | None = Field(None, ge=1, description="Questions per task, the first ones; null: all of them.")
+    limit: int | None = Field(None, ge=1, description="Use only this many first questions of a task; null: all.")
     batch_size: int = Field(8, ge=1, description="Requests per forward pass.")
     num_fewshot: int | None = Field(None, ge=0, description="Examples in the prompt; null: what the task says.")
     task_dir: str | None = Field(
         None,
-        description="Folder with task files of your own (YAML and what they name, relative to it); they win over "
-        "the harness's. A task file can run code.",
+        description="Folder with your own task files (YAML and what they name, relative to it); they win over those "
+        "of the harness. A task file can run code.",
     )
 
 
 class Efficiency(Section):
-    """Speed, memory and size of the pruned model beside the unpruned one, measured in turn in one process."""
+    """Speed, memory and size of the pruned and the unpruned model, measured in turn in one process."""
 
     prompt: int = Field(512, ge=1, description="Tokens of the prompt.")
-    generate: int = Field(64, ge=1, description="Tokens decoded after it.")
-    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 4), min_length=1, description="Sequences at a time."
-    )
+    generate: int = Field(64, ge=1, description="Tokens decoded after the prompt.")
+    batch_sizes: tuple[Count, ...] = Field((1, 4), min_length=1, description="Sequences at a time.")
     repeats: int = Field(5, ge=1, description="Timed runs per model and batch size, after one that is not timed.")
     gguf: tuple[GgufType, ...] = Field(
         (),
-        description="GGUF types to measure too, of both models, through llama.cpp on the CPU; they are exported first "
+        description="GGUF types to measure too, for both models, with llama.cpp on the CPU; they are exported first "
         "(`pip install -c requirements.lock -e '.[gguf]'`).",
         examples=[["q8_0"]],
     )
@@ -51,16 +51,16 @@ class Efficiency(Section):
 class Recovery(Section):
     """LoRA fine-tuning of the pruned model, merged into its weights (`make` installs peft for it)."""
 
-    enabled: bool = Field(False, description="Whether to fine-tune; an experiment's name says it with `recover`.")
+    enabled: bool = Field(False, description="Whether to fine-tune; `recover` in a name switches it on.")
     dataset: str | None = Field(
         None,
-        description="Text or instruction data to train on, its calibration split; null: the experiment's own dataset.",
+        description="Text or instruction data whose calibration split to train on; null: the experiment's dataset.",
     )
-    tokens: int = Field(20_000_000, ge=1, description="Tokens to train on, in whole steps; a shorter text is repeated.")
-    seq_len: int = Field(1024, ge=8, description="Tokens per window of text, or of an example at most.")
-    batch_size: int = Field(4, ge=1, description="Windows that are in memory at a time.")
+    tokens: int = Field(20_000_000, ge=1, description="Tokens to train on, whole steps; a short text is repeated.")
+    seq_len: int = Field(1024, ge=8, description="Tokens per window of text; at most, per example.")
+    batch_size: int = Field(4, ge=1, description="Windows in memory at a time.")
     accumulation: int = Field(4, ge=1, description="Batches per step of the optimizer.")
-    rank: int = Field(16, ge=1, description="Rank of the adapters, which are on every linear layer but the head.")
+    rank: int = Field(16, ge=1, description="Rank of the adapters; every linear layer but the head has one.")
     alpha: float = Field(32, gt=0, description="Adapters are scaled by alpha / rank.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout at the input of the adapters.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW.")
@@ -70,16 +70,14 @@ class Recovery(Section):
     seed: int = Field(0, ge=0, description="Seed of the documents, their order, the adapters and the dropout.")
     dtype: Dtype = Field(
         "auto",
-        description="Dtype of the frozen weights while training (adapters are float32); auto: bfloat16 where the "
-        "hardware computes in it, else float32.",
+        description="Dtype of the frozen weights while training (adapters are float32); auto: bfloat16 on hardware "
+        "that has it, else float32.",
     )
-    checkpointing: bool = Field(
-        True, description="Compute activations twice instead of keeping them: less memory, a third more time."
-    )
+    checkpointing: bool = Field(True, description="Recompute activations: less memory, a third more time.")
 
 
 class Evaluation(Section):
-    """Perplexity before and after pruning and, if asked for, zero-shot tasks."""
+    """Perplexity before and after pruning and, on request, zero-shot tasks and efficiency."""
 
     datasets: tuple[str, ...] = Field(("wikitext2",), min_length=1, description="Test texts.")
     protocols: tuple[ProtocolName, ...] = Field(
@@ -91,19 +89,14 @@ class Evaluation(Section):
     max_tokens: int = Field(
         65536,
         ge=8,
-        description="Tokens per text and protocol, spread evenly over the split; a number above its length takes all.",
+        description="Tokens per text and protocol, spread evenly over the split; more than it has: all of them.",
     )
-    dtype: Dtype = Field(
-        "auto", description="Compute dtype; auto: bfloat16 on a GPU that computes in it, else float32."
-    )
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU that has it, else float32.")
     zeroshot: Zeroshot | None = Field(
-        None, description="Zero-shot tasks; null: none, since they need lm-eval and the hub. `{}`: the defaults."
+        None, description="Zero-shot tasks. null: none, since they need lm-eval and the hub; `{}`: the defaults."
     )
-
     efficiency: Efficiency | None = Field(
-        None,
-        description="Speed, memory and size; null: none, since times mean little on a machine that does other work. "
-        "`{}`: the defaults.",
+        None, description="Speed, memory and size. null: none, since times need a quiet machine; `{}`: the defaults."
     )
 
     @model_validator(mode="before")

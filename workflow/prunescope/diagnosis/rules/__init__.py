@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prunescope.diagnosis.rules import extremes, notes, ranking, scales
-from prunescope.diagnosis.rules.rule import Observation, Rule, Severity, rule
+from prunescope.diagnosis.rules.base import Observation, Rule, Severity, rule
 from prunescope.diagnosis.situation import Situation
 
 __all__ = ["RULES", "Observation", "Rule", "Severity", "observe"]

@@ -1,11 +1,11 @@
 """Rules on gradients that are no numbers or zero, and on layers that lose nearly everything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.measures import Extreme
-from prunescope.diagnosis.rules.rule import Observation, rule
+from prunescope.diagnosis.rules.base import Observation, rule
 from prunescope.diagnosis.situation import Situation
 
 
@@ -38,34 +38,32 @@ def vanishing_gradient(now: Situation) -> Iterator[Observation]:
 )
 def early_layers_extreme(now: Situation) -> Iterator[Observation]:
     """Extreme rates among the first layers, whose output all later layers build on."""
-    early = [extreme for extreme in now.measures.extreme if extreme.layer < now.thresholds.early_layers]
+    thresholds = now.thresholds
+    early = [extreme for extreme in now.measures.extreme if extreme.layer < thresholds.early_layers]
     if early:
-        yield _extreme(early, now, {"count": len(early), "of": now.thresholds.early_layers})
+        numbers: dict[str, Any] = {"count": len(early), "of": thresholds.early_layers, "losses": _losses(early)}
+        yield Observation(numbers | {"extreme_rate": thresholds.extreme_rate}, _layers(early))
 
 
-@rule(
-    "high",
-    changes.cap_rates,
-    changes.block_correction,
-    changes.share,
-    changes.collapse,
-    changes.lower_ratio,
-)
+@rule("high", changes.cap_rates, changes.block_correction, changes.share, changes.collapse, changes.lower_ratio)
 def many_extreme_layers(now: Situation) -> Iterator[Observation]:
     """Too large a share of the layers above the extreme rate."""
-    extreme, layers = now.measures.extreme, len(now.evidence.layers)
+    thresholds, extreme, layers = now.thresholds, now.measures.extreme, len(now.evidence.layers)
     share = len(extreme) / layers if layers else 0
-    if share > now.thresholds.extreme_share:
-        found = _extreme(extreme, now, {"share": share, "count": len(extreme), "of": layers})
-        found.evidence["threshold"] = now.thresholds.extreme_share
-        yield found
+    if share > thresholds.extreme_share:
+        numbers: dict[str, Any] = {"share": share, "count": len(extreme), "of": layers, "losses": _losses(extreme)}
+        numbers |= {"extreme_rate": thresholds.extreme_rate, "threshold": thresholds.extreme_share}
+        yield Observation(numbers, _layers(extreme))
 
 
-def _extreme(extreme: Sequence[Extreme], now: Situation, numbers: dict[str, Any]) -> Observation:
-    """Add the offending rates by block and layer: ``{"losses": {"mlp": {"2": 0.99}}}``."""
+def _losses(extreme: Iterable[Extreme]) -> dict[str, dict[str, float]]:
+    """Return the offending rates by block and layer: ``{"mlp": {"2": 0.99}}``."""
     losses: dict[str, dict[str, float]] = {}
     for found in extreme:
         for block, rate in found.above.items():
             losses.setdefault(block, {})[str(found.layer)] = rate
-    numbers |= {"losses": losses, "extreme_rate": now.thresholds.extreme_rate}
-    return Observation(numbers, tuple(found.layer for found in extreme))
+    return losses
+
+
+def _layers(extreme: Iterable[Extreme]) -> tuple[int, ...]:
+    return tuple(found.layer for found in extreme)

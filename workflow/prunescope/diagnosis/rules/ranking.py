@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.measures import Spike
-from prunescope.diagnosis.rules.rule import Observation, rule
+from prunescope.diagnosis.rules.base import Observation, rule
 from prunescope.diagnosis.situation import Situation
 
 

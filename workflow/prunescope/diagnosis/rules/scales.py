@@ -6,7 +6,7 @@ from typing import Any
 from prunescope.diagnosis import changes
 from prunescope.diagnosis.evidence import block_layers
 from prunescope.diagnosis.measures import Scale
-from prunescope.diagnosis.rules.rule import Observation, rule
+from prunescope.diagnosis.rules.base import Observation, rule
 from prunescope.diagnosis.situation import Situation
 
 
@@ -23,14 +23,11 @@ from prunescope.diagnosis.situation import Situation
 def gradient_scale_gap(now: Situation) -> Iterator[Observation]:
     """Gradients of the layers too far apart for one global threshold, by their mean or else by their norm."""
     scales, threshold = {"mean": now.measures.mean, "norm": now.measures.norm}, now.thresholds.scale_ratio
-    ratios = {by: found.ratio if found else None for by, found in scales.items()}
     for by, found in scales.items():
         if found and found.ratio is not None and found.ratio > threshold:
-            numbers = {f"{name}_ratio": ratio for name, ratio in ratios.items()}
+            numbers = {f"{name}_ratio": scale.ratio if scale else None for name, scale in scales.items()}
             layers = found.lowest if found.vanishing else found.highest
-            yield Observation(
-                numbers | _ends(by, found) | {"threshold": threshold}, tuple(int(layer) for layer in layers)
-            )
+            yield Observation(numbers | _ends(by, found) | {"threshold": threshold}, tuple(map(int, layers)))
             return
 
 

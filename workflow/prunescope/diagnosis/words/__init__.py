@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined, Template
 
-from prunescope.config.renaming import leaves
+from prunescope.config.patches import leaves
 from prunescope.diagnosis.words import numbers
 
 __all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Language"]

@@ -41,8 +41,7 @@ def runs(layers: Iterable[int]) -> str:
             groups[-1].append(layer)
         else:
             groups.append([layer])
-    parts = [[f"{group[0]}-{group[-1]}"] if len(group) > 3 else map(str, group) for group in groups]
-    return ", ".join(part for group in parts for part in group)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 3 else ", ".join(map(str, run)) for run in groups)
 
 
 def by_layers(losses: Mapping[str, Mapping[str, float]]) -> dict[tuple[int, ...], dict[str, list[float]]]:

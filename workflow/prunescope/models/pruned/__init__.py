@@ -9,12 +9,8 @@ from pathlib import Path
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-PRUNED_FAMILIES = {
-    "llama": "PrunedLlama",
-    "mistral": "PrunedMistral",
-    "qwen2": "PrunedQwen2",
-    "qwen3": "PrunedQwen3",
-}
+from prunescope.models.families import FAMILIES
+
 MODELS = {AutoModel: "Model", AutoModelForCausalLM: "ForCausalLM"}
 
 
@@ -25,18 +21,23 @@ def modeling_file(family: str) -> Path:
 
 def register_pruned_architectures() -> None:
     """Let transformers' Auto classes load pruned checkpoints in this process, and save them with their file."""
-    for family, name in PRUNED_FAMILIES.items():
+    for family in FAMILIES:
         module = import_module(f"{__name__}.{modeling_file(family).stem}")
-        config = getattr(module, f"{name}Config")
+        config = getattr(module, pruned_class(family, "Config"))
         AutoConfig.register(config.model_type, config, exist_ok=True)
         config.register_for_auto_class()
         for auto, suffix in MODELS.items():
-            model = getattr(module, name + suffix)
+            model = getattr(module, pruned_class(family, suffix))
             auto.register(config, model, exist_ok=True)
             model.register_for_auto_class(auto.__name__)
 
 
+def pruned_class(family: str, suffix: str) -> str:
+    """Return the name of a class of a modeling file, such as ``PrunedLlamaForCausalLM``."""
+    return f"Pruned{FAMILIES[family].prefix}{suffix}"
+
+
 def auto_map(family: str) -> dict[str, str]:
     """Return what a checkpoint's configuration says about where its classes are."""
-    prefix = f"{modeling_file(family).stem}.{PRUNED_FAMILIES[family]}"
-    return {"AutoConfig": f"{prefix}Config"} | {auto.__name__: prefix + suffix for auto, suffix in MODELS.items()}
+    classes = {"AutoConfig": "Config"} | {auto.__name__: suffix for auto, suffix in MODELS.items()}
+    return {auto: f"{modeling_file(family).stem}.{pruned_class(family, suffix)}" for auto, suffix in classes.items()}

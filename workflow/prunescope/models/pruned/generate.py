@@ -1,18 +1,19 @@
 """Derive the modeling files of the other families from Llama's: ``python -m prunescope.models.pruned.generate``."""
 
-from pathlib import Path
+from prunescope.models.families import FAMILIES
+from prunescope.models.pruned import modeling_file
 
-HERE = Path(__file__).parent
-TEMPLATE = HERE / "modeling_pruned_llama.py"
-FAMILIES = {"mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+TEMPLATE = modeling_file("llama")
+GENERATED = tuple(family for family in FAMILIES if family != "llama")
 
 
-def render(family: str, name: str) -> str:
-    """Return the modeling file of a family whose stock module mirrors Llama's."""
+def render(family: str) -> str:
+    """Return the modeling file of a family whose module in transformers mirrors Llama's."""
     header = f"# Generated from {TEMPLATE.name} by generate.py: edit that file.\n"
-    return header + TEMPLATE.read_text(encoding="utf-8").replace("llama", family).replace("Llama", name)
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return header + text.replace("llama", family).replace("Llama", FAMILIES[family].prefix)
 
 
 if __name__ == "__main__":
-    for family, name in FAMILIES.items():
-        (HERE / f"modeling_pruned_{family}.py").write_text(render(family, name), encoding="utf-8")
+    for family in GENERATED:
+        modeling_file(family).write_text(render(family), encoding="utf-8")

@@ -9,13 +9,7 @@ import copy
 
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
-from transformers.models.llama.modeling_llama import (
-    LlamaAttention,
-    LlamaDecoderLayer,
-    LlamaPreTrainedModel,
-    LlamaRMSNorm,
-    LlamaRotaryEmbedding,
-)
+from transformers.models.llama import modeling_llama as stock
 
 
 class PrunedLlamaConfig(LlamaConfig):
@@ -46,7 +40,7 @@ def layer_config(config: PrunedLlamaConfig, index: int) -> LlamaConfig:
     return layer
 
 
-class PrunedLlamaDecoderLayer(LlamaDecoderLayer):
+class PrunedLlamaDecoderLayer(stock.LlamaDecoderLayer):
     """A decoder layer of its own widths, with either block possibly gone."""
 
     def __init__(self, config: PrunedLlamaConfig, layer_idx: int) -> None:
@@ -69,11 +63,11 @@ class PrunedLlamaDecoderLayer(LlamaDecoderLayer):
         return hidden_states
 
 
-class PrunedLlamaPreTrainedModel(LlamaPreTrainedModel):
+class PrunedLlamaPreTrainedModel(stock.LlamaPreTrainedModel):
     config_class = PrunedLlamaConfig
     config: PrunedLlamaConfig
     _no_split_modules = ["PrunedLlamaDecoderLayer"]
-    _can_record_outputs = {"hidden_states": PrunedLlamaDecoderLayer, "attentions": LlamaAttention}
+    _can_record_outputs = {"hidden_states": PrunedLlamaDecoderLayer, "attentions": stock.LlamaAttention}
 
 
 class PrunedLlamaModel(PrunedLlamaPreTrainedModel, LlamaModel):
@@ -85,9 +79,9 @@ class PrunedLlamaModel(PrunedLlamaPreTrainedModel, LlamaModel):
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PrunedLlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = stock.LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         # Some kinds read the number of heads, which only a layer has, though they turn heads of `head_dim`.
-        self.rotary_emb = LlamaRotaryEmbedding(config=layer_config(config, 0))
+        self.rotary_emb = stock.LlamaRotaryEmbedding(config=layer_config(config, 0))
         self.gradient_checkpointing = False
         self._assign_cache_slots()
         self.post_init()

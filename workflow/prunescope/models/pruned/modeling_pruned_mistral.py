@@ -10,13 +10,7 @@ import copy
 
 from torch import Tensor, nn
 from transformers import MistralConfig, MistralForCausalLM, MistralModel
-from transformers.models.mistral.modeling_mistral import (
-    MistralAttention,
-    MistralDecoderLayer,
-    MistralPreTrainedModel,
-    MistralRMSNorm,
-    MistralRotaryEmbedding,
-)
+from transformers.models.mistral import modeling_mistral as stock
 
 
 class PrunedMistralConfig(MistralConfig):
@@ -47,7 +41,7 @@ def layer_config(config: PrunedMistralConfig, index: int) -> MistralConfig:
     return layer
 
 
-class PrunedMistralDecoderLayer(MistralDecoderLayer):
+class PrunedMistralDecoderLayer(stock.MistralDecoderLayer):
     """A decoder layer of its own widths, with either block possibly gone."""
 
     def __init__(self, config: PrunedMistralConfig, layer_idx: int) -> None:
@@ -70,11 +64,11 @@ class PrunedMistralDecoderLayer(MistralDecoderLayer):
         return hidden_states
 
 
-class PrunedMistralPreTrainedModel(MistralPreTrainedModel):
+class PrunedMistralPreTrainedModel(stock.MistralPreTrainedModel):
     config_class = PrunedMistralConfig
     config: PrunedMistralConfig
     _no_split_modules = ["PrunedMistralDecoderLayer"]
-    _can_record_outputs = {"hidden_states": PrunedMistralDecoderLayer, "attentions": MistralAttention}
+    _can_record_outputs = {"hidden_states": PrunedMistralDecoderLayer, "attentions": stock.MistralAttention}
 
 
 class PrunedMistralModel(PrunedMistralPreTrainedModel, MistralModel):
@@ -86,9 +80,9 @@ class PrunedMistralModel(PrunedMistralPreTrainedModel, MistralModel):
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PrunedMistralDecoderLayer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = MistralRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = stock.MistralRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         # Some kinds read the number of heads, which only a layer has, though they turn heads of `head_dim`.
-        self.rotary_emb = MistralRotaryEmbedding(config=layer_config(config, 0))
+        self.rotary_emb = stock.MistralRotaryEmbedding(config=layer_config(config, 0))
         self.gradient_checkpointing = False
         self._assign_cache_slots()
         self.post_init()

@@ -10,13 +10,7 @@ import copy
 
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Model
-from transformers.models.qwen2.modeling_qwen2 import (
-    Qwen2Attention,
-    Qwen2DecoderLayer,
-    Qwen2PreTrainedModel,
-    Qwen2RMSNorm,
-    Qwen2RotaryEmbedding,
-)
+from transformers.models.qwen2 import modeling_qwen2 as stock
 
 
 class PrunedQwen2Config(Qwen2Config):
@@ -47,7 +41,7 @@ def layer_config(config: PrunedQwen2Config, index: int) -> Qwen2Config:
     return layer
 
 
-class PrunedQwen2DecoderLayer(Qwen2DecoderLayer):
+class PrunedQwen2DecoderLayer(stock.Qwen2DecoderLayer):
     """A decoder layer of its own widths, with either block possibly gone."""
 
     def __init__(self, config: PrunedQwen2Config, layer_idx: int) -> None:
@@ -70,11 +64,11 @@ class PrunedQwen2DecoderLayer(Qwen2DecoderLayer):
         return hidden_states
 
 
-class PrunedQwen2PreTrainedModel(Qwen2PreTrainedModel):
+class PrunedQwen2PreTrainedModel(stock.Qwen2PreTrainedModel):
     config_class = PrunedQwen2Config
     config: PrunedQwen2Config
     _no_split_modules = ["PrunedQwen2DecoderLayer"]
-    _can_record_outputs = {"hidden_states": PrunedQwen2DecoderLayer, "attentions": Qwen2Attention}
+    _can_record_outputs = {"hidden_states": PrunedQwen2DecoderLayer, "attentions": stock.Qwen2Attention}
 
 
 class PrunedQwen2Model(PrunedQwen2PreTrainedModel, Qwen2Model):
@@ -86,9 +80,9 @@ class PrunedQwen2Model(PrunedQwen2PreTrainedModel, Qwen2Model):
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PrunedQwen2DecoderLayer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = Qwen2RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = stock.Qwen2RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         # Some kinds read the number of heads, which only a layer has, though they turn heads of `head_dim`.
-        self.rotary_emb = Qwen2RotaryEmbedding(config=layer_config(config, 0))
+        self.rotary_emb = stock.Qwen2RotaryEmbedding(config=layer_config(config, 0))
         self.gradient_checkpointing = False
         self._assign_cache_slots()
         self.post_init()

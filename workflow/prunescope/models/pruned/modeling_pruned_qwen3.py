@@ -10,13 +10,7 @@ import copy
 
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
-from transformers.models.qwen3.modeling_qwen3 import (
-    Qwen3Attention,
-    Qwen3DecoderLayer,
-    Qwen3PreTrainedModel,
-    Qwen3RMSNorm,
-    Qwen3RotaryEmbedding,
-)
+from transformers.models.qwen3 import modeling_qwen3 as stock
 
 
 class PrunedQwen3Config(Qwen3Config):
@@ -47,7 +41,7 @@ def layer_config(config: PrunedQwen3Config, index: int) -> Qwen3Config:
     return layer
 
 
-class PrunedQwen3DecoderLayer(Qwen3DecoderLayer):
+class PrunedQwen3DecoderLayer(stock.Qwen3DecoderLayer):
     """A decoder layer of its own widths, with either block possibly gone."""
 
     def __init__(self, config: PrunedQwen3Config, layer_idx: int) -> None:
@@ -70,11 +64,11 @@ class PrunedQwen3DecoderLayer(Qwen3DecoderLayer):
         return hidden_states
 
 
-class PrunedQwen3PreTrainedModel(Qwen3PreTrainedModel):
+class PrunedQwen3PreTrainedModel(stock.Qwen3PreTrainedModel):
     config_class = PrunedQwen3Config
     config: PrunedQwen3Config
     _no_split_modules = ["PrunedQwen3DecoderLayer"]
-    _can_record_outputs = {"hidden_states": PrunedQwen3DecoderLayer, "attentions": Qwen3Attention}
+    _can_record_outputs = {"hidden_states": PrunedQwen3DecoderLayer, "attentions": stock.Qwen3Attention}
 
 
 class PrunedQwen3Model(PrunedQwen3PreTrainedModel, Qwen3Model):
@@ -86,9 +80,9 @@ class PrunedQwen3Model(PrunedQwen3PreTrainedModel, Qwen3Model):
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PrunedQwen3DecoderLayer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = Qwen3RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = stock.Qwen3RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         # Some kinds read the number of heads, which only a layer has, though they turn heads of `head_dim`.
-        self.rotary_emb = Qwen3RotaryEmbedding(config=layer_config(config, 0))
+        self.rotary_emb = stock.Qwen3RotaryEmbedding(config=layer_config(config, 0))
         self.gradient_checkpointing = False
         self._assign_cache_slots()
         self.post_init()

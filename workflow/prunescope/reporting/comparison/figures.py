@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from prunescope.reporting.figures import style
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.SKY, "black")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 ACROSS = 3
+Look = dict[str, Any]
 RATIO = "method.ratio"
 ALIKE = {
     "kept (Jaccard)": kept_similarity,
@@ -59,7 +61,7 @@ def perplexity(compared: Comparison, subtitle: str = "") -> Figure:
 def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     rows = compared.numbers.dropna(subset=[measured.column])
     front = pareto(rows["removed of all"], rows[measured.column])
-    look = {"color": style.LIGHT, "linewidth": 7, "marker": "o", "markersize": 14, "alpha": 0.6, "zorder": 1}
+    look: Look = {"color": style.LIGHT, "linewidth": 7, "marker": "o", "markersize": 14, "alpha": 0.6, "zorder": 1}
     axes.plot(front["ratio"], front["perplexity"], label="Pareto front", **look)
     for number, (label, series) in enumerate(_series(compared, rows)):
         look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
@@ -79,9 +81,9 @@ def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> N
 def _in_order(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     rows = compared.numbers.dropna(subset=[measured.column]).sort_values(measured.column, ascending=False)
     places = np.arange(len(rows))
-    look = {"xerr": _errors(rows, measured), "fmt": "o", "color": style.BLUE, "capsize": 3, "markersize": 6}
+    look: Look = {"xerr": _errors(rows, measured), "fmt": "o", "color": style.BLUE, "capsize": 3, "markersize": 6}
     axes.errorbar(rows[measured.column], places, **look)
-    above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
+    above: Look = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
     for place, value in zip(places, rows[measured.column], strict=True):
         axes.annotate(f"{value:,.1f}", (value, place), **above)
     _unpruned(axes, compared, measured, axes.axvline)

@@ -152,7 +152,8 @@ def _measured_values(folder: ExperimentFolder, model: str) -> Row:
     Beside those of the pruned model, as ``trained ...``, those of what recovery made of it.
     """
     report = folder.perplexity.read()
-    results, row = report.baseline if model == BASELINE else report.pruned, {}
+    results = report.baseline if model == BASELINE else report.pruned
+    row: Row = {}
     for measured in _measurements(results):
         result = results[measured.text][measured.protocol]
         low, high = result.interval or (math.nan, math.nan)

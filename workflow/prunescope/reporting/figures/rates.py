@@ -66,17 +66,18 @@ def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> N
     labels, layers = words.labels, rates.layers
     axes.set_title(labels["block_rates"], loc="left")
     for block, offset in OFFSETS.items():
-        look = {"width": BAR, "color": style.BLOCK_COLOURS[block], "label": labels[block]}
-        axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
+        color = style.BLOCK_COLOURS[block]
+        axes.bar(layers.index + offset, layers[RATE_OF[block]], width=BAR, color=color, label=labels[block])
     _mark_bound_blocks(axes, rates, labels["at_limit"])
     protected = sorted({layer % len(layers) for layer in limits.protect})
     if protected:
         axes.plot(protected, [0.015] * len(protected), "s", color="black", markersize=4, label=labels["protected"])
     first, last = layers.index.min() - 0.5, layers.index.max() + 0.5
-    for rate, label, color, linestyle, linewidth in _lines(limits):
-        until = min(first + limits.early_layers.count, last) if label == "early_limit" else last
-        look = {"color": color, "linestyle": linestyle, "linewidth": linewidth}
-        axes.hlines(rate, first, until, label=words.label(label, rate=words.percent(rate)), **look)
+    early = first + (limits.early_layers.count if limits.early_layers else 0)
+    for rate, name, color, linestyle, linewidth in _lines(limits):
+        until = min(early, last) if name == "early_limit" else last
+        label = words.label(name, rate=words.percent(rate))
+        axes.hlines(rate, first, until, color=color, linestyle=linestyle, linewidth=linewidth, label=label)
     style.as_rates(axes, labels["of_block"])
 
 

@@ -8,7 +8,7 @@ import yaml
 from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.measured import Measured
-from prunescope.artifacts.record import flatten
+from prunescope.config.patches import flatten
 from prunescope.errors import DataError
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.dtypes import computed_in
@@ -68,15 +68,15 @@ def refresh_page(folder: ExperimentFolder) -> None:
     told = folder.identity.read()
     if told.key is None:
         raise DataError(f"{folder.path} holds a plan that was applied by hand, which has no page")
-    known = {name: getattr(told, name) for name in PageSpec.model_fields if name != "keys"}
-    spec = PageSpec(keys=told.shared, **known)
+    known = {name: getattr(told, name) for name in PageSpec.model_fields if name != "inputs"}
+    spec = PageSpec(inputs=told.shared, **known)
     _write_readme(Job.of(TABLE[PageSpec.step], spec, folder.path))
 
 
 def identity_of(spec: PageSpec) -> Identity:
     """Return the content of ``experiment.json``."""
-    told = {name: value for name, value in spec if name != "keys"}
-    identity = Identity(version=PageSpec.version, **told, shared=spec.keys, params={})
+    told = {name: value for name, value in spec if name != "inputs"}
+    identity = Identity(version=PageSpec.version, **told, params={})
     settings = identity.model_dump(mode="json")["settings"]
     return identity.model_copy(update={"params": {"dataset": spec.dataset} | flatten(settings)})
 

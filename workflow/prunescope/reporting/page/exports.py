@@ -17,13 +17,14 @@ def exports_section(folder: ExperimentFolder) -> str | None:
     exports = [name for name, file in files.items() if file.exists() and _record(folder, name).exists()]
     if not exports:
         return None
-    steps = (file.made_by for file in (ExperimentFolder.checkpoint, ExperimentFolder.recovered))
-    made = max(record.read().finished for step in steps if (record := _record(folder, step)).exists())
+    made_by = (file.made_by for file in (ExperimentFolder.checkpoint, ExperimentFolder.recovered))
+    checkpoints = [record.read() for step in made_by if (record := _record(folder, step)).exists()]
+    made = max(checkpoint.finished for checkpoint in checkpoints)
     rows = []
     for name in exports:
-        record, place = _record(folder, name).read(), files[name].path.relative_to(folder.path)
-        size, agreement, kl = (record.metrics[f"export/{name}_{what}"] for what in METRICS)
-        note = "**of an earlier checkpoint: make it again**" if record.started < made else ""
+        export, place = _record(folder, name).read(), files[name].path.relative_to(folder.path)
+        size, agreement, kl = (export.metrics[f"export/{name}_{what}"] for what in METRICS)
+        note = "**of an earlier checkpoint: make it again**" if export.started < made else ""
         rows.append((f"`{place}`", f"{size / 1e6:,.1f}", f"{agreement:.1%}", f"{kl:.2g}", note))
     columns = ("file", "MB", "same most likely token", "mean KL, nats", "")
     last_gguf = next((files[name].path for name in reversed(exports) if name != "uniform"), None)

@@ -4,8 +4,8 @@ from prunescope.artifacts.card import CalibrationTokens, EvaluatedText, Protocol
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, RecoveryTextFolder
 from prunescope.artifacts.summary import PruningSummary
-from prunescope.config.facts import method_in_words
 from prunescope.markdown import pairs
+from prunescope.reporting.captions import method_in_words
 from prunescope.reporting.dtypes import dtypes_of, in_words, mixed_within
 from prunescope.reporting.templates import render
 from prunescope.steps.job import Job

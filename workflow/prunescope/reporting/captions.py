@@ -1,11 +1,11 @@
-"""What an experiment does, in words: for its page and for captions."""
+"""What an experiment does, in words: for its page and for the captions of the report."""
 
-from prunescope.config.resolve import Experiment
+from prunescope.config import Experiment
 from prunescope.config.sections import Method
 
 
-def facts(experiment: Experiment) -> dict[str, str]:
-    """Return ``ratio``, ``method``, ``calibration`` and ``extreme`` (the rate above which a layer counts as such)."""
+def captions(experiment: Experiment) -> dict[str, str]:
+    """Return ``ratio``, ``method``, ``calibration`` and ``extreme`` (the rate above which a layer is extreme)."""
     settings = experiment.settings
     windows = f"{settings.calibration.samples} windows of {settings.calibration.seq_len} tokens"
     return {

@@ -9,20 +9,18 @@ limits: {protect: [0]} any section
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from prunescope.config.names import OPTIONS
-from prunescope.config.renaming import Patch
+from prunescope.config.names import OPTIONS, PERCENT
+from prunescope.config.patches import Patch, merge, nested, overlap
 from prunescope.config.sections import Calibration, Corrections, Method, Section, Settings
 from prunescope.errors import ConfigError, did_you_mean
 
-PERCENTAGES = {"ratio": "method.ratio"} | {option.word: option.path for option in OPTIONS if option.percent}
-SWITCHES = {option.word: (option.path, option.value) for option in OPTIONS if option.value is not None}
+SECTIONS: dict[str, type[Section]] = {"calibration": Calibration, "method": Method, "corrections": Corrections}
+PERCENTAGES = {"ratio": "method.ratio"} | {option.word: option.path for option in OPTIONS if option.form is PERCENT}
 PLAIN = {"dataset": "dataset", "T": "method.temperature"}
-PLAIN |= {option.word: option.path for option in OPTIONS if option.value is None and not option.percent}
-PLAIN |= {
-    field: f"{section}.{field}"
-    for section, kind in {"calibration": Calibration, "method": Method, "corrections": Corrections}.items()
-    for field in kind.model_fields
-}
+PLAIN |= {field: f"{section}.{field}" for section, kind in SECTIONS.items() for field in kind.model_fields}
+# A word that is also the name of a field means the field: mean, clip.
+SWITCHES = {option.word: option for option in OPTIONS if option.switches_to is not None and option.word not in PLAIN}
+PLAIN |= {option.word: option.path for option in OPTIONS if option.word not in {*PERCENTAGES, *SWITCHES}}
 
 
 def patch_of(changes: dict[str, Any]) -> Patch:
@@ -36,7 +34,11 @@ def patch_of(changes: dict[str, Any]) -> Patch:
     patch: Patch = {}
     for word, value in changes.items():
         check_word(word)
-        _put(patch, *_setting(word, value), word)
+        change = nested(_setting(word, value))
+        twice = overlap(patch, change)
+        if twice:
+            raise ConfigError(f"{word} sets {twice}, which another change sets too; keep one of them")
+        patch = merge(patch, change)
     return patch
 
 
@@ -63,35 +65,19 @@ def setting_paths(section: type[Section] = Settings, prefix: str = "") -> Iterat
                 yield from setting_paths(kind, f"{prefix}{name}.")
 
 
-def _setting(word: str, value: Any) -> tuple[str, Any]:
-    """Return the path and the value that a word sets; an empty section where it sets nothing."""
+def _setting(word: str, value: Any) -> Patch:
+    """Return the value that a word sets, by path; nothing for a switch that is off."""
     if word in PERCENTAGES and value is not None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or 0 < abs(value) < 1:
             path = PERCENTAGES[word]
             raise ConfigError(
                 f"{word} = {value!r}: must be a percentage, as in names (20); a fraction is '{path}: 0.2'"
             )
-        return PERCENTAGES[word], value / 100
+        return {PERCENTAGES[word]: value / 100}
     if word == "clip" and isinstance(value, (int, float)):
-        return PLAIN[word], [value, 100 - value]
-    if word in SWITCHES and word not in PLAIN:
-        path, set_to = SWITCHES[word]
+        return {PLAIN[word]: [value, 100 - value]}
+    if word in SWITCHES:
         if not isinstance(value, bool):
             raise ConfigError(f"{word} = {value!r}: must be true, or false for the base as it is")
-        return (path, set_to) if value else (path.split(".")[0], {})
-    return (PERCENTAGES | PLAIN).get(word, word), value
-
-
-def _put(patch: Patch, path: str, value: Any, word: str) -> None:
-    *parents, leaf = path.split(".")
-    for parent in parents:
-        patch = patch.setdefault(parent, {})
-        if not isinstance(patch, dict):
-            raise ConfigError(f"{word} sets what another change sets too; keep one of them")
-    if isinstance(value, dict) and isinstance(patch.get(leaf, {}), dict):
-        for key, inner in value.items():
-            _put(patch.setdefault(leaf, {}), key, inner, word)
-    elif leaf in patch:
-        raise ConfigError(f"{word} sets {path}, which another change sets too; keep one of them")
-    else:
-        patch[leaf] = value
+        return {SWITCHES[word].path: SWITCHES[word].switches_to} if value else {}
+    return {(PERCENTAGES | PLAIN).get(word, word): value}

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from prunescope.artifacts.folders import SharedFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.config import load_config, parse_config
 from prunescope.config.sections import Sweep
-from prunescope.files import write_json, write_text
+from prunescope.files import write_text
 from prunescope.runs.banner import sweep_table
+from prunescope.runs.estimates import seconds
 from prunescope.runs.failures import last_words, report_failures, why_missing
 from prunescope.runs.remaining import TimeLeft, time_left
-from prunescope.runs.stages import stages
-from prunescope.steps.targets import Registry, Target
+from prunescope.steps.registry import Registry, Target
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")
 MODEL = "SmolLM2-135M"
@@ -28,8 +30,11 @@ def registry(tmp_path, monkeypatch):
     return Registry(CONFIG.model_copy(update={"sweeps": {"x": sweep}}))
 
 
-def by_step(planned):
-    return {stage.step: stage for stage in stages(planned)}
+def complete(planned):
+    """Leave every file of an experiment."""
+    for task in (*planned.shared, *planned.own):
+        for file in task.outputs:
+            write_text(Path(file), "")
 
 
 def timed(file, *seconds):
@@ -37,29 +42,31 @@ def timed(file, *seconds):
 
 
 def test_steps_come_in_the_order_of_the_pipeline(registry):
-    names = [stage.step for stage in stages(registry.experiment(MODEL, "taylor_T1_20_wiki"))]
-    assert names == [
-        "model", "calibration", "gradients", "removal", "evaluation_text", "baseline", "importance", "statistics",
-        "diagnosis", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "pruning",
-        "evaluation", "page", "track",
+    planned = registry.experiment(MODEL, "taylor_T1_20_wiki")
+    assert [task.name for task in (*planned.shared, *planned.own)] == [
+        "model", "calibration", "evaluation_text", "gradients", "removal", "baseline", "importance", "diagnosis",
+        "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "pruning", "evaluation", "page",
+        "track",
     ]  # fmt: skip
 
 
 def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry):
-    steps = by_step(registry.experiment(MODEL, "taylor_T0_20_wiki_s256"))
-    assert steps["gradients"].seconds() is None
+    tasks = registry.experiment(MODEL, "taylor_T0_20_wiki_s256").tasks
+    assert seconds(tasks["gradients"]) is None
     shared = f"results/{MODEL}/_shared/gradients"
     timed(f"{shared}/wiki_n32_s128-00000000/benchmark.tsv", 40)
     timed(f"{shared}/wiki_n16_s128-00000000/benchmark.tsv", 30)
     timed("results/other/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 1)
     # 32 x 256 tokens: twice as many as in 40 s, four times as many as in 30 s
-    assert steps["gradients"].seconds() == pytest.approx((80 + 120) / 2)
+    assert seconds(tasks["gradients"]) == pytest.approx((80 + 120) / 2)
     # of the 40 s, 10 s were start-up
-    write_json(Path(f"{shared}/wiki_n32_s128-00000000/record.json"), {"seconds": 30.0})
-    assert steps["gradients"].seconds() == pytest.approx((70 + 120) / 2)
+    SharedFolder(Path(f"{shared}/wiki_n32_s128-00000000")).record.write(
+        StepRecord(step="gradients", key="", seconds=30.0)
+    )
+    assert seconds(tasks["gradients"]) == pytest.approx((70 + 120) / 2)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
-    assert steps["evaluation"].seconds() == pytest.approx(65)
+    assert seconds(tasks["evaluation"]) == pytest.approx(65)
 
 
 def test_the_table_counts_a_shared_step_once(registry):
@@ -68,7 +75,7 @@ def test_the_table_counts_a_shared_step_once(registry):
     head, first, second, *impossible = sweep_table(registry.sweep(MODEL, "x")).splitlines()
     # 10 s once; 40 s, and 80 s for twice the tokens
     assert head == f"sweep x on {MODEL}: 4 experiments, about 2 min; never timed yet: evaluation, pruning"
-    assert "to run: model, calibration, gradients, evaluation text, baseline, importance" in first
+    assert "to run: model, calibration, evaluation text, gradients, baseline, importance" in first
     assert first.endswith("about 50 s")
     assert "to run: calibration, gradients, importance" in second
     assert second.endswith("about 80 s")
@@ -78,21 +85,19 @@ def test_the_table_counts_a_shared_step_once(registry):
 
 def test_what_is_done_is_not_to_run(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
-    for stage in stages(planned):
-        write_text(stage.proof, "")
+    complete(planned)
     _, first, *_ = sweep_table(registry.sweep(MODEL, "x")).splitlines()
-    assert "15 of 15 steps cached; to run: nothing" in first
+    assert "14 of 14 steps cached; to run: nothing" in first
     assert why_missing(planned, 0) is None
 
 
 def test_what_rests_on_a_missing_step_is_to_run_again(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
-    for stage in stages(planned):
-        write_text(stage.proof, "")
-    by_step(planned)["baseline"].proof.unlink()
-    assert [stage.step for stage in stages(planned) if not stage.done] == ["baseline", "evaluation", "page", "track"]
-    by_step(planned)["gradients"].proof.unlink()
-    missing = {stage.step for stage in stages(planned) if not stage.done}
+    complete(planned)
+    Path(planned.tasks["baseline"].outputs[0]).unlink()
+    assert [task.name for task in planned.missing()] == ["baseline", "evaluation", "page", "track"]
+    Path(planned.tasks["gradients"].outputs[0]).unlink()
+    missing = {task.name for task in planned.missing()}
     assert {"importance", "diagnosis", "plot_pruning_rates", "pruning"} < missing
     assert not {"model", "calibration", "evaluation_text"} & missing
 
@@ -104,10 +109,10 @@ def test_the_time_left_shrinks_with_every_step(registry):
     timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 60)
     assert time_left([planned, planned]) == "about 5 min left; never timed yet: evaluation, pruning"
     for step in ("model", "calibration", "gradients"):
-        write_text(by_step(planned)[step].proof, "")
+        for file in planned.tasks[step].outputs:
+            write_text(Path(file), "")
     assert time_left([planned]) == "about 60 s left; never timed yet: evaluation, pruning"
-    for stage in stages(planned):
-        write_text(stage.proof, "")
+    complete(planned)
     assert time_left([planned]) == ""
 
 
@@ -127,27 +132,30 @@ def test_the_time_left_is_logged_once_as_long_as_it_stays(registry, caplog):
 
 def test_the_first_step_that_failed_says_why(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
-    steps = by_step(planned)
-    write_text(steps["model"].proof, "")
+    log = planned.tasks["gradients"].log
+    for file in planned.tasks["model"].outputs:
+        write_text(Path(file), "")
     assert why_missing(planned, 0) == "calibration: did not run; a step before it failed, or the run was stopped"
-    write_text(steps["gradients"].log, "loading\nprunescope: no memory\nsome noise\n")
-    assert why_missing(planned, 0) == f"gradients: no memory ({steps['gradients'].log})"
-    os.utime(steps["gradients"].log, (1, 1))
+    write_text(log, "loading\nprunescope: no memory\nsome noise\n")
+    assert why_missing(planned, 0) == f"gradients: no memory ({log})"
+    os.utime(log, (1, 1))
     assert "did not run" in why_missing(planned, time.time() - 60)
 
 
 def test_what_was_asked_for_is_what_failed(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
-    log = Path(f"logs/{MODEL}/taylor_T0_20_wiki/export_gguf_q8_0.log")
+    log = Path(f"logs/{MODEL}/taylor_T0_20_wiki/gguf_q8_0.log")
     assert why_missing(planned, 0, "export/gguf").startswith("export/gguf: did not run")
     write_text(log, "prunescope: no llama.cpp\n")
-    assert why_missing(planned, 0, "export/gguf") == f"export gguf q8_0: no llama.cpp ({log})"
-    assert why_missing(planned, 0, "export/gguf/q8_0.gguf") == f"export gguf q8_0: no llama.cpp ({log})"
+    assert why_missing(planned, 0, "export/gguf") == f"gguf q8_0: no llama.cpp ({log})"
+    assert why_missing(planned, 0, "export/gguf/q8_0.gguf") == f"gguf q8_0: no llama.cpp ({log})"
     assert why_missing(planned, 0, "export/gguf/f16.gguf").startswith("export/gguf/f16.gguf: did not run")
     assert why_missing(planned, 0, "export/uniform").startswith("export/uniform: did not run")
     # Of the rest of the experiment nothing was asked for.
+    complete(planned)
     for kind in ("q8_0", "f16"):
-        write_text(Path(planned.directory, f"records/export_gguf_{kind}.json"), "")
+        for file in planned.tasks[f"gguf_{kind}"].outputs:
+            write_text(Path(file), "")
     write_text(Path(planned.directory, "analysis/plan.json"), "")
     assert why_missing(planned, 0, "export/gguf") is None
     assert why_missing(planned, 0, "analysis/plan.json") is None
@@ -155,9 +163,9 @@ def test_what_was_asked_for_is_what_failed(registry):
 
 def test_a_trained_model_is_measured_after_training(registry):
     config = registry.config.model_dump() | {"evaluation": {"zeroshot": {}, "efficiency": {}}}
-    steps = by_step(Registry(parse_config(config)).experiment(MODEL, "taylor_T0_20_wiki_recover"))
+    planned = Registry(parse_config(config)).experiment(MODEL, "taylor_T0_20_wiki_recover")
     for step in ("zeroshot", "efficiency"):
-        assert steps["recovery"] in steps[step].upstream
+        assert planned.tasks["recovery"] in planned.upstream[step]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fake_results import MODEL, NAME, URI, write_experiment
 
 from prunescope.errors import DataError
 from prunescope.tracking.connection import TrackingUnavailable
-from prunescope.tracking.sync_command import track_all, track_one
+from prunescope.tracking.track import track_all, track_one
 
 
 @pytest.fixture
@@ -49,19 +49,18 @@ def test_a_server_that_is_down_costs_only_the_sync(directory, closed_port, caplo
     assert (directory / "records/evaluation.json").exists()
 
 
-def test_track_all_raises_for_a_server_that_is_down_and_catches_up(directory, closed_port):
+def test_track_all_raises_for_a_server_that_is_down_and_catches_up(project, directory, closed_port):
     track_one(directory, f"http://127.0.0.1:{closed_port}")
     with pytest.raises(TrackingUnavailable, match=r"cannot be reached; the results are safe, and .*--all"):
-        track_all(directory.parents[1], f"http://127.0.0.1:{closed_port}")
-    track_all(directory.parents[1], URI)
+        track_all(project, f"http://127.0.0.1:{closed_port}")
+    track_all(project, URI)
     assert json.loads((directory / "mlflow.json").read_text())["run_id"]
 
 
 def test_track_all_counts(project, directory):
-    results = directory.parents[1]
-    assert track_all(results, URI) == Counter(new=1, updated=0, unchanged=0, unfinished=0)
+    assert track_all(project, URI) == Counter(new=1, updated=0, unchanged=0, unfinished=0)
     (write_experiment(project, "taylor_T0_20_wiki") / "records/evaluation.json").unlink()
-    assert track_all(results, URI) == Counter(new=0, updated=0, unchanged=1, unfinished=1)
+    assert track_all(project, URI) == Counter(new=0, updated=0, unchanged=1, unfinished=1)
     assert track_all(project / "nothing", URI).total() == 0
 
 
@@ -74,7 +73,7 @@ def test_a_broken_record_is_never_swallowed(directory):
 def test_a_broken_experiment_does_not_stop_the_others(project, directory, caplog):
     other = write_experiment(project, name="taylor_T0_20_wiki", key="33334444")
     (directory / "records/pruning.json").write_text("{")
-    counts = track_all(directory.parents[1], URI)
+    counts = track_all(project, URI)
     assert (counts["broken"], counts["new"]) == (1, 1)
     assert "left out" in caplog.text and str(directory) in caplog.text
     assert (other / "mlflow.json").is_file()
@@ -85,6 +84,6 @@ def test_a_bug_is_never_swallowed(directory, monkeypatch):
     def bug(*_):
         raise ValueError("bug")
 
-    monkeypatch.setattr("prunescope.tracking.mlflow_sync._points", bug)
+    monkeypatch.setattr("prunescope.tracking.rows._points", bug)
     with pytest.raises(ValueError, match="bug"):
         track_one(directory, URI)

@@ -8,6 +8,7 @@ from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Situation
 
 Severity = Literal["critical", "high", "info"]
+Look = Callable[[Situation], Iterator["Observation"]]
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,11 @@ class Rule:
 
     code: str
     severity: Severity
-    look: Callable[[Situation], Iterator[Observation]]
+    look: Look
     remedies: tuple[Change, ...]
     of_gradients: bool
 
 
-def rule(
-    severity: Severity, *remedies: Change, of_gradients: bool = False
-) -> Callable[[Callable[[Situation], Iterator[Observation]]], Rule]:
+def rule(severity: Severity, *remedies: Change, of_gradients: bool = False) -> Callable[[Look], Rule]:
     """Make a rule of the function that follows; for the arguments see `Rule`."""
     return lambda look: Rule(look.__name__, severity, look, remedies, of_gradients)

@@ -1,0 +1,57 @@
+"""The configuration files: reading them, and merging what the command line adds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunescope.config.patches import Patch, merge
+from prunescope.errors import ConfigError
+
+CONFIG_FILE = Path("config/config.yaml")
+
+
+def read_config_file(path: Path) -> Patch:
+    """Read a configuration file, YAML or JSON; an empty one has no sections.
+
+    Raises:
+        ConfigError: it is not there, is neither YAML nor JSON, or holds no sections.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"no {path} here; run from the project folder or pass --config") from None
+    try:
+        content = json.loads(text) if path.suffix == ".json" else _read_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise ConfigError(f"{path} is not valid {kind}: {' '.join(str(error).split())}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold sections, such as `limits: {{max_rate: 0.5}}`, not {content!r:.40}")
+    return content or {}
+
+
+def load_merged(default: Path | None, overwriting: Sequence[Path], overrides: Mapping[str, Any]) -> Patch:
+    """Merge the default configuration, every ``--configfile`` in order, and the ``--config`` overrides; later ones win.
+
+    Sections are merged, lists and values replaced. Snakemake's own merge loses `{}` over null, which switches an
+    optional section on with its defaults.
+
+    Args:
+        default: the file that the Snakefile names; it may be missing where others are given. None: none is read.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    files = [default] if default and (default.exists() or not overwriting) else []
+    return merge(*map(read_config_file, [*files, *overwriting]), overrides)
+
+
+def _read_yaml(text: str) -> Any:
+    if "__use_yte__" not in text:
+        return yaml.safe_load(text)
+    import yte  # Snakemake's template engine, for files that ask for it
+
+    return yte.process_yaml(text, require_use_yte=True)

@@ -1,0 +1,83 @@
+"""The importance step: from saliency and prior to the table, the plan and its summary. Needs no torch."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.plan_file import PlanFile
+from prunescope.artifacts.record import StepRecord
+from prunescope.artifacts.summary import PruningSummary
+from prunescope.criteria import CRITERIA
+from prunescope.errors import ConfigError
+from prunescope.importance.prior import choose_prior
+from prunescope.importance.selection import mark_removed, select
+from prunescope.importance.summary import layer_rates, summarise
+from prunescope.importance.table import build_table
+from prunescope.steps.importance import ImportanceSpec
+from prunescope.steps.job import Job
+
+log = logging.getLogger(__name__)
+
+
+def score_and_select(job: Job[ImportanceSpec, ExperimentFolder]) -> None:
+    """Score the groups and select what goes; publish the statistics and the stability of the gradients.
+
+    Raises:
+        ConfigError: the gradient pass ran in a mode that cannot score the criterion.
+        BudgetError: the ratio cannot be reached under the limits.
+    """
+    spec, method, gradients = job.spec, job.spec.method, job.input(GradientsFolder)
+    facts = job.input(ModelFolder).facts.read()
+    with job.recording(spec.model_dump(mode="json", include={"method", "corrections", "limits"})) as record:
+        losses = job.input(RemovalFolder).losses.read() if method.needs_prior else None
+        prior = choose_prior(losses, method.tau) if losses else None
+        scores = _scores_of(gradients, method.criterion)
+        table = build_table(facts.blocks, scores, prior, method, spec.corrections)
+        selection = select(table, facts, method.ratio, spec.limits, CRITERIA[method.criterion].unit)
+        summary = summarise(facts, selection, prior, spec.experiment)
+        write_decision(job.folder, table, selection.plan, summary)
+        job.folder.statistics.copy(gradients.statistics)
+        job.folder.stability.copy(gradients.stability)
+        note_decision(record, summary)
+
+
+def write_decision(
+    folder: ExperimentFolder, table: pd.DataFrame | None, plan: PruningPlan, summary: PruningSummary
+) -> None:
+    """Write the plan, its summary as JSON and CSV and, where there is one, the table with what the plan removes."""
+    if table is not None:
+        folder.table.write(mark_removed(table, plan))
+    folder.rates.write(layer_rates(plan))
+    folder.plan.write(PlanFile.of(plan))
+    folder.summary.write(summary)
+    log.info(
+        "%s of %s parameters go: %.2f %% of all, %.2f %% of the decoder layers",
+        f"{summary.removed_parameters:,}",
+        f"{summary.total_parameters:,}",
+        100 * summary.ratio_of_total,
+        100 * summary.ratio_of_decoder,
+    )
+
+
+def note_decision(record: StepRecord, summary: PruningSummary) -> None:
+    """Add what a summary says to the record of the step."""
+    names = ("ratio_of_total", "ratio_of_decoder", "removed_parameters", "remaining_parameters")
+    record.metrics |= {f"prune/{name}": getattr(summary, name) for name in (*names, "attention_rate", "mlp_rate")}
+    record.metrics["prune/max_layer_rate"] = summary.highest_rate
+    record.artifacts += [f"../{file.path}" for file in (ExperimentFolder.summary, ExperimentFolder.rates)]
+
+
+def _scores_of(gradients: GradientsFolder, criterion: str) -> dict[str, np.ndarray]:
+    prefix = f"{criterion}/"
+    found = gradients.saliency.read().items()
+    scores = {name.removeprefix(prefix): values for name, values in found if name.startswith(prefix)}
+    if not scores:
+        raise ConfigError(
+            f"{gradients.saliency.path} has no '{criterion}': the gradient pass ran in a mode that cannot score it "
+            f"({gradients.timing.path.name} says why); choose a criterion without the mean gradient, such as "
+            "taylor_stream, or gradients.mode: accumulate"
+        )
+    return scores

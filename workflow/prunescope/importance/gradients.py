@@ -1,0 +1,79 @@
+"""The gradient step: every criterion, the statistics and the stability from one pass."""
+
+import logging
+import time
+
+from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.timing import Timing
+from prunescope.importance.engine import GradientPass, collect_gradients
+from prunescope.importance.modes import Mode, choose_mode
+from prunescope.importance.partial import PartialSums
+from prunescope.models.adapter import adapter_for
+from prunescope.models.loading import calibration_dtype, compute_tags, load_model
+from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.job import Job, switch, whole_number
+
+log = logging.getLogger(__name__)
+
+SAVE_BATCHES, CHECKPOINTING = "PRUNESCOPE_SAVE_BATCHES", "PRUNESCOPE_CHECKPOINTING"
+"""Environment variables: save the sums every N batches (else every 10 minutes); recompute activations from the start,
+not only once memory has run out."""
+
+
+def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
+    """Score the groups by every criterion that the mode can score.
+
+    Gradient statistics are collected whatever the criteria: the diagnosis of every experiment rests on them. While the
+    pass runs, its sums are in a file, from where a killed run goes on.
+    """
+    spec, folder = job.spec, job.folder
+    with job.recording(spec.model_dump(mode="json")) as record:
+        begin = time.perf_counter()
+        model = load_model(job.input(ModelFolder).ready().path, calibration_dtype(spec.dtype))
+        adapter = adapter_for(model)
+        mode = choose_mode(spec.mode, adapter, spec.criteria)
+        log.info("mode %s: %s", mode.name, mode.reason)
+        tags = compute_tags(model)
+        identity = f"{spec.text()} {mode.name} {tags}"
+        saved = PartialSums(folder.partial.path, identity, whole_number(SAVE_BATCHES))
+        windows = job.input(CalibrationFolder).samples.read()["input_ids"]
+        loaded = time.perf_counter()
+        result = collect_gradients(adapter, windows, spec.criteria, spec.batch_size, mode, switch(CHECKPOINTING), saved)
+        timing = _timing(result, mode, loaded - begin, time.perf_counter() - loaded)
+        folder.saliency.write(
+            {
+                f"{criterion}/{block}": scores.numpy()
+                for criterion, blocks in result.saliency.items()
+                for block, scores in blocks.items()
+            }
+        )
+        folder.statistics.write(StatisticsFile(**result.statistics.by_parameter_and_layer()))
+        folder.stability.write(Stability(**vars(result.stability)))
+        folder.timing.write(timing)
+        saved.discard()
+        record.metrics |= {
+            "grad/loss_nats": result.loss,
+            "grad/tokens_per_second": timing.tokens_per_second,
+            "grad/compute_seconds": timing.compute_seconds,
+        }
+        record.curves["grad/stability"] = list(result.stability.layers.values())
+        record.tags |= tags | {"mode": mode.name, "batch_size": str(result.effort.batch_size)}
+        record.artifacts += [folder.statistics.path.name, folder.stability.path.name]
+
+
+def _timing(result: GradientPass, mode: Mode, load_seconds: float, seconds: float) -> Timing:
+    return Timing(
+        load_seconds=round(load_seconds, 3),
+        compute_seconds=round(seconds, 3),
+        statistics_seconds=round(result.statistics_seconds, 3),
+        statistics_share=round(result.statistics_seconds / seconds, 5),
+        tokens=result.tokens,
+        tokens_per_second=round(result.computed / seconds, 1),
+        batch_size=result.effort.batch_size,
+        checkpointing=result.effort.checkpointing,
+        resumed_after_batches=result.resumed,
+        mode=mode.name,
+        reason=mode.reason,
+    )
