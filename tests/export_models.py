@@ -7,11 +7,16 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
-from prunescope.export.check_text import CHECK_TEXT
+from prunescope.config.sections import GgufExport
+from prunescope.export.reference import CHECK_TEXT
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.steps.export import GgufExportSpec, GgufSpec, UniformSpec
+from prunescope.steps.job import Job
 from tiny import tiny_facts, tiny_model, uneven_plan
 
+NAMES = {"model": "tiny", "experiment": "e"}
 VOCABULARY = 400
 SPECIAL = ["<unk>", "<s>", "</s>"]
 
@@ -57,7 +62,7 @@ def tiny_checkpoint(folder: Path, plan=uneven_plan, tokenizer: Tokenizer | None 
     fast.save_pretrained(folder / "source")
     facts = tiny_facts(model, folder / "source")
     chosen = plan(facts)
-    write_checkpoint(facts, chosen, folder / "model", provenance={})
+    write_checkpoint(facts, chosen, folder / "model")
     return model, facts, chosen
 
 
@@ -77,3 +82,14 @@ def wide_plan(facts) -> PruningPlan:
         facts.name,
         tuple(BlockPlan(block, gone[block.block] if block.layer == 0 else nothing) for block in facts.blocks),
     )
+
+
+def gguf_job(folder: Path, kind: str, **limits) -> Job[GgufExportSpec, ExperimentFolder]:
+    """The export of ``folder/model`` as GGUF; `limits`: how close it must be, as in ``export.gguf``."""
+    told = GgufSpec.by(GgufExport(**limits), kind)
+    return Job(GgufExportSpec(**NAMES, **dict(told)), ExperimentFolder(folder), {})
+
+
+def uniform_job(folder: Path) -> Job[UniformSpec, ExperimentFolder]:
+    """The export of ``folder/model`` as a stock checkpoint."""
+    return Job(UniformSpec(**NAMES), ExperimentFolder(folder), {})

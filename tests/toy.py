@@ -1,11 +1,21 @@
 """A toy model's facts and an importance table over it."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import BlockFacts, ModelFacts
-from prunescope.config.sections import Limits, Method
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.config.sections import Corrections, Limits, Method
+from prunescope.importance.decision import score_and_select
+from prunescope.importance.prior import choose_prior
 from prunescope.importance.table import build_table
+from prunescope.steps.importance import ImportanceSpec
+from prunescope.steps.job import Job
 
 FREE = Limits(width_multiple=1)
 PLAIN = Method(temperature=0.0)
@@ -41,6 +51,11 @@ def scores_of(table, block):
     return table.query("layer == @block.layer and block == @block.block")["score"].to_numpy()
 
 
+def prior_of(removal, tau):
+    """Choose the prior of removal losses: ``{part: [layers]}``."""
+    return choose_prior(BlockValues.of(**removal), tau)
+
+
 shapes = st.builds(
     facts_of,
     layers=st.integers(1, 5),
@@ -55,3 +70,22 @@ REMOVAL = {
     "mlp": np.array([2.0, 0.2, 0.1]),
     "layer": np.array([3.0, 0.05, 0.4]),
 }
+
+
+def run_importance(root, facts, method, limits=FREE, removal=None):
+    """Run the importance step on random saliency; the experiment is in ``root/run``."""
+    (root / "source").mkdir(exist_ok=True)
+    (root / "source/config.json").touch()
+    inputs = {kind.step: root / kind.step for kind in (ModelFolder, GradientsFolder)}
+    ModelFolder(root / "model").facts.write(replace(facts, path=str(root / "source")))
+    gradients = GradientsFolder(root / "gradients")
+    gradients.saliency.write({f"{method.criterion}/{name}": s for name, s in random_saliency(facts).items()})
+    gradients.statistics.write(StatisticsFile(parameters={}, layers={}))
+    gradients.stability.write(Stability(criterion=method.criterion, layers={}, samples=0, others={}))
+    if removal:
+        inputs["removal"] = root / "removal"
+        RemovalFolder(root / "removal").losses.write(BlockValues.of(**removal))
+    spec = ImportanceSpec(model="toy", experiment="x", method=method, corrections=Corrections(), limits=limits)
+    folder = ExperimentFolder(root / "run")
+    score_and_select(Job(spec, folder, inputs))
+    return folder

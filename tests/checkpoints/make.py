@@ -29,8 +29,8 @@ def write_case(shape: dict, folder: Path) -> None:
     model = tiny_model(**shape)
     facts = save_source(model, folder / "source")
     plan = uneven_plan(facts)
-    write_checkpoint(facts, plan, folder / "pruned", provenance={}, shard_bytes=20_000)
-    mask_model(model, adapter_for(model), plan)
+    write_checkpoint(facts, plan, folder / "pruned", shard_bytes=20_000)
+    mask_model(adapter_for(model), plan)
     model.save_pretrained(folder / "masked")
     _add_old_rope_keys(folder / "masked/config.json")
     with torch.no_grad():

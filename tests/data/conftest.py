@@ -17,4 +17,5 @@ def tokenizer(tmp_path_factory):
     bytes_.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
     folder = tmp_path_factory.mktemp("tokenizer")
     PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", model_max_length=64).save_pretrained(folder)
+    (folder / "config.json").write_text("{}")
     return folder

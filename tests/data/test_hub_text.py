@@ -10,7 +10,7 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import errors as hub
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.sources import origin, read_documents, split_name
+from prunescope.data.reading import origin, read_documents, split_name
 from prunescope.errors import DataError
 
 C4 = DatasetSource(

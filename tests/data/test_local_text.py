@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.sources import origin, read_documents
+from prunescope.data.reading import origin, read_documents
 from prunescope.errors import DataError
 
 TEXTS = [f"text number {number}" for number in range(60)]

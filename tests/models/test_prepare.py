@@ -4,6 +4,7 @@ import json
 
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from prunescope.steps.specs import ModelSpec
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from prunescope.artifacts.facts import ModelFacts
@@ -11,7 +12,6 @@ from prunescope.config.sections import ModelSource
 from prunescope.errors import DataError
 from prunescope.models.prepare import write_model
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import ModelSpec
 from tiny import save_source, tiny_model, uneven_plan
 
 
@@ -90,7 +90,7 @@ def test_quantised_weights_are_refused(tmp_path):
 
 def test_a_pruned_checkpoint_is_refused(tmp_path):
     facts = save_source(tiny_model(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned")
     with pytest.raises(DataError, match="models of type 'pruned_llama' cannot be pruned yet"):
         write_model(spec_of(path=str(tmp_path / "pruned")), "key", None, tmp_path / "out")
 

@@ -31,9 +31,9 @@ def pruned_and_masked(request, tmp_path):
     model = tiny_model(**request.param)
     facts = save_source(model, tmp_path / "source")
     plan = uneven_plan(facts)
-    written = write_checkpoint(facts, plan, tmp_path / "model", provenance={})
+    written = write_checkpoint(facts, plan, tmp_path / "model")
     assert written == facts.total_parameters - plan.removed_parameters
-    mask_model(model, adapter_for(model), plan)
+    mask_model(adapter_for(model), plan)
     return load_checkpoint(tmp_path / "model", torch.float64, CPU), model, plan
 
 
@@ -54,8 +54,8 @@ def test_loads_in_a_process_without_the_package(tmp_path):
     model = tiny_model()
     facts = save_source(model, tmp_path / "source")
     plan = uneven_plan(facts)
-    write_checkpoint(facts, plan, tmp_path / "model", provenance={})
-    mask_model(model, adapter_for(model), plan)
+    write_checkpoint(facts, plan, tmp_path / "model")
+    mask_model(adapter_for(model), plan)
     torch.save(model(tiny_tokens()).logits, tmp_path / "expected.pt")
     torch.save(tiny_tokens(), tmp_path / "tokens.pt")
     script = f"""
@@ -79,7 +79,7 @@ print("loaded", type(model).__name__, "prunescope" in sys.modules)
 def test_attention_keeps_its_true_index_in_vllm(tmp_path, monkeypatch):
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "vllm", None)  # as vLLM registers its own
     facts = save_source(tiny_model(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     model = load_checkpoint(tmp_path / "model", torch.float64, torch.device("cpu"))
     attended = [index for index, layer in enumerate(model.model.layers) if layer.self_attn is not None]
     assert attended[0] == 1
@@ -100,7 +100,7 @@ def test_shards_are_written_and_read(tmp_path):
     (tmp_path / "source/model.safetensors").unlink()
     plan = uneven_plan(facts)
     for folder, shard_bytes in (("one", 10**9), ("many", 20_000)):
-        write_checkpoint(facts, plan, tmp_path / folder, provenance={}, shard_bytes=shard_bytes)
+        write_checkpoint(facts, plan, tmp_path / folder, shard_bytes=shard_bytes)
     index = json.loads((tmp_path / "many/model.safetensors.index.json").read_text())
     files = sorted(file.name for file in (tmp_path / "many").glob("*.safetensors"))
     assert sorted(set(index["weight_map"].values())) == files
@@ -136,7 +136,7 @@ def test_damaged_source_is_named(tmp_path):
     weights = tmp_path / "source" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"model\.safetensors cannot be read .* damaged or incomplete"):
-        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     assert not (tmp_path / "model").exists()
     with pytest.raises(DataError, match=r"source/model\.safetensors cannot be read .* damaged or incomplete"):
         load_checkpoint(tmp_path / "source", torch.float32, CPU)
@@ -149,11 +149,11 @@ def test_damaged_shard_and_missing_parameter_are_named(tmp_path):
     shard = sorted((tmp_path / "source").glob("model-*"))[-1]
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(DataError, match=rf"{shard.name} cannot be read .* damaged or incomplete"):
-        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     index = tmp_path / "source/model.safetensors.index.json"
     index.write_text(index.read_text().replace('"model.norm.weight"', '"norm"'))
     with pytest.raises(DataError, match=r"has no parameter 'model.norm.weight' \(model.safetensors.index.json\)"):
-        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model", provenance={})
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
 
 
 def test_plan_round_trip(tmp_path):

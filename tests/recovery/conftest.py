@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from prunescope.files import write_json
+from prunescope.artifacts.folders import RecoveryTextFolder
+from prunescope.artifacts.manifests import RecoveryManifest
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.specs import RecoverySpec
+from prunescope.steps.recovery import RecoverySpec
 from tiny import VOCABULARY, save_source, tiny_model, uneven_plan
 
 TOLD = {
@@ -24,7 +24,7 @@ TOLD = {
 
 
 def spec(**changes) -> RecoverySpec:
-    return RecoverySpec(model="tiny", experiment="e", recovery_text="k", **TOLD | changes)
+    return RecoverySpec(model="tiny", experiment="e", inputs={"recovery_text": "k"}, **TOLD | changes)
 
 
 @pytest.fixture
@@ -32,10 +32,12 @@ def experiment(tmp_path, request):
     """The folder of an experiment as pruning leaves it, and beside it `text/`: 12 rows of one repeated sentence."""
     family = getattr(request, "param", "llama")
     facts = save_source(tiny_model(family).float(), tmp_path / "source")
-    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", provenance={"experiment": "e"})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", experiment="e")
     sentence = torch.randint(3, VOCABULARY, (8,), generator=torch.Generator().manual_seed(2))
     rows = sentence.repeat(12, 2).int()
-    (tmp_path / "text").mkdir()
-    save_file({"input_ids": rows, "labels": rows.clone()}, tmp_path / "text/samples.safetensors")
-    write_json(tmp_path / "text/manifest.json", {"tokens": rows.numel(), "learned_tokens": rows.numel()})
+    text = RecoveryTextFolder(tmp_path / "text")
+    text.samples.write({"input_ids": rows, "labels": rows.clone()})
+    counts = {"documents": 1, "tokens": rows.numel(), "learned_tokens": rows.numel(), "samples": 12, "seq_len": 16}
+    origin = {"source": "x", "revision": None, "sha256": "0", "seed": 0, "bos": False, "texts": {}}
+    text.manifest.write(RecoveryManifest(**counts, **origin))
     return tmp_path / "e"

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from prunescope import recovery
-from prunescope.artifacts.record import StepRecord
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.errors import ConfigError, NonFiniteError, PrunescopeError
 from prunescope.models.loading import load_checkpoint
 from prunescope.recovery import training
 from prunescope.recovery.adapters import add_adapters, weight_changes, write_merged
-from prunescope.recovery.outputs import write_recovery
+from prunescope.recovery.steps import SAVE_STEPS, train_and_merge
+from prunescope.steps.job import whole_number
 from recovery.conftest import spec
 from tiny import FAMILIES, tiny_tokens
 
@@ -30,9 +31,13 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
-def run(experiment, save_every=None, **changes):
-    write_recovery(spec(**changes), experiment.parent / "text", experiment, save_every)
-    return StepRecord.read(experiment / "records/recovery.json")
+def run(experiment, **changes):
+    train_and_merge(job(spec(**changes), experiment, recovery_text=experiment.parent / "text"))
+    return record_of(experiment)
+
+
+def record_of(experiment):
+    return ExperimentFolder(experiment).named(ExperimentFolder.record, step="recovery").read()
 
 
 def loss_on(folder, text):
@@ -90,16 +95,16 @@ def test_the_first_loss_is_that_of_the_pruned_model_by_hand(experiment):
     record = run(experiment, batch_size=4, accumulation=3, tokens=12 * 16, dropout=0)
     logits = load(experiment / "model")(rows.long()).logits[:, :-1]
     naive = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels[:, 1:].long().reshape(-1))
-    assert record.histories["recover/loss"][0] == [1, pytest.approx(naive.item(), rel=1e-5)]
+    assert record.histories["recover/loss"][0] == (1, pytest.approx(naive.item(), rel=1e-5))
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(experiment, caplog):
     caplog.set_level(logging.INFO)
     run(experiment)
-    wanted, losses = weights(experiment / "recovered"), StepRecord.read(experiment / "records/recovery.json").histories
+    wanted, losses = weights(experiment / "recovered"), record_of(experiment).histories
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(experiment), spec().text()],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), SAVE_STEPS: "4"},
         capture_output=True,
         text=True,
     )
@@ -118,9 +123,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(experiment, caplog)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from prunescope.steps.specs import RecoverySpec
+from jobs import job
+from prunescope.steps.recovery import RecoverySpec
 from prunescope.recovery import training
-from prunescope.recovery.outputs import write_recovery
+from prunescope.recovery.steps import train_and_merge
 
 advance = training.Progress.advance
 
@@ -131,16 +137,17 @@ def die(self, *args):
 
 training.Progress.advance = die
 folder = Path(sys.argv[1])
-write_recovery(RecoverySpec.model_validate_json(sys.argv[2]), folder.parent / "text", folder, save_every=4)
+train_and_merge(job(RecoverySpec.model_validate_json(sys.argv[2]), folder, recovery_text=folder.parent / "text"))
 """
 
 
 @pytest.mark.parametrize("change", ["setting", "weights"])
 def test_another_run_is_never_resumed(experiment, caplog, monkeypatch, change):
     with monkeypatch.context() as patch:
+        patch.setenv(SAVE_STEPS, "4")
         patch.setattr("prunescope.recovery.adapters.write_merged", stop)
         with pytest.raises(KeyboardInterrupt):
-            run(experiment, save_every=4)
+            run(experiment)
     assert (experiment / ".recovery/checkpoint-20").is_dir()
     if change == "weights":
         file = experiment / "model/model.safetensors"
@@ -154,9 +161,10 @@ def test_a_run_that_was_killed_while_it_merged_only_merges(experiment, monkeypat
     run(experiment)
     wanted = weights(experiment / "recovered")
     with monkeypatch.context() as patch:
+        patch.setenv(SAVE_STEPS, "4")
         patch.setattr("prunescope.recovery.adapters.write_merged", stop)
         with pytest.raises(KeyboardInterrupt):
-            run(experiment, save_every=4)
+            run(experiment)
     record = run(experiment)
     assert record.metrics["recover/resumed_from_step"] == record.metrics["recover/steps"] == 20
     torch.testing.assert_close(weights(experiment / "recovered"), wanted, rtol=0, atol=0)
@@ -173,9 +181,10 @@ def test_checkpointing_changes_no_number(experiment):
     torch.testing.assert_close(weights(experiment / "recovered"), wanted)
 
 
-def test_a_loss_that_is_no_number_names_the_way_out(experiment):
+def test_a_loss_that_is_no_number_names_the_way_out(experiment, monkeypatch):
+    monkeypatch.setenv(SAVE_STEPS, "1")
     with pytest.raises(NonFiniteError, match=r"the loss is nan at step \d+; lower recovery\.learning_rate"):
-        run(experiment, learning_rate=1e30, save_every=1)
+        run(experiment, learning_rate=1e30)
     assert not (experiment / "recovered").exists()
     saved = experiment.glob(".recovery/checkpoint-*/adapter_model.safetensors")
     assert all(tensor.isfinite().all() for file in saved for tensor in load_file(file).values())
@@ -194,9 +203,19 @@ def test_out_of_memory_says_what_to_lower(experiment, monkeypatch):
 
 
 def test_without_peft_there_is_one_sentence(experiment, monkeypatch):
-    monkeypatch.setattr(recovery, "find_spec", lambda name: None)
+    monkeypatch.setattr("prunescope.packages.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"recovery\.enabled needs peft.* install prunescope\[recover\]"):
         run(experiment)
+
+
+@pytest.mark.parametrize(("told", "steps"), [("", None), ("4", 4), ("0", "error"), ("-1", "error"), ("x", "error")])
+def test_how_often_the_state_is_saved(monkeypatch, told, steps):
+    monkeypatch.setenv(SAVE_STEPS, told)
+    if steps == "error":
+        with pytest.raises(ConfigError, match=f"PRUNESCOPE_SAVE_STEPS = '{told}': must be a whole number"):
+            whole_number(SAVE_STEPS)
+    else:
+        assert whole_number(SAVE_STEPS) == steps
 
 
 def test_a_short_text_is_read_in_another_order_each_time():

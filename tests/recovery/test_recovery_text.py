@@ -4,16 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from jobs import facts_of, job
+from prunescope.artifacts.folders import RecoveryTextFolder
 from prunescope.config.sections import DatasetSource
-from prunescope.data.conversations import Conversation, parts, read_conversations
-from prunescope.data.sources import read_documents
+from prunescope.data.conversations import parts, read_conversations
+from prunescope.data.reading import read_documents
 from prunescope.errors import ConfigError, DataError
-from prunescope.recovery.text import write_recovery_text
-from prunescope.steps.specs import RecoveryTextSpec, TextSpec
+from prunescope.recovery.text import draw_recovery_text
+from prunescope.steps.texts import RecoveryTextSpec, TextSpec
 
 WORDS = ["<unk>", "</s>", "<|user|>", "<|bot|>", "what", "is", "a", "cat", "dog", "an", "animal", "yes", "no", "well"]
 TEMPLATE = (
@@ -30,6 +31,7 @@ def tokenizer(folder, template=None):
     made = PreTrainedTokenizerFast(tokenizer_object=words, **special)
     made.chat_template = template
     made.save_pretrained(folder)
+    (folder / "config.json").write_text("{}")
     return folder
 
 
@@ -39,21 +41,19 @@ def jsonl(file, rows):
 
 
 def spec_of(source, seq_len=16, samples=100, name="talk"):
-    return RecoveryTextSpec(
-        model="m", dataset=name, texts={name: TextSpec(source=source)}, samples=samples, seq_len=seq_len, seed=0
-    )
+    texts = {name: TextSpec(source=source)}
+    return RecoveryTextSpec(dataset=name, texts=texts, samples=samples, seq_len=seq_len, seed=0)
 
 
 def write(tmp_path, source, template=None, **changes):
-    write_recovery_text(
-        spec_of(source, **changes), tokenizer(tmp_path / "tokenizer", template), {}, tmp_path / "text", "key"
-    )
-    manifest = json.loads((tmp_path / "text/manifest.json").read_text())
-    return load_file(tmp_path / "text/samples.safetensors"), manifest
+    facts = facts_of(tokenizer(tmp_path / "tokenizer", template))
+    draw_recovery_text(job(spec_of(source, **changes), tmp_path / "text", model=facts))
+    written = RecoveryTextFolder(tmp_path / "text")
+    return {name: tensor.numpy() for name, tensor in written.samples.read().items()}, written.manifest.read()
 
 
 def asked_in_calibration(source):
-    return [c.messages[0][1] for c in read_conversations(source, "calibration")]
+    return [c.messages[0]["content"] for c in read_conversations(source, "calibration")]
 
 
 def ids(text):
@@ -66,15 +66,15 @@ def test_only_the_response_is_learned(tmp_path):
     found, manifest = write(tmp_path, source)
     kept = asked_in_calibration(source)
     assert 0 < len(kept) <= 5
-    assert len(found["input_ids"]) == manifest["documents"] == len(kept)
+    assert len(found["input_ids"]) == manifest.documents == len(kept)
     for tokens, labels in zip(found["input_ids"], found["labels"], strict=True):
         question = [WORDS[token] for token in tokens[:4]]
         assert " ".join(question) in kept
         # four words asked, two answered, the end: seven tokens, three of them learned
         assert tokens.tolist() == [*tokens[:4], *ids("an animal </s>"), *[0] * 9]
         assert labels.tolist() == [-100] * 4 + ids("an animal </s>") + [-100] * 9
-    assert manifest["tokens"] == 7 * len(kept)
-    assert manifest["learned_tokens"] == 3 * len(kept)
+    assert manifest.tokens == 7 * len(kept)
+    assert manifest.learned_tokens == 3 * len(kept)
 
 
 def test_a_chat_template_writes_every_turn_and_answers_are_learned(tmp_path):
@@ -97,11 +97,14 @@ def test_a_chat_template_writes_every_turn_and_answers_are_learned(tmp_path):
 
 
 def test_a_template_that_rewrites_the_past_is_refused():
-    def rewriting(messages, ask):
-        return f"{len(messages)} messages"
+    class Rewriting:
+        chat_template = "not empty"
+
+        def apply_chat_template(self, messages, **_):
+            return f"{len(messages)} messages"
 
     with pytest.raises(DataError, match="writes the beginning of a conversation otherwise once it goes on"):
-        parts(Conversation("1", (("user", "a"), ("assistant", "b"))), rewriting, "</s>")
+        parts([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], Rewriting())
 
 
 def test_long_conversations_are_cut_and_those_without_a_response_left_out(tmp_path, caplog):
@@ -122,7 +125,7 @@ def test_the_budget_ends_the_reading(tmp_path):
     rows = [{"q": f"a {n}", "a": "yes"} for n in range(60)]
     source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction=PAIRS)
     _, manifest = write(tmp_path, source, samples=1, seq_len=16)
-    assert manifest["documents"] == 4  # of four tokens each
+    assert manifest.documents == 4  # of four tokens each
 
 
 @pytest.mark.parametrize(
@@ -153,8 +156,8 @@ def test_a_short_text_gives_the_windows_that_it_fills(tmp_path):
     found, manifest = write(tmp_path, source, samples=1000, seq_len=8)
     assert 8 < len(found["input_ids"]) < 45
     np.testing.assert_array_equal(found["input_ids"], found["labels"])
-    assert manifest["learned_tokens"] == manifest["tokens"] == found["input_ids"].size
-    trained = set(manifest["texts"]["talk"]["document_ids"])
+    assert manifest.learned_tokens == manifest.tokens == found["input_ids"].size
+    trained = set(manifest.texts["talk"].document_ids)
     assert trained == {document.id for document in read_documents(source, "calibration")}
     assert not trained & {document.id for document in read_documents(source, "test")}
     with pytest.raises(DataError, match=r"recovery\.seq_len"):
@@ -163,4 +166,5 @@ def test_a_short_text_gives_the_windows_that_it_fills(tmp_path):
 
 def test_a_window_longer_than_the_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"recovery\.seq_len = 16: longer than the model's window"):
-        write_recovery_text(spec_of(DatasetSource(local="x")), "nowhere", {}, tmp_path, "key", context=8)
+        facts = facts_of(tokenizer(tmp_path / "tokenizer"), context=8)
+        draw_recovery_text(job(spec_of(DatasetSource(local="x")), tmp_path, model=facts))

@@ -18,7 +18,6 @@ needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 CHEAP = {
     "importance": 1,
-    "statistics": 1,
     "diagnosis": 1,
     "plot": 3,
     "pruning": 1,
@@ -157,7 +156,7 @@ def test_an_unknown_target_gets_the_nearest_name(finished, target, said):
 
 def test_a_file_below_an_unlisted_experiment_is_a_target(finished):
     jobs = finished.jobs("results/tiny/taylor_T0_30_words/analysis/gradient_diagnosis.json")
-    assert jobs == {"importance": 1, "statistics": 1, "diagnosis": 1}
+    assert jobs == {"importance": 1, "diagnosis": 1}
 
 
 def test_a_named_experiment(copy):
@@ -196,7 +195,7 @@ def test_an_unknown_reference_stops_before_anything_runs(copy):
 def test_the_banner_says_what_is_cached_and_what_will_run(copy):
     done = copy.run("results/tiny/taylor_T1_20_words_n5/analysis/plan.json", "results/tiny/taylor_T0_30_words")
     banner = done.stderr[done.stderr.index("tiny / taylor_T0_30_words") :]
-    assert re.search(r"cached +model, calibration, gradients, evaluation text, baseline", banner)
+    assert re.search(r"cached +model, calibration, evaluation text, gradients, baseline", banner)
     assert re.search(r"\d+ of \d+ steps \(\d+%\) done\nabout \d+ (s|min) left\n", done.stderr)
 
 

@@ -30,7 +30,7 @@ def test_a_uniform_export_is_recorded_and_shown_on_the_page_and_in_mlflow(copy):
     assert copy.jobs(EXPERIMENT, f"{EXPERIMENT}/export/uniform") == {}
     with sqlite3.connect(copy.folder / "mlflow.db") as database:
         found = dict(database.execute("SELECT key, value FROM latest_metrics WHERE key LIKE 'export/%'").fetchall())
-    recorded = json.loads((folder / "records/export_uniform.json").read_text())["metrics"]
+    recorded = json.loads((folder / "records/uniform.json").read_text())["metrics"]
     assert found == recorded
     assert found["export/uniform_parameters"] > found["export/uniform_parameters_needed"]
 

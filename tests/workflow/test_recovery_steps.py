@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from prunescope.cli.options import final_checkpoint
 from prunescope.config import parse_config, resolve
-from prunescope.data.sources import read_documents
+from prunescope.data.reading import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
 from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration

@@ -134,6 +134,7 @@ class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
 
 class GgufBaselineFolder(SharedFolder, step="gguf_baseline"):
     gguf = File("gguf", Opaque(), about="the unpruned model as `{type}.gguf`, in the types that are measured")
+    file = File("gguf/{type}.gguf", Opaque(), about="one of them", always=False)
 
 
 class RecoveryTextFolder(SharedFolder, step="recovery_text"):
@@ -257,6 +258,21 @@ class ExperimentFolder(Folder):
     def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
         return SharedFolder(self.path.parent / "_shared" / step / key)
+
+    def input(self, kind: type[S]) -> S:
+        """Return the folder of a shared step that the experiment rests on, relative to the project.
+
+        Raises:
+            DataError: `identity` is not there.
+        """
+        identity = self.identity.read()
+        return kind(Path(kind.of(identity.model, identity.shared[kind.step])))
+
+    @property
+    def final(self) -> Entry[Path]:
+        """The checkpoint that the experiment ends with: the trained one, where `identity` says that there is one."""
+        trained = self.identity.exists() and ExperimentFolder.recovered.made_by in self.identity.read().steps
+        return self.recovered if trained else self.checkpoint
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""

@@ -1,13 +1,15 @@
 """Exports of a checkpoint by hand."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.cli.options import ConfigFile, Directory
 from prunescope.config.sections import GGUF_TYPES
+from prunescope.steps.export import ExportSpec, GgufExportSpec, GgufSpec, UniformSpec
+from prunescope.steps.job import Job
 
 app = typer.Typer(no_args_is_help=True, help="Write a pruned checkpoint in another program's format.")
 
@@ -27,18 +29,23 @@ def gguf(
 ) -> None:
     """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
     from prunescope.config import load_config
-    from prunescope.export.steps import write_gguf_export
-    from prunescope.steps.export import GgufSpec
+    from prunescope.export.steps import export_gguf
 
     if type not in GGUF_TYPES:
         raise typer.BadParameter(f"'{type}' is no GGUF type here; allowed: {', '.join(GGUF_TYPES)}")
-    spec = GgufSpec.by(load_config(config).export.gguf, type)
-    write_gguf_export(spec, ExperimentFolder(directory), text, checkpoint)
+    told = GgufSpec.by(load_config(config).export.gguf, type)
+    export_gguf(_job(GgufExportSpec, directory, checkpoint, **dict(told)), text)
 
 
 @app.command()
 def uniform(directory: Directory, text: Text = None, checkpoint: Checkpoint = None) -> None:
     """Write DIR/export/uniform: the checkpoint padded with zeros to a stock one."""
-    from prunescope.export.steps import write_uniform_export
+    from prunescope.export.steps import export_uniform
 
-    write_uniform_export(ExperimentFolder(directory), text, checkpoint)
+    export_uniform(_job(UniformSpec, directory, checkpoint), text)
+
+
+def _job(kind: type[ExportSpec], directory: Path, checkpoint: str | None, **told: Any) -> Job[Any, ExperimentFolder]:
+    folder, place = ExperimentFolder(directory), directory.absolute()
+    checkpoint = checkpoint or folder.final.path.name
+    return Job(kind(model=place.parent.name, experiment=place.name, checkpoint=checkpoint, **told), folder, {})

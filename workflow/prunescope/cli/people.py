@@ -96,20 +96,21 @@ def apply(
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure its perplexity, on the same windows.")] = False,
 ) -> None:
     """Cut a model by a plan: summary and checkpoint, without gradients or selection."""
-    from prunescope.evaluation.like import evaluate_like
-    from prunescope.pruning.outputs import write_by_plan
+    from prunescope.evaluation.steps import evaluate_like
+    from prunescope.pruning.apply import apply_plan
 
-    write_by_plan(plan, like, output)
+    apply_plan(plan, ExperimentFolder(like), ExperimentFolder(output))
     if evaluate:
-        evaluate_like(like, output)
+        evaluate_like(ExperimentFolder(like), ExperimentFolder(output))
 
 
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
     from prunescope.config import load_config
-    from prunescope.export.verify import print_checks, verify
+    from prunescope.export.checks import print_checks
+    from prunescope.export.verify import verify
 
-    checks = verify(directory, load_config(config).export.gguf)
+    checks = verify(ExperimentFolder(directory), load_config(config).export.gguf)
     print_checks(checks)
     raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 

@@ -1,27 +1,28 @@
 """Instruction data: who said what, and which part of it a model learns to say."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
-from prunescope.config.sections import DatasetSource, Instruction
-from prunescope.data import hub, local
-from prunescope.data.documents import SEPARATOR, Purpose, Row, split_of, text_id
-from prunescope.data.sources import split_name
+from prunescope.config.sections import DatasetSource
+from prunescope.data.documents import SEPARATOR, Purpose, Row, chosen
+from prunescope.data.hub import read_hub
+from prunescope.data.local import find_files, read_file
+from prunescope.data.reading import split_name
 from prunescope.errors import DataError
 
-Template = Callable[[list[dict[str, str]], bool], str]
-"""Writes messages as one text; with True it ends where the assistant is to speak."""
+Message = dict[str, str]
+"""Role (system, user or assistant) and content, as chat templates read them."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages of a system, a user and an assistant: (role, content). `id` is unique within its source."""
+    """A conversation; `id` is unique within its source."""
 
     id: str
-    messages: tuple[tuple[str, str], ...]
+    messages: list[Message]
 
 
 def read_conversations(source: DatasetSource, purpose: Purpose) -> Iterator[Conversation]:
@@ -32,68 +33,60 @@ def read_conversations(source: DatasetSource, purpose: Purpose) -> Iterator[Conv
     Raises:
         DataError: the data cannot be obtained or has another layout.
     """
-    split = split_name(source, purpose)
+    rows: Iterator[tuple[str, Row]]
     if source.hub:
-        for index, row in enumerate(hub.read_rows(source, source.columns, split)):
-            yield from _conversation(f"{split}/{index}", row, source.instruction)
-        return
-    seen = set()
-    for file in local.find_files(source.local or ""):
+        split = split_name(source, purpose)
+        rows = ((f"{split}/{index}", row) for index, row in enumerate(read_hub(source, source.columns, split)))
+    else:
+        rows = chosen(_local_rows(source), purpose)
+    for row_id, row in rows:
+        yield from _conversation(row_id, [row[column] for column in source.columns], source.columns[0])
+
+
+def _local_rows(source: DatasetSource) -> Iterator[tuple[str, Row]]:
+    """Yield rows after what is said in them."""
+    for file in find_files(source.local or ""):
         if file.suffix == ".txt":
             raise DataError(f"{file} holds no instruction data: name .jsonl or .parquet files in `local`")
-        for row in local.read_rows(file, source.columns):
-            row_id = text_id(json.dumps([row[column] for column in source.columns]))
-            if row_id not in seen and split_of(row_id) == purpose:
-                seen.add(row_id)
-                yield from _conversation(row_id, row, source.instruction)
+        for row in read_file(file, source.columns):
+            yield json.dumps([row[column] for column in source.columns]), row
 
 
-def _conversation(row_id: str, row: Row, columns: Instruction) -> Iterator[Conversation]:
-    """Yield the conversation of a row, if it holds a response."""
-    if columns.messages is None:
-        said = [{"role": "user", "content": row[columns.prompt]}]
-        said.append({"role": "assistant", "content": row[columns.response]})
-    else:
-        said = row[columns.messages]
+def _conversation(row_id: str, values: list[Any], column: str) -> Iterator[Conversation]:
+    """Yield the conversation of a row, if it holds a response; `values`: messages, or prompt and response."""
+    said = values[0]
+    if len(values) == 2:
+        said = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), values, strict=True)]
     try:
-        messages = tuple((message["role"], message["content"] or "") for message in said or ())
+        messages = [{"role": message["role"], "content": message["content"] or ""} for message in said or ()]
     except (TypeError, KeyError):
-        raise DataError(f"row {row_id}: column '{columns.messages}' must hold lists of {{role, content}}") from None
-    if any(role == "assistant" and content.strip() for role, content in messages):
+        raise DataError(f"row {row_id}: column '{column}' must hold lists of {{role, content}}") from None
+    if any(message["role"] == "assistant" and message["content"].strip() for message in messages):
         yield Conversation(row_id, messages)
 
 
-def parts(conversation: Conversation, template: Template | None, end: str) -> list[tuple[str, bool]]:
+def parts(messages: list[Message], tokenizer: Any) -> list[tuple[str, bool]]:
     """Return the text of a conversation in pieces, each with whether the model is to learn it: what it answers.
 
-    Args:
-        template: the tokenizer's chat template; None: messages are joined by blank lines, and `end` (the token that
-            ends a text) follows every response.
+    Without a chat template blank lines join messages, and the token that ends a text follows every response.
+
+    Raises:
+        DataError: the chat template rewrites what was said before.
     """
-    if template is None:
-        return [
-            (content + end, True) if role == "assistant" else (content + SEPARATOR, False)
-            for role, content in conversation.messages
-        ]
-    said = [{"role": role, "content": content} for role, content in conversation.messages]
-    cuts, learned = [""], []
-    for index, message in enumerate(said):
-        if message["role"] == "assistant":
-            cuts += [template(said[:index], True), template(said[: index + 1], False)]
-            learned += [False, True]
-    pieces = []
-    for (before, after), learn in zip(pairwise(cuts), learned, strict=True):
-        if not after.startswith(before):
+    if not tokenizer.chat_template:
+        ends = {True: tokenizer.eos_token or "", False: SEPARATOR}
+        spoken = ((message["content"], message["role"] == "assistant") for message in messages)
+        return [(text + ends[learned], learned) for text, learned in spoken]
+    written = partial(tokenizer.apply_chat_template, tokenize=False)
+    pieces, before = [], ""
+    for index in (index for index, message in enumerate(messages) if message["role"] == "assistant"):
+        asked = written(messages[:index], add_generation_prompt=True)
+        answered = written(messages[: index + 1], add_generation_prompt=False)
+        if not (asked.startswith(before) and answered.startswith(asked)):
             raise DataError(
                 "the tokenizer's chat template writes the beginning of a conversation otherwise once it goes on: set "
                 "`chat_template` to null in tokenizer_config.json, or give data with one response per row"
             )
-        pieces.append((after.removeprefix(before), learn))
+        pieces += [(asked.removeprefix(before), False), (answered.removeprefix(asked), True)]
+        before = answered
     return pieces
-
-
-def chat_template(tokenizer: Any) -> Template | None:
-    """Return the chat template of a tokenizer as a function; None where it has none."""
-    if not tokenizer.chat_template:
-        return None
-    return lambda messages, ask: tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)

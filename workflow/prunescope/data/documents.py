@@ -1,11 +1,13 @@
 """What a text is made of, and which part of it serves which purpose."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from prunescope.errors import DataError
+
+Item = TypeVar("Item")
 
 Purpose = Literal["calibration", "validation", "test"]
 
@@ -35,11 +37,6 @@ def check_columns(where: object, wanted: Iterable[str], there: Iterable[str]) ->
             )
 
 
-def text_id(text: str) -> str:
-    """Return an id that copies of a text share."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def split_of(document_id: str) -> Purpose:
     """Return the purpose of a document: 70 % calibration, 10 % validation, 20 % test, by a hash of its id.
 
@@ -49,3 +46,17 @@ def split_of(document_id: str) -> Purpose:
     if position < 0.7:
         return "calibration"
     return "validation" if position < 0.8 else "test"
+
+
+def chosen(contents: Iterable[tuple[str, Item]], purpose: Purpose) -> Iterator[tuple[str, Item]]:
+    """Yield (id, item) of what serves `purpose`; the id is a hash of the content, and of copies the first is kept.
+
+    Args:
+        contents: pairs of a text and the item that it stands for.
+    """
+    seen = set()
+    for text, item in contents:
+        item_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if item_id not in seen and split_of(item_id) == purpose:
+            seen.add(item_id)
+            yield item_id, item

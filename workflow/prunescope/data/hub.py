@@ -1,7 +1,6 @@
 """Rows of a Hugging Face dataset, from the hub or from a local copy in the hub's file layout."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +9,36 @@ from prunescope.data.documents import Row, check_columns
 from prunescope.errors import DataError
 
 
-def read_rows(source: DatasetSource, columns: tuple[str, ...], split: str) -> Iterator[Row]:
+def read_hub(source: DatasetSource, columns: tuple[str, ...], split: str) -> Iterator[Row]:
     """Yield the rows of a split.
 
     Raises:
         DataError: the dataset is gated, unknown or out of reach, or has no such split, file or column.
     """
-    with _explained(source, split):
-        for row in _load(source, split):
-            check_columns(f"'{_name(source)}'", columns, row)
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError
+
+    name = source.path or source.hub or ""
+    try:
+        for row in _load(source, name, split):
+            check_columns(f"'{name}'", columns, row)
             yield row
+    except (DatasetsError, EntryNotFoundError, HTTPError, OSError, ValueError) as error:
+        raise DataError(_explain(error, source, name, split)) from error
 
 
-def _name(source: DatasetSource) -> str:
-    return source.path or source.hub or ""
-
-
-def _load(source: DatasetSource, split: str) -> Iterable[dict[str, Any]]:
+def _load(source: DatasetSource, name: str, split: str) -> Iterable[dict[str, Any]]:
     from datasets import load_dataset
 
     if source.path and not Path(source.path).is_dir():
         raise DataError(f"there is no folder '{source.path}': correct the `path` of '{source.hub}' in the config")
     if source.files and split not in source.files:
         raise DataError(
-            f"`files` of '{_name(source)}' lacks the split '{split}': it has {', '.join(source.files)}; "
+            f"`files` of '{name}' lacks the split '{split}': it has {', '.join(source.files)}; "
             "add it, or name one of these in `splits`"
         )
     return load_dataset(
-        _name(source),
+        name,
         data_files={split: source.files[split]} if source.files else None,
         revision=None if source.path else source.revision,
         split=split,
@@ -45,33 +46,19 @@ def _load(source: DatasetSource, split: str) -> Iterable[dict[str, Any]]:
     )
 
 
-@contextmanager
-def _explained(source: DatasetSource, split: str) -> Iterator[None]:
-    """Turn what `datasets` and `huggingface_hub` raise into one sentence with a way out."""
-    from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import EntryNotFoundError, HTTPError
-
-    try:
-        yield
-    except (DatasetsError, EntryNotFoundError, HTTPError, OSError, ValueError) as error:
-        raise DataError(_explain(error, source, split)) from error
-
-
-def _explain(error: Exception, source: DatasetSource, split: str) -> str:
+def _explain(error: Exception, source: DatasetSource, name: str, split: str) -> str:
+    """Return one sentence with a way out for what `datasets` and `huggingface_hub` raise."""
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import errors as hub
 
-    name = _name(source)
     log_in = "log in with `hf auth login` (or set HF_TOKEN)"
     copy = "give a local copy of the repository as its `path` in the config"
     reason = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
     unknown = (DatasetNotFoundError, hub.RepositoryNotFoundError, hub.RevisionNotFoundError)
     # `datasets` reports a gated repository as one that is not found, and only its message tells.
     if isinstance(error, hub.GatedRepoError) or (isinstance(error, unknown) and "gated" in str(error)):
-        return (
-            f"'{name}' is gated: accept its licence at https://huggingface.co/datasets/{source.hub} "
-            f"and {log_in}, or {copy}"
-        )
+        page = f"https://huggingface.co/datasets/{source.hub}"
+        return f"'{name}' is gated: accept its licence at {page} and {log_in}, or {copy}"
     if isinstance(error, unknown):
         return (
             f"'{name}' (revision {source.revision or 'default'}) is not on the hub or is private: "

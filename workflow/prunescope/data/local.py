@@ -23,7 +23,7 @@ def find_files(pattern: str) -> list[Path]:
     return files
 
 
-def read_rows(file: Path, columns: tuple[str, ...], lines: bool = False) -> Iterator[Row]:
+def read_file(file: Path, columns: tuple[str, ...], lines: bool = False) -> Iterator[Row]:
     """Yield the rows of a file: a .txt file has one, or its `lines`, in the first column.
 
     Raises:
@@ -34,21 +34,15 @@ def read_rows(file: Path, columns: tuple[str, ...], lines: bool = False) -> Iter
             text = file.read_text(encoding="utf-8")
             yield from ({columns[0]: part} for part in (text.split("\n") if lines else [text]))
         elif file.suffix == ".jsonl":
-            yield from _read_jsonl(file, columns)
+            with file.open(encoding="utf-8") as written:
+                for row in map(json.loads, filter(str.strip, written)):
+                    check_columns(file, columns, row)
+                    yield row
         else:
             yield from _read_parquet(file, columns)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{file} could not be read ({reason}): repair it or take it out of `local`") from error
-
-
-def _read_jsonl(file: Path, columns: tuple[str, ...]) -> Iterator[Row]:
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                row = json.loads(line)
-                check_columns(file, columns, row)
-                yield row
 
 
 def _read_parquet(file: Path, columns: tuple[str, ...]) -> Iterator[Row]:

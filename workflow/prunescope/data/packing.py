@@ -4,15 +4,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
 
 import numpy as np
 
-from prunescope.data.documents import SEPARATOR, Document
+from prunescope.data.documents import SEPARATOR, Document, Item
 from prunescope.data.tokenizer import Encoder
 from prunescope.errors import DataError
-
-Item = TypeVar("Item")
 
 PIECE_WINDOWS = 2
 """Windows that one visit to a document may fill: a few samples would otherwise all show one long article."""
@@ -23,12 +20,7 @@ SHUFFLE_BUFFER = 10_000
 
 @dataclass(frozen=True)
 class Packed:
-    """Calibration windows and where they come from.
-
-    Attributes:
-        tokens: int32 ``[samples, seq_len]``.
-        document_ids: documents that the windows were cut from, in that order.
-    """
+    """Windows, int32 ``[samples, seq_len]``, and the documents that they were cut from, in that order."""
 
     tokens: np.ndarray
     document_ids: list[str]
@@ -43,35 +35,37 @@ def pack(
     buffer: int | None = SHUFFLE_BUFFER,
     fewer: bool = False,
 ) -> Packed:
-    """Cut `samples` full windows from the documents, visited in an order that `seed` decides.
+    """Cut `samples` full windows, without BOS, from the documents, visited in an order that `seed` decides.
 
-    Each visit takes one piece of at most ``PIECE_WINDOWS * seq_len`` tokens from a document, chosen by
-    the seed; documents are visited again for their other pieces only when the text runs out. Pieces are
-    joined by a blank line. There is no BOS token.
+    Each visit takes one piece of at most ``PIECE_WINDOWS * seq_len`` tokens from a document, chosen by the seed;
+    documents are visited again for their other pieces only when the text runs out. A blank line joins pieces.
 
     Args:
         buffer: documents held to shuffle a stream; None: read all first, so that every order is as likely.
-        fewer: be content with the windows that the text fills, if it fills one.
+        fewer: accept as many windows as the text fills, if it fills one.
 
     Raises:
         DataError: the text is too short.
     """
-    random, needed = Random(seed), samples * seq_len
-    separator = separator_tokens(encode)
+    random, separator = Random(seed), separator_tokens(encode)
     stream: list[np.ndarray] = []
     ids: dict[str, None] = {}
     length = 0
-    order = shuffled(documents, random, buffer)
-    for document_id, piece in _pieces(order, encode, PIECE_WINDOWS * seq_len, random):
-        joined = np.concatenate([separator, piece]) if stream else piece
-        stream.append(joined)
+    for document_id, piece in _pieces(shuffled(documents, random, buffer), encode, PIECE_WINDOWS * seq_len, random):
+        stream.append(np.concatenate([separator, piece]) if stream else piece)
         ids[document_id] = None
-        length += len(joined)
-        if length >= needed:
+        length += len(stream[-1])
+        if length >= samples * seq_len:
             break
     windows = min(samples, length // seq_len)
     if windows == 0 or (windows < samples and not fewer):
-        raise DataError(_too_short(windows, samples, seq_len))
+        remedy = f"set calibration.samples to at most {windows}"
+        if not windows:
+            remedy = "shorten calibration.seq_len (for recovery: recovery.seq_len)"
+        raise DataError(
+            f"the calibration text fills {windows} windows of {seq_len} tokens, {samples} were asked for: {remedy}, "
+            "or give more text"
+        )
     return Packed(np.concatenate(stream)[: windows * seq_len].reshape(windows, seq_len), list(ids))
 
 
@@ -114,12 +108,3 @@ def _pieces(
         if pieces:
             yield document_id, pieces.pop()
             waiting.append((document_id, pieces))
-
-
-def _too_short(available: int, samples: int, seq_len: int) -> str:
-    shorter = "shorten calibration.seq_len (for recovery: recovery.seq_len)"
-    remedy = f"set calibration.samples to at most {available}" if available else shorter
-    return (
-        f"the calibration text fills {available} windows of {seq_len} tokens, {samples} were asked for: "
-        f"{remedy}, or give more text"
-    )

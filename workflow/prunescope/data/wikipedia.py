@@ -59,10 +59,9 @@ def read_dump(compressed: bytes) -> Iterator[Document]:
 
 
 def clean(markup: str) -> str:
-    """Return the prose of an article, one paragraph a line.
+    """Return the prose of an article, one paragraph a line, with links as their text.
 
-    Templates, tables, references, formulas, images, lists, headings and end sections go; links become
-    their text.
+    Templates, tables, references, formulas, images, lists, headings and end sections are dropped.
     """
     for pattern in (_COMMENT, _CLOSED_REFERENCE, _NOT_PROSE):
         markup = pattern.sub("", markup)

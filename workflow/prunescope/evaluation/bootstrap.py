@@ -9,13 +9,13 @@ import math
 import numpy as np
 from numpy import ndarray
 
+from prunescope.artifacts.perplexity import Interval
+
 LEVEL = 0.95
 DRAWS = 2000
 SEED = 0
 LARGEST_EXPONENT = 700.0
 """exp overflows beyond; the loss of a destroyed model still says how bad it is."""
-
-Interval = tuple[float, float]
 
 
 def interval(sums: ndarray, tokens: ndarray) -> Interval | None:
@@ -27,7 +27,15 @@ def interval(sums: ndarray, tokens: ndarray) -> Interval | None:
     Returns:
         (low, high), or None for fewer than two windows, which cannot tell.
     """
-    return _percentiles(_means(sums, tokens)) if len(sums) > 1 else None
+    random, windows = np.random.default_rng(SEED), len(sums)
+    if windows < 2:
+        return None
+    means = np.empty(DRAWS)
+    for draw in range(DRAWS):
+        chosen = random.integers(windows, size=windows)
+        means[draw] = sums[chosen].sum() / tokens[chosen].sum()
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return exponential(low), exponential(high)
 
 
 def ratio_interval(sums: ndarray, reference: ndarray, tokens: ndarray) -> Interval | None:
@@ -44,18 +52,3 @@ def ratio_interval(sums: ndarray, reference: ndarray, tokens: ndarray) -> Interv
 def exponential(mean: float) -> float:
     """Return exp of a mean loss, the largest one that a float holds at most."""
     return math.exp(min(mean, LARGEST_EXPONENT))
-
-
-def _means(sums: ndarray, tokens: ndarray) -> ndarray:
-    """Return the mean token loss of every draw of as many windows with replacement, ``[DRAWS]``."""
-    random, windows = np.random.default_rng(SEED), len(sums)
-    means = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        chosen = random.integers(windows, size=windows)
-        means[draw] = sums[chosen].sum() / tokens[chosen].sum()
-    return means
-
-
-def _percentiles(means: ndarray) -> Interval:
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return exponential(low), exponential(high)

@@ -33,16 +33,16 @@ class Cost:
 def measure_cost(model: nn.Module, checkpoint: Path, prompt: int) -> Cost:
     """Count what a prompt of `prompt` tokens and the token after it cost.
 
-    PyTorch counts the operations on a copy of the model without weights, which computes nothing; run on a device it
-    would miss fused attention kernels.
+    Operations are counted on a copy without weights: on a device PyTorch's counter misses fused attention kernels.
     """
     empty = skeleton(model.config).eval()
+    tokens = torch.zeros((1, prompt), dtype=torch.int64, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as prefill:
-        cache = empty(_no_tokens(prompt), use_cache=True, logits_to_keep=1).past_key_values
+        cache = empty(tokens, use_cache=True, logits_to_keep=1).past_key_values
     # A layer without attention leaves a slot at the end of the cache unused.
     cached = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers if layer.is_initialized)
     with torch.no_grad(), FlopCounterMode(display=False) as decode:
-        empty(_no_tokens(1), past_key_values=cache, use_cache=True)
+        empty(tokens[:, :1], past_key_values=cache, use_cache=True)
     parameters = list(model.parameters())
     return Cost(
         parameters=sum(parameter.numel() for parameter in parameters),
@@ -52,7 +52,3 @@ def measure_cost(model: nn.Module, checkpoint: Path, prompt: int) -> Cost:
         prefill_flops_per_token=prefill.get_total_flops() / prompt,
         decode_flops_per_token=decode.get_total_flops(),
     )
-
-
-def _no_tokens(length: int) -> torch.Tensor:
-    return torch.zeros((1, length), dtype=torch.int64, device="meta")

@@ -7,93 +7,73 @@ from typing import Any
 
 import torch
 
-from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.record import StepRecord, recording
-from prunescope.config.patches import flatten
+from prunescope.artifacts.folders import ExperimentFolder, GgufBaselineFolder, ModelFolder
+from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED, Measured, Numbers
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Efficiency
 from prunescope.evaluation.cost import Cost, measure_cost
 from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.llama_cpp_speed import LlamaCpp, gguf_cost
-from prunescope.evaluation.speed import Runs, Transformers, measure_speed
-from prunescope.files import write_json
+from prunescope.evaluation.speed import Engine, Runs, Transformers, measure_speed
 from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint
-from prunescope.steps.planned import RECOVERED
-from prunescope.steps.specs import EfficiencySpec
-
-BASELINE, PRUNED = "baseline", "pruned"
+from prunescope.steps.evaluation import EfficiencySpec
+from prunescope.steps.job import Job
 
 
-def write_efficiency(
-    spec: EfficiencySpec, facts: ModelFacts, directory: Path, gguf_baseline: Path | None = None
-) -> None:
-    """Measure the unpruned, pruned and trained model, and their GGUF files; write ``evaluation/efficiency.json``.
-
-    Its keys are the names of what was measured (``baseline``, ``pruned``, ``recovered``, ``baseline_q8_0``,
-    ``pruned_q8_0`` or, where the model was trained, ``recovered_q8_0``), and ``settings``.
-
-    Args:
-        gguf_baseline: folder with the unpruned model as GGUF, for the types in `spec.gguf`.
+def measure(job: Job[EfficiencySpec, ExperimentFolder]) -> None:
+    """Measure the unpruned, pruned and trained model, and the GGUF files of the first and the last of them.
 
     Raises:
         ExportError: llama.cpp does not run one of the files.
     """
-    with recording(spec.step, spec.record_key, directory / "records/efficiency.json") as record:
-        device = default_device()
-        checkpoints = {BASELINE: Path(facts.path), PRUNED: directory / "model"}
-        checkpoints |= {RECOVERED: directory / RECOVERED} if spec.recovered else {}
+    spec, folder, device = job.spec, job.folder, default_device()
+    with job.recording() as record:
+        facts = job.input(ModelFolder).ready()
+        checkpoints = {BASELINE: Path(facts.path), PRUNED: folder.checkpoint.path}
+        checkpoints |= {RECOVERED: folder.recovered.path} if spec.recovered else {}
         models = {
             name: load_checkpoint(path, compute_dtype(spec.dtype, device), device) for name, path in checkpoints.items()
         }
-        exported = list(checkpoints)[-1]
-        files = gguf_files(spec.gguf, {BASELINE: gguf_baseline, exported: directory / "export/gguf"})
+        files = gguf_files(job)
         costs = {name: measure_cost(model, checkpoints[name], spec.prompt) for name, model in models.items()}
         costs |= {name: gguf_cost(file) for name, file in files.items()}
-        engines = {name: Transformers(model) for name, model in models.items()}
+        engines: dict[str, Engine] = {name: Transformers(model) for name, model in models.items()}
         engines |= {name: LlamaCpp(file, torch.get_num_threads()) for name, file in files.items()}
         measured = summarise(costs, measure_speed(engines, spec), spec.prompt)
-        tags = compute_tags(models[PRUNED])
-        settings = spec.model_dump(include=set(Efficiency.model_fields)) | tags
-        settings |= {"attention": models[PRUNED].config._attn_implementation, "hardware": describe_hardware(device)}
-        settings |= {"llama_cpp": describe_llama_cpp()} if files else {}
-        write_json(directory / "evaluation/efficiency.json", measured | {"settings": settings})
+        tags, attention = compute_tags(models[PRUNED]), models[PRUNED].config._attn_implementation
+        settings = spec.model_dump(mode="json", include=set(Efficiency.model_fields)) | tags
+        settings |= {"attention": attention, "hardware": describe_hardware(device).model_dump()}
+        if files:
+            ran = {"llama_cpp_python": version("llama-cpp-python"), "device": "cpu", "threads": torch.get_num_threads()}
+            settings["llama_cpp"] = ran | {"kv_cache": "float16"}
+        folder.efficiency.write(Measured(models=measured, settings=settings))
         for name, numbers in measured.items():
             _note(record, numbers, "speed/" if name == PRUNED else f"speed_{name}/")
         record.tags |= tags
-        record.artifacts.append("../evaluation/efficiency.json")
+        record.artifacts.append(f"../{ExperimentFolder.efficiency.path}")
 
 
-def gguf_files(types: tuple[str, ...], folders: dict[str, Path | None]) -> dict[str, Path]:
-    """Return the GGUF files to measure, by name; `folders`: where they are, by the checkpoint they were made of."""
-    return {f"{name}_{kind}": folder / f"{kind}.gguf" for kind in types for name, folder in folders.items()}
+def gguf_files(job: Job[EfficiencySpec, ExperimentFolder]) -> dict[str, Path]:
+    """Return the GGUF files to measure by name, such as ``baseline_q8_0``: of the unpruned and the final checkpoint."""
+    files, final = {}, RECOVERED if job.spec.recovered else PRUNED
+    for kind in job.spec.gguf:
+        files[f"{BASELINE}_{kind}"] = job.input(GgufBaselineFolder).gguf.path / f"{kind}.gguf"
+        files[f"{final}_{kind}"] = job.folder.named(ExperimentFolder.gguf, type=kind).path
+    return files
 
 
-def summarise(costs: dict[str, Cost], speed: dict[int, dict[str, Runs]], prompt: int) -> dict[str, dict[str, Any]]:
+def summarise(costs: dict[str, Cost], speed: dict[int, dict[str, Runs]], prompt: int) -> dict[str, Numbers]:
     """Return what was measured, by name: the cost and, under ``batches``, the speed by batch size."""
-    return {
-        name: asdict(cost)
-        | {
-            "batches": {
-                f"b{batch}": runs[name].summary(batch, prompt, cost.weight_bytes) for batch, runs in speed.items()
-            }
-        }
-        for name, cost in costs.items()
-    }
-
-
-def describe_llama_cpp() -> dict[str, Any]:
-    """Return how llama.cpp ran; its threads are as many as PyTorch's."""
-    return {
-        "llama_cpp_python": version("llama-cpp-python"),
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "kv_cache": "float16",
-    }
+    measured: dict[str, Numbers] = {}
+    for name, cost in costs.items():
+        batches = {f"b{batch}": runs[name].summary(batch, prompt, cost.weight_bytes) for batch, runs in speed.items()}
+        measured[name] = asdict(cost) | {"batches": batches}
+    return measured
 
 
 def _note(record: StepRecord, measured: dict[str, Any], prefix: str) -> None:
     """Note numbers as ``speed/decode_tokens_per_second_b1``; those of the shape have no batch."""
-    shape = {name: value for name, value in measured.items() if name != "batches"}
-    by_batch = {
-        f"{name}_{batch}": value for batch, summary in measured["batches"].items() for name, value in summary.items()
-    }
-    record.metrics |= {f"{prefix}{name}": v for name, v in flatten(shape | by_batch).items() if v is not None}
+    numbers = {name: value for name, value in measured.items() if name != "batches"}
+    for batch, summary in measured["batches"].items():
+        numbers |= {f"{name}_{batch}": value for name, value in summary.items()}
+    record.metrics |= {f"{prefix}{name}": value for name, value in numbers.items() if value is not None}

@@ -4,20 +4,22 @@ import os
 import platform
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from prunescope.artifacts.hardware import Hardware
 
-def describe_hardware(device: torch.device) -> dict[str, Any]:
+
+def describe_hardware(device: torch.device) -> Hardware:
     """Return the names of the device and of the CPU, and how many cores and threads there are."""
-    return {
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
-        "cpu": _cpu_name(),
-        "cpu_count": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    cpu = _cpu_name()
+    return Hardware(
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        cpu=cpu,
+        cpu_count=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        system=f"{platform.system()} {platform.machine()}",
+    )
 
 
 def _cpu_name() -> str:

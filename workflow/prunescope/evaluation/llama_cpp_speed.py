@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from gguf import GGUFReader
 
 from prunescope.errors import ExportError
 from prunescope.evaluation.cost import Cost
-from prunescope.evaluation.peak_memory import extra_memory
-from prunescope.evaluation.speed import Runs, random_tokens
+from prunescope.evaluation.speed import Runs, extra_memory, random_tokens
 from prunescope.export import llama_cpp
 
 CACHE_BYTES = 2
@@ -22,7 +23,7 @@ def gguf_cost(file: Path) -> Cost:
     """Return what a GGUF file says of its size; operations are those of the checkpoint that it was made from."""
     reader = GGUFReader(file)
 
-    def told(name: str) -> int | list[int]:
+    def told(name: str) -> Any:
         return reader.get_field(f"{reader.get_field('general.architecture').contents()}.{name}").contents()
 
     groups, layers = told("attention.head_count_kv"), told("block_count")
@@ -36,10 +37,7 @@ def gguf_cost(file: Path) -> Cost:
 
 
 class LlamaCpp:
-    """A GGUF file in llama.cpp; an `Engine` (see `evaluation.speed`).
-
-    It runs in this process, unlike the export's checks, which have shown by now that the file runs.
-    """
+    """A GGUF file in llama.cpp; an `Engine`. It runs in this process: the export has shown that the file runs."""
 
     def __init__(self, file: Path, threads: int) -> None:
         self.library, self.threads = llama_cpp.library(), threads
@@ -60,7 +58,7 @@ class LlamaCpp:
 
     @contextmanager
     def _context(self, batch: int, length: int) -> Iterator[Callable[[torch.Tensor, int], float]]:
-        """Yield a function that runs tokens ``[batch, n]`` from a position on and returns the seconds that it took."""
+        """Yield a function that runs tokens ``[batch, n]`` from a position on and returns the seconds it took."""
         parameters = self.library.llama_context_default_params()
         parameters.n_ctx = parameters.n_batch = batch * length
         parameters.n_seq_max = batch
@@ -69,7 +67,7 @@ class LlamaCpp:
         if not context:
             raise ExportError(f"llama.cpp has no room for {batch} sequences of {length} tokens")
         try:
-            yield lambda tokens, position: self._timed(context, tokens, position)
+            yield partial(self._timed, context)
         finally:
             self.library.llama_free(context)
 

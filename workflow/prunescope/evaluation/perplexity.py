@@ -1,6 +1,5 @@
 """Perplexity by a protocol: which tokens are scored, in which context, and how sure the figure is."""
 
-import logging
 import math
 from dataclasses import dataclass
 
@@ -8,24 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunescope.artifacts.perplexity import Perplexity
 from prunescope.config.protocols import Protocol
 from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import NonFiniteError
-from prunescope.evaluation.bootstrap import Interval, exponential, interval
+from prunescope.evaluation.bootstrap import exponential, interval
 from prunescope.models.loading import compute_tags, forward_batch
 from prunescope.models.loss import batches, token_losses
 from prunescope.progress import Progress
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class WindowLosses:
-    """Losses summed over stretches of text as long as a window, in the order of the text.
-
-    Attributes:
-        sums: nats, float64 ``[windows]``. tokens: scored tokens, int64 ``[windows]``.
-    """
+    """Losses summed over stretches of a window's length, float64 ``[windows]`` in nats, and tokens scored, int64."""
 
     sums: np.ndarray
     tokens: np.ndarray
@@ -34,31 +28,6 @@ class WindowLosses:
     def mean(self) -> float:
         """Mean token loss."""
         return float(self.sums.sum() / self.tokens.sum())
-
-
-@dataclass(frozen=True)
-class Perplexity:
-    """Perplexity of one text by one protocol.
-
-    Attributes:
-        perplexity: exp of the mean loss. interval: 95 %, by bootstrap over windows; None for a single window.
-        loss: mean next-token loss in nats.
-        tokens: scored tokens. windows: stretches of a window's length that they make up.
-        window, stride: of the protocol, in tokens; stride 0: independent windows.
-        sha256: of the evaluated tokens. bos: whether windows begin with a token that is not text.
-        dtype: that the model computed in.
-    """
-
-    perplexity: float
-    interval: Interval | None
-    loss: float
-    tokens: int
-    windows: int
-    window: int
-    stride: int
-    sha256: str
-    bos: bool
-    dtype: str
 
 
 def measure_perplexity(model: nn.Module, spans: Tensor, protocol: Protocol | None = None) -> Perplexity:
@@ -72,7 +41,7 @@ def measure_perplexity(model: nn.Module, spans: Tensor, protocol: Protocol | Non
 
 
 def summarise(model: nn.Module, spans: Tensor, protocol: Protocol, losses: WindowLosses) -> Perplexity:
-    """Return what the losses of `model` on the spans amount to."""
+    """Return the perplexity that the losses of `model` on the spans amount to."""
     return Perplexity(
         perplexity=exponential(losses.mean),
         interval=interval(losses.sums, losses.tokens),
@@ -107,10 +76,8 @@ def measure_losses(
         later = spans.unfold(1, window, stride)[:, 1:].reshape(-1, window)
         parts.append(_last_losses(model, later, stride, progress).reshape(len(spans), -1))
     losses = _by_window(np.concatenate(parts, axis=1), window)
-    if not math.isfinite(losses.mean):
-        raise NonFiniteError(
-            f"the loss over windows of {window} tokens is {losses.mean}; try evaluation.dtype: float32"
-        )
+    if not math.isfinite(mean := losses.mean):
+        raise NonFiniteError(f"the loss over windows of {window} tokens is {mean}; try evaluation.dtype: float32")
     return losses
 
 
@@ -137,6 +104,5 @@ def _by_window(losses: np.ndarray, window: int) -> WindowLosses:
     """Sum losses ``[spans, length - 1]`` over every `window` positions; the first of a span has no loss."""
     spans, scored = losses.shape
     starts = np.concatenate([[0], np.arange(window - 1, scored, window)])
-    return WindowLosses(
-        np.add.reduceat(losses, starts, axis=1).reshape(-1), np.tile(np.diff(starts, append=scored), spans)
-    )
+    sums = np.add.reduceat(losses, starts, axis=1).reshape(-1)
+    return WindowLosses(sums, np.tile(np.diff(starts, append=scored), spans))

@@ -1,94 +1,84 @@
-"""Zero-shot tasks through lm-evaluation-harness (EleutherAI, `lm_eval` on PyPI), an optional dependency.
-
-This module imports neither torch nor lm_eval until a step runs: `require_lm_eval` is asked when a workflow is parsed.
-"""
+"""Zero-shot tasks through lm-evaluation-harness (EleutherAI, `lm_eval` on PyPI), an optional dependency."""
 
 import contextlib
 import logging
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.record import StepRecord, recording
+from prunescope.artifacts.folders import ExperimentFolder, ModelFolder, ZeroshotBaselineFolder
+from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED, Measured, ZeroshotScores
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Zeroshot
 from prunescope.errors import ConfigError, DataError, did_you_mean
-from prunescope.files import read_json, write_json
-from prunescope.steps.planned import RECOVERED
-from prunescope.steps.specs import ZeroshotBaselineSpec, ZeroshotSpec
+from prunescope.models.loading import compute_tags, load_model, load_tokenizer
+from prunescope.packages import LM_EVAL
+from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
+from prunescope.steps.job import Job
 
 log = logging.getLogger(__name__)
 
-Scores = dict[str, dict[str, dict[str, float | None]]]
-"""``{task: {metric: {"value": float, "stderr": float or None}}}``."""
+
+def run_baseline(job: Job[ZeroshotBaselineSpec, ZeroshotBaselineFolder]) -> None:
+    """Run the tasks on the unpruned model; errors as of `run_tasks`."""
+    with job.recording(job.spec.model_dump(mode="json")) as record:
+        measured = run_tasks(Path(job.input(ModelFolder).ready().path), job.spec)
+        job.folder.scores.write(measured)
+        _note(record, measured, "zeroshot/")
 
 
-def require_lm_eval() -> None:
-    """Raise `ConfigError` where lm-evaluation-harness is not installed."""
-    if find_spec("lm_eval") is None:
-        raise ConfigError(
-            "evaluation.zeroshot needs lm-evaluation-harness, which is not installed: install prunescope[zeroshot] "
-            "(in a checkout: pip install -c requirements.lock -e '.[zeroshot]'), or set evaluation.zeroshot to null"
-        )
-
-
-def write_zeroshot_baseline(spec: ZeroshotBaselineSpec, key: str, facts: ModelFacts, output: Path) -> None:
-    """Run the tasks on the unpruned model; write ``zeroshot.json`` {scores, settings}."""
-    with recording(spec.step, key, output / "record.json", spec.model_dump(mode="json")) as record:
-        scores, settings = _measure(Path(facts.path), spec)
-        write_json(output / "zeroshot.json", {"scores": scores, "settings": settings})
-        _note(record, scores, "zeroshot/")
-        record.tags |= {name: settings[name] for name in ("device", "dtype")}
-
-
-def write_zeroshot(spec: ZeroshotSpec, checkpoint: Path, baseline: Path, directory: Path) -> None:
-    """Run the tasks on a checkpoint; write ``evaluation/zeroshot.json`` {baseline, pruned or recovered, settings}.
-
-    Args:
-        checkpoint: ``model`` (pruned) or ``recovered`` (then trained) of the experiment.
-        baseline: ``zeroshot.json`` of the unpruned model.
-    """
-    with recording(spec.step, spec.record_key, directory / "records/zeroshot.json") as record:
-        before = read_json(baseline)["scores"]
-        scores, settings = _measure(checkpoint, spec)
-        content = {"baseline": before, RECOVERED if checkpoint.name == RECOVERED else "pruned": scores}
-        content |= {"settings": settings}
-        write_json(directory / "evaluation/zeroshot.json", content)
-        _note(record, scores, "zeroshot/")
+def run_final(job: Job[ZeroshotSpec, ExperimentFolder]) -> None:
+    """Run the tasks on the pruned or, where there is one, the trained checkpoint; errors as of `run_tasks`."""
+    folder = job.folder
+    with job.recording() as record:
+        before = job.input(ZeroshotBaselineFolder).scores.read()
+        name, checkpoint = (RECOVERED, folder.recovered) if folder.recovered.exists() else (PRUNED, folder.checkpoint)
+        after = run_tasks(checkpoint.path, job.spec)
+        models = {BASELINE: before.scores, name: after.scores}
+        folder.zeroshot.write(Measured(models=models, settings=after.settings))
         _note(record, before, "zeroshot_baseline/")
-        record.tags |= {name: settings[name] for name in ("device", "dtype")}
-        record.artifacts.append("../evaluation/zeroshot.json")
+        _note(record, after, "zeroshot/")
+        record.artifacts.append(f"../{ExperimentFolder.zeroshot.path}")
 
 
-def run_tasks(model: Any, tokenizer: Any, told: Zeroshot) -> tuple[Scores, dict[str, Any]]:
-    """Return the scores of a loaded model, and the versions, shots and sample counts of the tasks.
-
-    Args:
-        model: a causal language model of transformers. tokenizer: its tokenizer.
+def run_tasks(checkpoint: Path, told: ZeroshotBaselineSpec | ZeroshotSpec) -> ZeroshotScores:
+    """Return the scores of a checkpoint, and how they were measured: versions, shots and sample counts of the tasks.
 
     Raises:
         ConfigError: lm_eval is not installed, or has no such task.
         DataError: the data of a task cannot be obtained.
     """
-    require_lm_eval()
+    LM_EVAL.require()
+    from datasets.exceptions import DatasetsError
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every model that is already loaded
-    manager = _task_manager(told)
-    with _explained(told), contextlib.chdir(told.task_dir or "."):  # tasks name their files relative to their folder
-        found = simple_evaluate(
-            model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=told.batch_size),
-            tasks=list(told.tasks),
-            num_fewshot=told.num_fewshot,
-            limit=told.limit,
-            task_manager=manager,
-            log_samples=False,
-        )
+    manager, model = _task_manager(told), load_model(checkpoint, told.dtype)
+    loaded = HFLM(pretrained=model, tokenizer=load_tokenizer(checkpoint), batch_size=told.batch_size)
+    try:
+        with contextlib.chdir(told.task_dir or "."):  # tasks name their files relative to their folder
+            found = simple_evaluate(
+                model=loaded,
+                tasks=list(told.tasks),
+                num_fewshot=told.num_fewshot,
+                limit=told.limit,
+                task_manager=manager,
+                log_samples=False,
+            )
+    except (DatasetsError, OSError) as error:  # what cannot be downloaded is an OSError too
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"the data of evaluation.zeroshot.tasks ({', '.join(told.tasks)}) could not be read ({reason}): most "
+            "tasks come from the hub; where it cannot be reached give evaluation.zeroshot.task_dir a folder with "
+            "task files that read local data"
+        ) from error
     settings = {"lm_eval": version("lm_eval"), "limit": told.limit, "num_fewshot": found["n-shot"]}
-    settings |= {"task_versions": found["versions"], "samples": found["n-samples"]}
-    return {task: _scores(measured) for task, measured in found["results"].items()}, settings
+    settings |= {"task_versions": found["versions"], "samples": found["n-samples"]} | compute_tags(model)
+    scores = {task: _scores(measured) for task, measured in found["results"].items()}
+    for task, metrics in scores.items():
+        log.info("%s: %s", task, ", ".join(f"{name} {score['value']:.4f}" for name, score in metrics.items()))
+    return ZeroshotScores(scores=scores, settings=settings)
 
 
 def _task_manager(told: Zeroshot) -> Any:
@@ -109,17 +99,6 @@ def _task_manager(told: Zeroshot) -> Any:
     return manager
 
 
-def _measure(checkpoint: Path, spec: ZeroshotBaselineSpec | ZeroshotSpec) -> tuple[Scores, dict[str, Any]]:
-    require_lm_eval()
-    from prunescope.models.loading import compute_tags, load_model, load_tokenizer
-
-    model = load_model(checkpoint, spec.dtype)
-    scores, settings = run_tasks(model, load_tokenizer(checkpoint), spec)
-    for task, metrics in scores.items():
-        log.info("%s: %s", task, ", ".join(f"{name} {score['value']:.4f}" for name, score in metrics.items()))
-    return scores, settings | compute_tags(model)
-
-
 def _scores(measured: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """Read the harness's ``"acc,none": 0.5, "acc_stderr,none": 0.02``; other filters stay in the metric's name."""
     scores: dict[str, dict[str, float | None]] = {}
@@ -133,22 +112,8 @@ def _scores(measured: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     return scores
 
 
-@contextlib.contextmanager
-def _explained(told: Zeroshot):
-    from datasets.exceptions import DatasetsError
-
-    try:
-        yield
-    except (DatasetsError, OSError) as error:  # what cannot be downloaded is an OSError too
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(
-            f"the data of evaluation.zeroshot.tasks ({', '.join(told.tasks)}) could not be read ({reason}): most "
-            "tasks come from the hub; where it cannot be reached give evaluation.zeroshot.task_dir a folder with "
-            "task files that read local data"
-        ) from error
-
-
-def _note(record: StepRecord, scores: Scores, prefix: str) -> None:
+def _note(record: StepRecord, measured: ZeroshotScores, prefix: str) -> None:
+    scores: dict[str, Any] = measured.scores
     for task, metrics in scores.items():
-        for metric, score in metrics.items():
-            record.metrics[f"{prefix}{task}_{metric}"] = score["value"]
+        record.metrics |= {f"{prefix}{task}_{metric}": score["value"] for metric, score in metrics.items()}
+    record.tags |= {name: measured.settings[name] for name in ("device", "dtype")}

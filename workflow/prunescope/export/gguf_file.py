@@ -7,6 +7,7 @@ layer. What `deci` cannot hold is refused; what it gets wrong silently is stubbe
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -64,22 +65,17 @@ def write_gguf(checkpoint: Checkpoint, output: Path, file_type: str, pre_tokeniz
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         _add_sizes(writer, checkpoint)
         add_tokenizer(writer, checkpoint.folder, checkpoint.config.vocab_size, pre_tokenizer)
-        entries = list(tensors(checkpoint))
-        for entry in entries:
-            kind = _type_of(entry, matrix_type)
+        entries = [(entry, matrix_type if len(entry.shape) > 1 else TensorType.F32) for entry in tensors(checkpoint)]
+        for entry, kind in entries:
             size = math.prod(entry.shape) * (4 if kind == TensorType.F32 else 2)
             writer.add_tensor_info(entry.name, entry.shape, np.dtype(np.float32), size, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for entry in entries:
-            writer.write_tensor_data(_encode(entry, _type_of(entry, matrix_type)))
+        for entry, kind in entries:
+            writer.write_tensor_data(_encode(entry, kind))
     finally:
         writer.close()
-
-
-def _type_of(entry: Entry, matrix_type: TensorType) -> TensorType:
-    return matrix_type if len(entry.shape) > 1 else TensorType.F32
 
 
 def _encode(entry: Entry, kind: TensorType) -> np.ndarray:
@@ -92,11 +88,9 @@ def _encode(entry: Entry, kind: TensorType) -> np.ndarray:
 
 def _add_sizes(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
     config, layers = checkpoint.config, checkpoint.layers
-    window = getattr(config, "sliding_window", None)
     writer.add_name(checkpoint.folder.absolute().parent.name)
     writer.add_block_count(len(layers))
-    # llama.cpp attends to everything: within the sliding window that is the same.
-    writer.add_context_length(min(config.max_position_embeddings, window or config.max_position_embeddings))
+    writer.add_context_length(checkpoint.context)
     writer.add_embedding_length(config.hidden_size)
     writer.add_vocab_size(config.vocab_size)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -104,14 +98,11 @@ def _add_sizes(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
     writer.add_rope_dimension_count(checkpoint.head_dim)
     writer.add_key_length(checkpoint.head_dim)
     writer.add_value_length(checkpoint.head_dim)
-    sizes = [_with_first_head(index, shape) for index, shape in enumerate(layers)]
+    heads, kv_heads = zip(*(_with_first_head(index, shape) for index, shape in enumerate(layers)), strict=True)
     widths = [shape.width or STUB_WIDTH for shape in layers]
-    for add, values in (
-        (writer.add_head_count, [heads for heads, _ in sizes]),
-        (writer.add_head_count_kv, [kv_heads for _, kv_heads in sizes]),
-        (writer.add_feed_forward_length, widths),
-    ):
-        add(values[0] if checkpoint.even else values)
+    writer.add_head_count(heads[0] if checkpoint.even else heads)
+    writer.add_head_count_kv(kv_heads[0] if checkpoint.even else kv_heads)
+    writer.add_feed_forward_length(widths[0] if checkpoint.even else widths)
 
 
 def _with_first_head(index: int, shape: LayerShape) -> tuple[int, int]:
@@ -128,16 +119,14 @@ def architecture_of(checkpoint: Checkpoint) -> gguf.MODEL_ARCH:
 
 def tensors(checkpoint: Checkpoint) -> Iterator[Entry]:
     """Yield every tensor of the file: the checkpoint's, the stubs, and the factors of the rotary frequencies."""
-    names = _names(checkpoint)
-    for name, shape in checkpoint.parameters.items():
-        role, target = names[name]
+    for name, (role, target) in _names(checkpoint).items():
         turned = role in (gguf.MODEL_TENSOR.ATTN_Q, gguf.MODEL_TENSOR.ATTN_K)
-        yield Entry(target, shape, lambda name=name, turned=turned: _values(checkpoint, name, turned))
+        yield Entry(target, checkpoint.parameters[name], partial(_values, checkpoint, name, turned))
     for index, shape in enumerate(checkpoint.layers):
         yield from _stubs(checkpoint, index, missing_attention=not shape.heads, missing_mlp=not shape.width)
     factors = rope_factors(checkpoint)
     if factors is not None:
-        yield Entry("rope_freqs.weight", tuple(factors.shape), lambda: factors.numpy())
+        yield Entry("rope_freqs.weight", tuple(factors.shape), factors.numpy)
 
 
 def _values(checkpoint: Checkpoint, name: str, turned: bool) -> np.ndarray:
@@ -161,21 +150,21 @@ def _stubs(checkpoint: Checkpoint, index: int, missing_attention: bool, missing_
     A layer without MLP loses what its attention adds (`llm_build_deci` leaves the layer before it has stored the
     sum), and the head size is read off layer 0, so that attention must be there.
     """
-    hidden, head = checkpoint.config.hidden_size, checkpoint.head_dim
+    stubs: list[tuple[str, tuple[str, ...], str, int]] = []
     if missing_attention and index == 0:
-        yield _constant(f"blk.{index}.attn_norm.weight", (hidden,), 1.0)
-        for name in ("attn_q", "attn_k", "attn_v"):
-            yield _constant(f"blk.{index}.{name}.weight", (head, hidden))
-        yield _constant(f"blk.{index}.attn_output.weight", (hidden, head))
+        stubs.append(("attn_norm", ("attn_q", "attn_k", "attn_v"), "attn_output", checkpoint.head_dim))
     if missing_mlp:
-        yield _constant(f"blk.{index}.ffn_norm.weight", (hidden,), 1.0)
-        for name in ("ffn_gate", "ffn_up"):
-            yield _constant(f"blk.{index}.{name}.weight", (STUB_WIDTH, hidden))
-        yield _constant(f"blk.{index}.ffn_down.weight", (hidden, STUB_WIDTH))
+        stubs.append(("ffn_norm", ("ffn_gate", "ffn_up"), "ffn_down", STUB_WIDTH))
+    hidden = checkpoint.config.hidden_size
+    for norm, inputs, output, width in stubs:
+        yield _constant(f"blk.{index}.{norm}.weight", (hidden,), 1.0)
+        for name in inputs:
+            yield _constant(f"blk.{index}.{name}.weight", (width, hidden))
+        yield _constant(f"blk.{index}.{output}.weight", (hidden, width))
 
 
 def _constant(name: str, shape: tuple[int, ...], value: float = 0.0) -> Entry:
-    return Entry(name, shape, lambda: np.full(shape, value, dtype=np.float32))
+    return Entry(name, shape, partial(np.full, shape, value, dtype=np.float32))
 
 
 def rope_factors(checkpoint: Checkpoint) -> Tensor | None:
@@ -194,11 +183,10 @@ def rope_factors(checkpoint: Checkpoint) -> Tensor | None:
 
 def check_expressible(checkpoint: Checkpoint) -> None:
     """Raise `ExportError` for a model that llama.cpp's `llama` and `deci` architectures cannot compute."""
-    config = checkpoint.config
-    rope = config.rope_parameters.get("rope_type", "default")
-    if rope not in STATIC_ROPES:
-        raise ExportError(f"rotary embedding of type '{rope}' has no GGUF form here; {WAY_OUT}")
-    if config.rope_parameters.get("partial_rotary_factor", 1.0) != 1.0:
+    config, rope = checkpoint.config, checkpoint.config.rope_parameters
+    if rope.get("rope_type", "default") not in STATIC_ROPES:
+        raise ExportError(f"rotary embedding of type '{rope['rope_type']}' has no GGUF form here; {WAY_OUT}")
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise ExportError(f"a partial rotary embedding has no form in llama.cpp's 'deci'; {WAY_OUT}")
     if config.hidden_act != "silu":
         raise ExportError(f"activation '{config.hidden_act}' has no form in llama.cpp's 'deci'; {WAY_OUT}")
@@ -215,10 +203,10 @@ def _names(checkpoint: Checkpoint) -> dict[str, tuple[gguf.MODEL_TENSOR, str]]:
     """Map each parameter to (its role, its name in the file)."""
     architecture = architecture_of(checkpoint)
     table = gguf.get_tensor_name_map(architecture, len(checkpoint.layers))
-    names = {name: table.get_type_and_name(name, (".weight", ".bias")) for name in checkpoint.parameters}
-    unknown = [name for name, found in names.items() if found is None]
-    if unknown:
-        raise ExportError(
-            f"llama.cpp's '{gguf.MODEL_ARCH_NAMES[architecture]}' has no place for {unknown[0]}; {WAY_OUT}"
-        )
+    names = {}
+    for name in checkpoint.parameters:
+        found = table.get_type_and_name(name, (".weight", ".bias"))
+        if found is None:
+            raise ExportError(f"llama.cpp's '{gguf.MODEL_ARCH_NAMES[architecture]}' has no place for {name}; {WAY_OUT}")
+        names[name] = found
     return names

@@ -88,7 +88,7 @@ def _pieces(content: dict[str, Any], size: int) -> Iterator[tuple[str, gguf.Toke
             yield text, gguf.TokenType.NORMAL
 
 
-def _ranks(merges: list) -> dict[str, float]:
+def _ranks(merges: list[str | list[str]]) -> dict[str, float]:
     """Return piece -> minus the rank of the first merge that yields it: llama.cpp merges the highest score first."""
     ranks: dict[str, float] = {}
     for rank, merge in enumerate(merges):

@@ -4,7 +4,6 @@ What works on a file runs in a process of its own, because llama.cpp ends the pr
 """
 
 import ctypes
-import importlib.util
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -24,21 +23,10 @@ QUANTISED = {
 }
 """Types that llama.cpp's own quantiser makes -> its constant."""
 
-
 GGML_LOG_LEVEL_ERROR = 4
 
-
-class NotInstalledError(ExportError):
-    """llama-cpp-python is not there."""
-
-
-def check_installed(what: str = "a GGUF file, which is compared with its checkpoint,") -> None:
-    """Raise `NotInstalledError`, which says what needs it and the way out, unless llama-cpp-python is there."""
-    if importlib.util.find_spec("llama_cpp") is None:
-        raise NotInstalledError(
-            f"{what} needs llama.cpp, which is not installed: "
-            "pip install -c requirements.lock -e '.[gguf]' (compiles for some minutes; needs cmake and a C++ compiler)"
-        )
+KEPT: list[Any] = []
+"""Callbacks that were handed to the library, which holds no reference of its own."""
 
 
 def library() -> Any:
@@ -50,7 +38,7 @@ def library() -> Any:
         if level == GGML_LOG_LEVEL_ERROR:
             sys.stderr.write(text.decode(errors="replace"))
 
-    library.kept = errors_only  # the library holds no reference of its own
+    KEPT.append(errors_only)
     llama_cpp.llama_log_set(errors_only, ctypes.c_void_p(0))
     return llama_cpp
 
@@ -83,7 +71,7 @@ def tokenize(path: Path, text: str) -> list[int]:
     return _isolated(_tokenize, str(path), text)
 
 
-def _isolated(function: Callable, *arguments: Any) -> Any:
+def _isolated(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return pool.submit(function, *arguments).result()

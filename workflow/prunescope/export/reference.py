@@ -9,12 +9,14 @@ from torch import Tensor
 from prunescope.errors import DataError, ExportError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement, checkpoint_logits, compare_logits
-from prunescope.export.check_text import CHECK_TEXT
 from prunescope.export.source import Checkpoint
 from prunescope.models.loading import load_tokenizer
 
 TOKENS = 512
 """Most tokens of the text that logits are compared on."""
+
+CHECK_TEXT = Path(__file__).with_name("check_text.txt").read_text(encoding="utf-8")
+"""What an export is compared on: prose, numbers, other scripts, code."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,7 @@ class Reference:
         tokens = load_tokenizer(checkpoint.folder)(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not tokens:
             raise DataError("the text to compare on holds no token; give another one with --text")
-        config = checkpoint.config
-        # A GGUF file ends at the sliding window, see `gguf_file`.
-        length = min(TOKENS, config.max_position_embeddings, getattr(config, "sliding_window", None) or TOKENS)
-        window = tokens[:length]
+        window = tokens[: min(TOKENS, checkpoint.context)]
         return cls(text, tokens, checkpoint_logits(checkpoint.folder, window))
 
     @property

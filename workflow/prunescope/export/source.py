@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.errors import DataError
-from prunescope.files import read_json
 from prunescope.models.families import FAMILIES, family_name
 from prunescope.models.loading import load_any_config, skeleton
 from prunescope.models.weights import WeightReader
@@ -54,6 +54,12 @@ class Checkpoint:
         """Whether all layers have the same shape, as in a stock model."""
         return len(set(self.layers)) == 1
 
+    @property
+    def context(self) -> int:
+        """Tokens of the longest text that needs no sliding window: llama.cpp attends to everything."""
+        longest: int = self.config.max_position_embeddings
+        return min(longest, getattr(self.config, "sliding_window", None) or longest)
+
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read what a checkpoint folder says of itself; weights are read one by one, when asked for.
@@ -61,8 +67,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         DataError: the folder holds no checkpoint, or one that cannot have been pruned here.
     """
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder} holds no checkpoint (no config.json): run the experiment first")
+    file = CheckpointFolder(folder).config
+    if not file.exists():
+        raise DataError(f"{folder} holds no checkpoint (no {file.path.name}): run the experiment first")
     config = load_any_config(folder)
     family = family_name(config.model_type)
     if family not in FAMILIES:
@@ -70,7 +77,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(
         folder=folder,
         config=config,
-        content=read_json(folder / "config.json"),
+        content=file.read(),
         family=family,
         layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
         parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig
 
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.export.source import Checkpoint, LayerShape
-from prunescope.files import write_json
 from prunescope.models.loading import skeleton
 from prunescope.models.weights import write_shards
-from prunescope.pruning.checkpoint import COMPANIONS
+from prunescope.pruning.checkpoint import copy_companions
 
 OURS = ("per_layer_config", "auto_map")
 
@@ -27,12 +27,13 @@ def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
     Returns:
         the number of parameters stored, zeros included and tied ones once.
     """
-    content = uniform_config(checkpoint)
-    write_json(folder / "config.json", content)
+    written = CheckpointFolder(folder)
+    written.config.write(uniform_config(checkpoint))
     shapes = {name: tuple(p.shape) for name, p in skeleton(AutoConfig.from_pretrained(folder)).named_parameters()}
-    for name in (*COMPANIONS, "pruning_map.json"):
-        if (checkpoint.folder / name).is_file():
-            shutil.copy(checkpoint.folder / name, folder)
+    copy_companions(checkpoint.folder, folder)
+    kept = CheckpointFolder(checkpoint.folder).kept
+    if kept.exists():
+        shutil.copy(kept.path, written.kept.path)
     return write_shards(((name, _padded(checkpoint, name, shape)) for name, shape in shapes.items()), folder)
 
 

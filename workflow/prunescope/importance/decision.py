@@ -26,11 +26,16 @@ def score_and_select(job: Job[ImportanceSpec, ExperimentFolder]) -> None:
     """Score the groups and select what goes; publish the statistics and the stability of the gradients.
 
     Raises:
-        ConfigError: the gradient pass ran in a mode that cannot score the criterion.
+        ConfigError: the gradient pass ran in a mode that cannot score the criterion, or the prior is missing.
         BudgetError: the ratio cannot be reached under the limits.
     """
     spec, method, gradients = job.spec, job.spec.method, job.input(GradientsFolder)
     facts = job.input(ModelFolder).facts.read()
+    if method.needs_prior and not job.reads(RemovalFolder):
+        raise ConfigError(
+            f"method.combine = {method.combine} with T = {method.temperature:g} needs the prior: the spec has no key "
+            "of the removal step"
+        )
     with job.recording(spec.model_dump(mode="json", include={"method", "corrections", "limits"})) as record:
         losses = job.input(RemovalFolder).losses.read() if method.needs_prior else None
         prior = choose_prior(losses, method.tau) if losses else None

@@ -1,1 +1,1 @@
-"""Pruning: the plan of what goes, the surgery, the checkpoint."""
+"""Surgery: a plan, the model's or a person's, becomes a checkpoint."""

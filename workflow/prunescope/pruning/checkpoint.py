@@ -8,8 +8,10 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, ModelFacts
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.pruning_map import KeptGroups, PruningMap
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import load_config, skeleton
@@ -19,10 +21,11 @@ from prunescope.pruning.surgery import cut_weights
 
 log = logging.getLogger(__name__)
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 COMPANIONS = (
     "generation_config.json",
     "tokenizer.json",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -36,11 +39,19 @@ COMPANIONS = (
 
 
 def write_checkpoint(
-    facts: ModelFacts, plan: PruningPlan, output: Path, provenance: dict[str, Any], shard_bytes: int = SHARD_BYTES
+    facts: ModelFacts,
+    plan: PruningPlan,
+    output: Path,
+    experiment: str | None = None,
+    plan_file: Path | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> int:
     """Cut a model's weights by a plan and write a checkpoint that transformers loads.
 
     The source is read tensor by tensor and written shard by shard, so that memory holds about one shard.
+
+    Args:
+        experiment: whose checkpoint it is. plan_file: where a person gave the plan, its file. Both are recorded.
 
     Returns:
         the number of parameters written, tied ones once.
@@ -48,15 +59,17 @@ def write_checkpoint(
     Raises:
         DataError: a shard of the source is damaged, or lacks a parameter.
     """
-    config = load_config(facts.path)
+    source = Path(facts.path)
+    config = load_config(source)
     adapter = adapter_for(skeleton(config))
-    with replacing_directory(output) as folder:
-        weights = cut_weights(adapter, plan, WeightReader(Path(facts.path)).read)
-        written = write_shards(weights, folder, shard_bytes)
-        write_json(folder / "config.json", pruned_config(config, adapter, plan))
-        _copy_companions(Path(facts.path), folder)
-        shutil.copy(modeling_file(config.model_type), folder)
-        write_json(folder / "pruning_map.json", pruning_map(plan) | provenance)
+    with replacing_directory(output) as temporary:
+        folder = CheckpointFolder(temporary)
+        written = write_shards(cut_weights(adapter, plan, WeightReader(source).read), temporary, shard_bytes)
+        folder.config.write(pruned_config(config, adapter, plan))
+        copy_companions(source, temporary)
+        _describe_tokenizer(temporary / TOKENIZER_CONFIG)
+        shutil.copy(modeling_file(config.model_type), temporary)
+        folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
     log.info("wrote %s parameters to %s", f"{written:,}", output)
     return written
 
@@ -105,26 +118,26 @@ def _layer_config(config: PretrainedConfig, plan: PruningPlan, layer: int) -> di
     return content | ({"skip": skip} if skip else {})
 
 
-def pruning_map(plan: PruningPlan) -> dict[str, Any]:
+def pruning_map(facts: ModelFacts, plan: PruningPlan, experiment: str | None, plan_file: Path | None) -> PruningMap:
     """Return, per layer of the pruned model, the layer and the groups of the parent that it kept."""
-    return {
-        "parent": plan.model,
-        "layers": [
-            {
-                "layer": layer,
-                "attention_groups": plan.block(layer, "attention").kept.tolist(),
-                "mlp_channels": plan.block(layer, "mlp").kept.tolist(),
-            }
-            for layer in plan.kept_layers
-        ],
-    }
+    kept = {layer: [plan.block(layer, kind).kept.tolist() for kind in KINDS] for layer in plan.kept_layers}
+    layers = [KeptGroups(layer=layer, attention_groups=heads, mlp_channels=mlp) for layer, (heads, mlp) in kept.items()]
+    cut_by = {"plan": str(plan_file)} if plan_file else {}
+    return PruningMap(
+        parent=plan.model,
+        layers=layers,
+        experiment=experiment,
+        **cut_by,
+        parent_origin=facts.origin,
+        parent_revision=facts.revision,
+    )
 
 
-def _copy_companions(source: Path, folder: Path) -> None:
+def copy_companions(source: Path, folder: Path) -> None:
+    """Copy the files that pruning does not change."""
     for name in COMPANIONS:
         if (source / name).is_file():
             shutil.copy(source / name, folder)
-    _describe_tokenizer(folder / "tokenizer_config.json")
 
 
 def _describe_tokenizer(path: Path) -> None:

@@ -8,6 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.config.sections import Recovery
 from prunescope.files import replacing_directory
 from prunescope.models.weights import INDEX, WeightReader, write_shards
@@ -35,16 +36,13 @@ def weight_changes(model: PeftModel) -> dict[str, LoraLayer]:
 
 
 @torch.no_grad()
-def write_merged(model: PeftModel, checkpoint: Path, output: Path) -> int:
+def write_merged(model: PeftModel, checkpoint: Path, output: Path) -> None:
     """Write a checkpoint with what the adapters learned added to its weights; shapes and dtypes stay.
 
     The weights are read tensor by tensor and added to in float32 (or better), whatever the model computed in.
 
     Args:
         model: the adapters. checkpoint: what they were trained on.
-
-    Returns:
-        the number of parameters written.
     """
     reader, changes = WeightReader(checkpoint), weight_changes(model)
 
@@ -57,9 +55,9 @@ def write_merged(model: PeftModel, checkpoint: Path, output: Path) -> int:
         return (weights.to(wide) + change.to(wide)).to(weights.dtype)
 
     with replacing_directory(output) as folder:
-        written = write_shards(((name, merged(name)) for name in reader.names()), folder)
+        write_shards(((name, merged(name)) for name in reader.names()), folder)
+        left_out = (INDEX, CheckpointFolder.card.path)
         for file in checkpoint.iterdir():
             # The card is written by the page step; hidden files are Snakemake's.
-            if file.suffix != ".safetensors" and file.name not in (INDEX, "README.md") and file.name[0] != ".":
+            if not (file.suffix == ".safetensors" or file.name in left_out or file.name.startswith(".")):
                 shutil.copy(file, folder)
-    return written

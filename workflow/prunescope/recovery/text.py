@@ -2,23 +2,23 @@
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+import torch
 
-from prunescope.artifacts.record import recording
-from prunescope.data.calibration import describe, draw_windows
-from prunescope.data.conversations import Conversation, chat_template, parts, read_conversations
+from prunescope.artifacts.folders import ModelFolder, RecoveryTextFolder
+from prunescope.artifacts.manifests import CalibrationManifest, RecoveryManifest
+from prunescope.data.calibration import SHOWN, describe, draw_windows
+from prunescope.data.conversations import Conversation, parts, read_conversations
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, shuffled
-from prunescope.data.sources import about
-from prunescope.data.tokenizer import load_encoder
-from prunescope.data.windows import check_window
+from prunescope.data.reading import about
+from prunescope.data.tokenizer import check_window, load_encoder
 from prunescope.errors import DataError
-from prunescope.files import replacing, write_json
-from prunescope.steps.specs import RecoveryTextSpec
+from prunescope.models.loading import load_tokenizer
+from prunescope.steps.job import Job
+from prunescope.steps.texts import RecoveryTextSpec
 
 log = logging.getLogger(__name__)
 
@@ -26,60 +26,43 @@ NOT_LEARNED = -100
 """Label of a token whose prediction does not count."""
 
 
-def write_recovery_text(
-    spec: RecoveryTextSpec,
-    tokenizer: str | Path,
-    corpora: dict[str, Path],
-    output: Path,
-    key: str,
-    context: int | None = None,
-) -> None:
-    """Write ``samples.safetensors``, ``manifest.json`` and ``record.json`` into the folder `output`.
+def draw_recovery_text(job: Job[RecoveryTextSpec, RecoveryTextFolder]) -> None:
+    """Write full windows of text, or one conversation per row, with what is learned of them, and their manifest.
 
-    ``input_ids`` and ``labels`` are int32 ``[rows, seq_len]``: full windows of text, or one conversation per row. A
-    label is the token, or `NOT_LEARNED` where it is prompt or padding.
-
-    Args:
-        tokenizer, corpora, key, context: as of the calibration step.
+    A label is the token, or `NOT_LEARNED` where it is prompt or padding.
 
     Raises:
         DataError: text or tokenizer cannot be obtained, or there is nothing to learn.
         ConfigError: a window is longer than the model takes.
     """
-    check_window("recovery.seq_len", spec.seq_len, context)
-    params = spec.model_dump(include={"dataset", "samples", "seq_len", "seed"})
-    with recording(spec.step, key, output / "record.json", params) as record:
+    spec, facts = job.spec, job.input(ModelFolder).ready()
+    check_window("recovery.seq_len", spec.seq_len, facts.context)
+    with job.recording(spec.model_dump(include=SHOWN)) as record:
         if any(text.source.instruction for text in spec.texts.values()):
-            tokens, labels, manifest = _draw_conversations(spec, tokenizer)
+            tokens, labels, drawn = _draw_conversations(spec, facts.path)
         else:
-            tokens, manifest = draw_windows(spec, corpora, load_encoder(tokenizer), fewer=True)
-            labels = tokens
-        manifest["learned_tokens"] = int((labels != NOT_LEARNED).sum())
-        with replacing(output / "samples.safetensors") as temporary:
-            save_file({"input_ids": tokens, "labels": labels}, temporary)
-        write_json(output / "manifest.json", manifest)
-        record.metrics = {f"recovery_text/{name}": manifest[name] for name in ("tokens", "learned_tokens", "documents")}
-        record.artifacts = ["manifest.json"]
-    log.info("%d rows of %s from %d documents", len(tokens), spec.dataset, manifest["documents"])
+            tokens, drawn = draw_windows(spec, load_encoder(facts.path), fewer=True)
+            labels = tokens.copy()  # tensors of one file share no memory
+        learned = int((labels != NOT_LEARNED).sum())
+        job.folder.samples.write({"input_ids": torch.from_numpy(tokens), "labels": torch.from_numpy(labels)})
+        job.folder.manifest.write(RecoveryManifest(**dict(drawn), learned_tokens=learned))
+        counts = {"tokens": drawn.tokens, "learned_tokens": learned, "documents": drawn.documents}
+        record.metrics = {f"recovery_text/{name}": count for name, count in counts.items()}
+        record.artifacts = [job.folder.manifest.path.name]
+    log.info("%d rows of %s from %d documents", len(tokens), spec.dataset, drawn.documents)
 
 
-def _draw_conversations(spec: RecoveryTextSpec, path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return tokens and labels of conversations in random order, int32 ``[rows, seq_len]``, and the manifest."""
-    from prunescope.models.loading import load_tokenizer
-
+def _draw_conversations(spec: RecoveryTextSpec, path: str) -> tuple[np.ndarray, np.ndarray, CalibrationManifest]:
+    """Return tokens and labels of conversations in random order, int32 ``[rows, seq_len]``, and their manifest."""
     source, tokenizer = spec.texts[spec.dataset].source, load_tokenizer(path)
+    buffer = SHUFFLE_BUFFER if source.streaming else None
     with about(spec.dataset):
-        found = shuffled(
-            read_conversations(source, "calibration"),
-            Random(spec.seed),
-            SHUFFLE_BUFFER if source.streaming else None,
-        )
+        found = shuffled(read_conversations(source, "calibration"), Random(spec.seed), buffer)
         rows, ids = _take(found, tokenizer, spec.samples * spec.seq_len, spec.seq_len)
-    count = sum(len(tokens) for tokens, _ in rows)
     tokens = _padded([tokens for tokens, _ in rows], spec.seq_len, 0)
     labels = _padded([labels for _, labels in rows], spec.seq_len, NOT_LEARNED)
     manifest = describe(spec, {spec.dataset: Packed(tokens, ids)}, tokens)
-    return tokens, labels, manifest | {"tokens": count}
+    return tokens, labels, manifest.model_copy(update={"tokens": sum(len(tokens) for tokens, _ in rows)})
 
 
 def _take(
@@ -87,9 +70,8 @@ def _take(
 ) -> tuple[list[tuple[list[int], list[int]]], list[str]]:
     """Return (tokens, labels) of conversations up to a budget of tokens, and their ids."""
     rows, ids, total, left_out = [], [], 0, 0
-    template, end = chat_template(tokenizer), tokenizer.eos_token or ""
     for conversation in conversations:
-        tokens, labels = tokenise(parts(conversation, template, end), tokenizer, longest)
+        tokens, labels = tokenise(parts(conversation.messages, tokenizer), tokenizer, longest)
         if not tokens:
             left_out += 1
             continue

@@ -2,8 +2,8 @@
 
 import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -12,6 +12,8 @@ from torch.utils.data import Subset, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from prunescope.artifacts.folders import RecoveryTextFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Recovery
 from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.models.loading import default_device
@@ -29,51 +31,25 @@ POINTS = 200
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-@dataclass(frozen=True)
-class Point:
-    """After how many steps; the mean loss per token, in nats, since the point before; the learning rate then."""
-
-    step: int
-    loss: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a run did.
-
-    Attributes:
-        steps: of the optimizer, in all. resumed: after how many of them this process went on.
-        tokens: trained on, in all. tokens_per_second: of this process.
-        points: the loss over the steps, those before an interruption included.
-    """
-
-    steps: int
-    resumed: int
-    tokens: int
-    tokens_per_second: float
-    points: list[Point]
-
-
-def train(
-    model: PeftModel, rows: TensorDataset, tokens_per_row: float, told: Recovery, state: TrainingState
-) -> Training:
+def train(model: PeftModel, text: RecoveryTextFolder, told: Recovery, state: TrainingState, record: StepRecord) -> None:
     """Train the adapters of a model in place.
 
     Args:
-        rows: (tokens, labels), int ``[seq_len]`` each, as the text step wrote them. tokens_per_row: without padding.
         state: where the run is saved, and goes on from.
+        record: takes the counts, which include the steps before an interruption except for the tokens per second, and
+            the course of learning rate and loss (mean per token, in nats).
 
     Raises:
         NonFiniteError: the loss is NaN or infinite.
         PrunescopeError: out of memory.
     """
-    rows_per_step = told.batch_size * told.accumulation
-    tokens_per_step = round(tokens_per_row * rows_per_step)
+    samples = text.samples.read()
+    rows, rows_per_step = TensorDataset(samples["input_ids"], samples["labels"]), told.batch_size * told.accumulation
+    tokens_per_step = round(text.manifest.read().tokens / len(rows) * rows_per_step)
     steps = max(1, round(told.tokens / tokens_per_step))
     saved = state.latest()
     if saved:
-        log.info("going on from step %s of %s", saved.step, steps)
+        log.info("going on from step %s of %s", saved, steps)
     if told.checkpointing:
         model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
     progress = Progress("recovery", steps * tokens_per_step, "tokens")
@@ -86,17 +62,25 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     try:
-        trainer.train(resume_from_checkpoint=str(saved.folder) if saved else None)
+        trainer.train(resume_from_checkpoint=str(state.at(saved)) if saved else None)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise PrunescopeError(_too_large(told)) from error
-    points = [
-        Point(entry["step"], entry["loss"], entry["learning_rate"])
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    ]
-    return Training(steps, saved.step if saved else 0, steps * tokens_per_step, progress.rate, points)
+        ways = f"halve recovery.batch_size ({told.batch_size}) and double recovery.accumulation ({told.accumulation})"
+        ways += "" if told.checkpointing else " or set recovery.checkpointing: true"
+        raise PrunescopeError(
+            f"out of memory while training: {ways}, or lower recovery.seq_len ({told.seq_len})"
+        ) from error
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    for name in ("loss", "learning_rate"):
+        record.histories[f"recover/{name}"] = [(entry["step"], entry[name]) for entry in logged]
+    record.metrics |= {
+        "recover/final_loss": logged[-1]["loss"],
+        "recover/tokens": steps * tokens_per_step,
+        "recover/tokens_per_second": round(progress.rate, 1),
+        "recover/steps": steps,
+        "recover/resumed_from_step": saved,
+    }
 
 
 class _RecoveryTrainer(Trainer):
@@ -123,15 +107,17 @@ class _Watch(TrainerCallback):
     def __init__(self, saving: TrainingState, progress: Progress, tokens_per_step: int) -> None:
         self.saving, self.progress, self.tokens_per_step, self.note = saving, progress, tokens_per_step, ""
 
-    def on_train_begin(self, args, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.progress.skip(state.global_step * self.tokens_per_step)
 
-    def on_step_end(self, args, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.progress.advance(self.tokens_per_step, self.note)
         if self.saving.due(state.global_step):
             control.should_log = control.should_save = True  # a state is looked at before it is saved
 
-    def on_log(self, args, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs) -> None:
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any
+    ) -> None:
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
@@ -141,7 +127,7 @@ class _Watch(TrainerCallback):
             )
         self.note = f"loss {logs['loss']:.3f}, learning rate {logs['learning_rate']:.1e}"
 
-    def on_save(self, args, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.saving.complete(state.global_step)
 
 
@@ -173,7 +159,7 @@ def _arguments(told: Recovery, steps: int, folder: Path) -> TrainingArguments:
 
 def _in_order(rows: TensorDataset, count: int, seed: int) -> Subset:
     """Return `count` rows: all of them in random order, then all in another, and so on."""
-    random, order = torch.Generator().manual_seed(seed), []
+    random, order = torch.Generator().manual_seed(seed), list[int]()
     while len(order) < count:
         order += torch.randperm(len(rows), generator=random).tolist()
     return Subset(rows, order[:count])
@@ -184,9 +170,3 @@ def _collate(rows: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     tokens, labels = (torch.stack(part).long() for part in zip(*rows, strict=True))
     length = int((labels != NOT_LEARNED).any(dim=0).nonzero().max()) + 1
     return {"input_ids": tokens[:, :length], "labels": labels[:, :length]}
-
-
-def _too_large(told: Recovery) -> str:
-    ways = [f"halve recovery.batch_size ({told.batch_size}) and double recovery.accumulation ({told.accumulation})"]
-    ways += [] if told.checkpointing else ["set recovery.checkpointing: true"]
-    return f"out of memory while training: {' or '.join(ways)}, or lower recovery.seq_len ({told.seq_len})"

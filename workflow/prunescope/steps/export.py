@@ -35,7 +35,19 @@ class GgufSpec(Section):
         return cls(type=cast(GgufType, kind), exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
 
 
-class GgufExportSpec(GgufSpec, ExperimentSpec):
+def final(planned: "Planned") -> str:
+    """Return the folder of the final checkpoint, in the experiment's: of the trained one where there is one."""
+    trained = planned.experiment.settings.recovery.enabled
+    return (ExperimentFolder.recovered if trained else ExperimentFolder.checkpoint).path
+
+
+class ExportSpec(ExperimentSpec):
+    """Base of the specs of exports."""
+
+    checkpoint: str = Field(ExperimentFolder.checkpoint.path, description="Its folder, in the experiment's.")
+
+
+class GgufExportSpec(GgufSpec, ExportSpec):
     """Write a GGUF file for llama.cpp and compare it with the checkpoint."""
 
     step = "gguf"
@@ -43,21 +55,21 @@ class GgufExportSpec(GgufSpec, ExperimentSpec):
     @classmethod
     def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["GgufExportSpec"]:
         export = planned.experiment.export.gguf
-        yield from (cls(**common, **dict(GgufSpec.by(export, kind))) for kind in GGUF_TYPES)
+        yield from (cls(**common, checkpoint=final(planned), **dict(GgufSpec.by(export, kind))) for kind in GGUF_TYPES)
 
     @property
     def task(self) -> str:
         return f"gguf_{self.type}"
 
 
-class UniformSpec(ExperimentSpec):
+class UniformSpec(ExportSpec):
     """Pad the checkpoint with zeros to a stock one and compare them."""
 
     step = "uniform"
 
     @classmethod
     def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["UniformSpec"]:
-        yield cls(**common)
+        yield cls(**common, checkpoint=final(planned))
 
 
 FINAL = (ExperimentFolder.checkpoint, ExperimentFolder.recovered)

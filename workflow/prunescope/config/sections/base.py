@@ -1,15 +1,15 @@
 """What the sections share: their base class, and types of values."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from prunescope.config.protocols import Protocol
 
 Dtype = Literal["auto", "float32", "bfloat16"]
-GGUF_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m")
 GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
+GGUF_TYPES: tuple[GgufType, ...] = get_args(GgufType)
 Rate = Annotated[float, Field(ge=0, le=1)]
 PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 SweepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

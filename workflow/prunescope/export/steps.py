@@ -9,8 +9,8 @@ from pathlib import Path
 import gguf
 import torch
 
-from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.record import StepRecord, recording
+from prunescope.artifacts.folders import ExperimentFolder, GgufBaselineFolder, ModelFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Closeness
 from prunescope.errors import ExportError
 from prunescope.export import llama_cpp
@@ -20,12 +20,13 @@ from prunescope.export.reference import Reference
 from prunescope.export.source import Checkpoint, open_checkpoint
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory
-from prunescope.steps.specs import GgufBaselineSpec, GgufSpec
+from prunescope.models.weights import stored_bytes
+from prunescope.packages import LLAMA_CPP
+from prunescope.steps.evaluation import GgufBaselineSpec
+from prunescope.steps.export import GgufExportSpec, GgufSpec, UniformSpec
+from prunescope.steps.job import Job
 
 log = logging.getLogger(__name__)
-
-MODEL = "model"
-"""Folder of the checkpoint that is exported, unless another one is asked for."""
 
 ROWS = {"q8_0": 32, "q4_0": 32, "q4_k_m": 256}
 """By type: what the rows of a matrix are multiples of. llama.cpp keeps others in a larger type (q4_k_m) or stops."""
@@ -34,29 +35,25 @@ EXACT = Closeness(min_agreement=0.99, max_kl=1e-5)
 """Of a padded checkpoint: float32 sums in another order, nothing else."""
 
 
-def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None, checkpoint: str = MODEL) -> None:
-    """Write ``export/gguf/{type}.gguf`` of a checkpoint, and ``records/export_gguf_{type}.json``.
+def export_gguf(job: Job[GgufExportSpec, ExperimentFolder], text: Path | None = None) -> None:
+    """Write a checkpoint as GGUF.
 
     Args:
-        directory: ``results/{model}/{experiment}``.
         text: file with the text to compare on; None: the one that is built in.
-        checkpoint: its folder in `directory`.
 
     Raises:
-        ExportError: llama.cpp is not there, has no form for the model, or computes something else from the file;
-            no file is left then.
+        ConfigError: llama.cpp is not there.
+        ExportError: it has no form for the model, or computes something else from the file; no file is left then.
     """
-    llama_cpp.check_installed()
-    name, output = f"gguf_{spec.type}", directory / f"export/gguf/{spec.type}.gguf"
-    record_path = directory / f"records/export_{name}.json"
-    params = spec.model_dump(mode="json") | {"checkpoint": checkpoint}
-    with recording(f"export_{name}", directory.name, record_path, params) as record:
-        source = open_checkpoint(directory / checkpoint)
+    LLAMA_CPP.require()
+    spec, output = job.spec, job.folder.named(ExperimentFolder.gguf, type=job.spec.type).path
+    with job.recording(spec.model_dump(mode="json", include={*GgufSpec.model_fields, "checkpoint"})) as record:
+        checkpoint = open_checkpoint(job.folder.path / spec.checkpoint)
         with replacing(output) as temporary:
-            agreement = make_gguf(spec, source, temporary, Reference.of(source, text))
+            agreement = make_gguf(spec, checkpoint, temporary, Reference.of(checkpoint, text))
             kept = fallbacks(temporary, spec.type)
-        _note(record, name, agreement, output.stat().st_size)
-        record.metrics[f"export/{name}_fallback_matrices"] = sum(kept.values())
+        _note(record, spec.task, output, output.stat().st_size, agreement)
+        record.metrics[f"export/{spec.task}_fallback_matrices"] = sum(kept.values())
     if kept:
         log.warning(
             "%s: %d matrices have rows that are no multiple of %d, which %s wants, and are kept in %s: the file is "
@@ -69,50 +66,46 @@ def write_gguf_export(spec: GgufSpec, directory: Path, text: Path | None = None,
             ", ".join(f"{kind} ({count})" for kind, count in kept.items()),
             ROWS[spec.type],
         )
-    _say(output, output.stat().st_size, agreement)
 
 
-def write_gguf_baseline(spec: GgufBaselineSpec, key: str, facts: ModelFacts, output: Path) -> None:
-    """Write the unpruned model as ``gguf/{type}.gguf``, each compared as an export is, and ``record.json``.
+def export_baseline(job: Job[GgufBaselineSpec, GgufBaselineFolder]) -> None:
+    """Write the unpruned model as GGUF in every type of the spec, each compared as an export is.
 
     Raises:
-        ExportError: see `write_gguf_export`; no folder is left then.
+        ConfigError, ExportError: see `export_gguf`; no folder is left then.
     """
-    llama_cpp.check_installed()
-    types = {"types": [told.type for told in spec.files]}
-    with recording(spec.step, key, output / "record.json", types) as record:
+    LLAMA_CPP.require()
+    facts = job.input(ModelFolder).ready()
+    with job.recording({"types": [told.type for told in job.spec.files]}) as record:
         checkpoint = open_checkpoint(Path(facts.path))
         reference = Reference.of(checkpoint)
-        with replacing_directory(output / "gguf") as folder:
-            for told in spec.files:
-                file = folder / f"{told.type}.gguf"
+        with replacing_directory(job.folder.gguf.path) as temporary:
+            for told in job.spec.files:
+                output = job.folder.named(GgufBaselineFolder.file, type=told.type).path
+                file = temporary / output.name
                 agreement = make_gguf(told, checkpoint, file, reference)
-                _note(record, f"gguf_{told.type}", agreement, file.stat().st_size)
-                _say(output / "gguf" / file.name, file.stat().st_size, agreement)
+                _note(record, f"gguf_{told.type}", output, file.stat().st_size, agreement)
 
 
-def write_uniform_export(directory: Path, text: Path | None = None, checkpoint: str = MODEL) -> None:
-    """Write ``export/uniform``, a checkpoint padded with zeros, and ``records/export_uniform.json``.
+def export_uniform(job: Job[UniformSpec, ExperimentFolder], text: Path | None = None) -> None:
+    """Write a checkpoint padded with zeros to a stock one.
 
     Args:
-        directory, text, checkpoint: see `write_gguf_export`.
+        text: see `export_gguf`.
 
     Raises:
         ExportError: the padded model computes something else; no folder is left then.
     """
-    output = directory / "export/uniform"
-    record_path, params = directory / "records/export_uniform.json", {"checkpoint": checkpoint}
-    with recording("export_uniform", directory.name, record_path, params) as record:
-        source = open_checkpoint(directory / checkpoint)
+    output = job.folder.uniform.path
+    with job.recording({"checkpoint": job.spec.checkpoint}) as record:
+        checkpoint = open_checkpoint(job.folder.path / job.spec.checkpoint)
         with replacing_directory(output) as temporary:
-            stored = write_uniform(source, temporary)
-            needed = sum(math.prod(shape) for shape in source.parameters.values())
-            reference = Reference.of(source, text)
+            stored = write_uniform(checkpoint, temporary)
+            reference = Reference.of(checkpoint, text)
             agreement = reference.compare_checkpoint(temporary).require("the padded checkpoint", EXACT)
-        size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
-        _note(record, "uniform", agreement, size)
+        needed = sum(math.prod(shape) for shape in checkpoint.parameters.values())
+        _note(record, job.spec.task, output, stored_bytes(output), agreement)
         record.metrics |= {"export/uniform_parameters": stored, "export/uniform_parameters_needed": needed}
-    _say(output, size, agreement)
     zeros = 100 * (1 - needed / stored)
     log.info("it stores %s parameters where %s are needed: %.1f %% are zeros", f"{stored:,}", f"{needed:,}", zeros)
 
@@ -121,19 +114,19 @@ def make_gguf(spec: GgufSpec, checkpoint: Checkpoint, output: Path, reference: R
     """Write a checkpoint as GGUF and compare it; what is quantised is compared before that, too.
 
     Raises:
-        ExportError: see `write_gguf_export`.
+        ExportError: see `export_gguf`.
     """
     if spec.rounded is None:
         write_gguf(checkpoint, output, spec.type, spec.pre_tokenizer)
         reference.check_tokens(output)
-        return reference.compare_gguf(output).require(f"{spec.type}.gguf", spec.exact)
-    check_rows(checkpoint, spec.type)
-    own = {torch.bfloat16: "bf16", torch.float16: "f16"}.get(checkpoint.config.dtype, "f32")
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        source = Path(folder) / f"{own}.gguf"
-        make_gguf(spec.model_copy(update={"type": own, "rounded": None}), checkpoint, source, reference)
-        llama_cpp.quantise(source, output, spec.type)
-    return reference.compare_gguf(output).require(f"{spec.type}.gguf", spec.rounded)
+    else:
+        check_rows(checkpoint, spec.type)
+        own = {torch.bfloat16: "bf16", torch.float16: "f16"}.get(checkpoint.config.dtype, "f32")
+        with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+            source = Path(folder) / f"{own}.gguf"
+            make_gguf(spec.model_copy(update={"type": own, "rounded": None}), checkpoint, source, reference)
+            llama_cpp.quantise(source, output, spec.type)
+    return reference.compare_gguf(output).require(f"{spec.type}.gguf", spec.limits)
 
 
 def check_rows(checkpoint: Checkpoint, file_type: str) -> None:
@@ -157,15 +150,12 @@ def fallbacks(file: Path, file_type: str) -> Counter[str]:
     return Counter(tensor.tensor_type.name for tensor in matrices if tensor.shape[0] % ROWS[file_type])
 
 
-def _note(record: StepRecord, name: str, agreement: Agreement, size: int) -> None:
+def _note(record: StepRecord, name: str, output: Path, size: int, agreement: Agreement) -> None:
     record.metrics |= {
         f"export/{name}_bytes": size,
         f"export/{name}_agreement": agreement.top1,
         f"export/{name}_kl_nats": agreement.kl,
     }
-
-
-def _say(output: Path, size: int, agreement: Agreement) -> None:
     log.info(
         "%s: %s bytes; as the checkpoint: %.1f %% of the most likely tokens at %d positions, mean KL %.2g nats",
         output,

@@ -1,0 +1,206 @@
+"""The evaluation steps: perplexity before and after, on the same windows, and how they compare."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+
+from prunescope.artifacts.folders import BaselineFolder, EvaluationTextFolder, ExperimentFolder, ModelFolder
+from prunescope.artifacts.perplexity import (
+    EvaluationSettings,
+    IntervalSettings,
+    Perplexity,
+    PerplexityReport,
+    Ratio,
+    Ratios,
+    RecoveredReport,
+    Results,
+)
+from prunescope.artifacts.record import StepRecord
+from prunescope.config.protocols import Protocol
+from prunescope.data.documents import SEPARATOR
+from prunescope.errors import DataError
+from prunescope.evaluation import bootstrap
+from prunescope.evaluation.hardware import describe_hardware
+from prunescope.evaluation.perplexity import measure_losses, summarise, tokens_read
+from prunescope.models.loading import compute_tags, default_device, load_model
+from prunescope.progress import Progress
+from prunescope.steps.evaluation import BaselineSpec, EvaluationSpec
+from prunescope.steps.job import Job
+from prunescope.steps.recovery import RecoveredSpec
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WINDOW = ["dataset", "protocol", "window", "tokens"]
+
+
+def evaluate_baseline(job: Job[BaselineSpec, BaselineFolder]) -> None:
+    """Measure the unpruned model; write its perplexities and its losses by window."""
+    facts = job.input(ModelFolder).ready()
+    with job.recording(job.spec.model_dump(mode="json")) as record:
+        model = load_model(facts.path, job.spec.dtype)
+        results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
+        job.folder.perplexity.write(results)
+        job.folder.losses.write(losses)
+        _note(record, results, "ppl/")
+        record.tags |= compute_tags(model)
+
+
+def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
+    """Measure the pruned model beside the baseline; write both, their ratio and their losses by window.
+
+    Raises:
+        DataError: the baseline was measured on other tokens.
+    """
+    folder, baseline = job.folder, job.input(BaselineFolder)
+    with job.recording() as record:
+        before = baseline.perplexity.read()
+        pruned, losses, settings = _measure_checkpoint(job, folder.checkpoint.path, record)
+        _check_tokens(before, pruned, "the baseline", baseline.path)
+        windows = beside(baseline.losses.read().rename(columns={"loss": "baseline"}), losses, "pruned")
+        ratio = compare_windows(windows, "pruned")
+        report = PerplexityReport(baseline=before, pruned=pruned, ratio=ratio, settings=settings)
+        folder.perplexity.write(report)
+        folder.windows.write(windows)
+        if others := {result.dtype for _, _, result in _each(before)} - {settings.dtype}:
+            log.warning(
+                "the baseline was measured in %s and the pruned model in %s: delete %s and run again to compare them",
+                " and ".join(sorted(others)),
+                settings.dtype,
+                baseline.path,
+            )
+        _note(record, pruned, "ppl/")
+        _note(record, before, "ppl_baseline/")
+        _note(record, ratio, "ppl_ratio/")
+        record.artifacts.append(f"../{ExperimentFolder.perplexity.path}")
+
+
+def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
+    """Measure the trained model; write it beside what `evaluate_pruned` left, and the losses by window.
+
+    Raises:
+        DataError: the pruned model was measured on other tokens.
+    """
+    folder = job.folder
+    with job.recording() as record:
+        before = folder.perplexity.read()
+        recovered, losses, settings = _measure_checkpoint(job, folder.recovered.path, record)
+        _check_tokens(before.pruned, recovered, "the pruned model", folder.perplexity.path)
+        windows = beside(folder.windows.read(), losses, "recovered")
+        report = RecoveredReport(
+            baseline=before.baseline,
+            pruned=before.pruned,
+            recovered=recovered,
+            ratio=compare_windows(windows, "recovered"),
+            ratio_to_pruned=compare_windows(windows, "recovered", "pruned"),
+            settings=settings,
+        )
+        folder.recovered_perplexity.write(report)
+        folder.recovered_windows.write(windows)
+        _note(record, recovered, "ppl_recovered/")
+        _note(record, report.ratio, "ppl_recovered_ratio/")
+        record.artifacts.append(f"../{ExperimentFolder.recovered_perplexity.path}")
+
+
+def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:
+    """Measure the checkpoint in `folder` as an experiment was measured, by what that experiment left.
+
+    Raises:
+        DataError: the experiment has not been evaluated.
+    """
+    known, measured = like.identity.read(), like.perplexity.read().pruned
+    keys = {kind: known.shared[kind.step] for kind in (BaselineFolder, EvaluationTextFolder)}
+    spec = EvaluationSpec(
+        model=known.model,
+        experiment=folder.path.name,
+        inputs={kind.step: key for kind, key in keys.items()},
+        dtype=known.settings.evaluation.dtype,
+        leakage={text: result.leakage for text, _, result in _each(measured)},
+    )
+    evaluate_pruned(Job(spec, folder, {kind.step: like.shared(kind, key).path for kind, key in keys.items()}))
+
+
+def _measure_checkpoint(
+    job: Job[EvaluationSpec, ExperimentFolder] | Job[RecoveredSpec, ExperimentFolder],
+    checkpoint: Path,
+    record: StepRecord,
+) -> tuple[Results, pd.DataFrame, EvaluationSettings]:
+    """Return results with the leakage of each text, losses by window, and how they were measured."""
+    model = load_model(checkpoint, job.spec.dtype)
+    results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
+    for text, protocol, result in _each(results):
+        results[text][protocol] = result.model_copy(update={"leakage": job.spec.leakage[text]})
+    record.tags |= compute_tags(model)
+    settings = EvaluationSettings(
+        **compute_tags(model),
+        hardware=describe_hardware(default_device()),
+        spans_spread="evenly over the test split",
+        bos=False,
+        documents_joined_by=SEPARATOR,
+        interval=IntervalSettings(level=bootstrap.LEVEL, draws=bootstrap.DRAWS, seed=bootstrap.SEED),
+    )
+    return results, losses, settings
+
+
+def measure_all(model: nn.Module, windows: dict[str, Tensor]) -> tuple[Results, pd.DataFrame]:
+    """Measure every text and protocol (`windows`: tokens by ``{text}/{protocol}``).
+
+    Returns:
+        The results, and the losses: columns dataset, protocol, window, tokens, loss (summed, in nats).
+    """
+    sets = [(*name.split("/"), spans) for name, spans in windows.items()]
+    sets = sorted((text, Protocol.parse(protocol), spans) for text, protocol, spans in sets)
+    progress = Progress("perplexity", sum(tokens_read(spans, protocol) for _, protocol, spans in sets), "tokens")
+    results: Results = {}
+    tables = []
+    for text, protocol, spans in sets:
+        losses = measure_losses(model, spans, protocol, progress)
+        result = results.setdefault(text, {})[protocol.name] = summarise(model, spans, protocol, losses)
+        interval = " [{:.2f}, {:.2f}]".format(*result.interval) if result.interval else ""
+        figure = f"{result.perplexity:.2f}{interval}"
+        log.info("%s/%s: perplexity %s over %s tokens", text, protocol.name, figure, f"{result.tokens:,}")
+        numbers = {"window": np.arange(len(losses.sums)), "tokens": losses.tokens, "loss": losses.sums}
+        tables.append(pd.DataFrame({"dataset": text, "protocol": protocol.name} | numbers))
+    return results, pd.concat(tables, ignore_index=True)
+
+
+def beside(before: pd.DataFrame, after: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return losses with those of another model beside them, in the column `name`."""
+    return before.merge(after.rename(columns={"loss": name}), on=WINDOW, validate="one_to_one")
+
+
+def compare_windows(windows: pd.DataFrame, after: str, before: str = "baseline") -> Ratios:
+    """Return the ratio of two models' perplexities with its paired interval, by text and protocol."""
+    ratios: Ratios = {}
+    for (text, protocol), rows in windows.groupby(["dataset", "protocol"], sort=False):
+        later, earlier, tokens = (rows[name].to_numpy() for name in (after, before, "tokens"))
+        ratios.setdefault(text, {})[protocol] = Ratio(
+            ratio=bootstrap.exponential((later.sum() - earlier.sum()) / tokens.sum()),
+            interval=bootstrap.ratio_interval(later, earlier, tokens),
+        )
+    return ratios
+
+
+def _each(results: Mapping[str, Mapping[str, T]]) -> Iterator[tuple[str, str, T]]:
+    """Yield (text, protocol, result)."""
+    for text, protocols in results.items():
+        for protocol, result in protocols.items():
+            yield text, protocol, result
+
+
+def _check_tokens(before: Results, after: Results, what: str, place: Path) -> None:
+    one, other = ({(text, name): result.sha256 for text, name, result in _each(each)} for each in (before, after))
+    if one != other:
+        raise DataError(f"{what} was measured on other tokens: delete {place} and run again")
+
+
+def _note(record: StepRecord, results: Mapping[str, Mapping[str, Perplexity | Ratio]], prefix: str) -> None:
+    for text, protocol, result in _each(results):
+        value = result.perplexity if isinstance(result, Perplexity) else result.ratio
+        record.metrics[f"{prefix}{text}_{protocol}"] = value

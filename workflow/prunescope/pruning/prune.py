@@ -1,0 +1,46 @@
+"""The pruning step: cut by the plan, unless the diagnosis forbids it."""
+
+from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.errors import PrunescopeError
+from prunescope.models.weights import stored_bytes
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.steps.job import Job
+from prunescope.steps.pruning import PruningSpec
+
+
+class CriticalDiagnosis(PrunescopeError):
+    """The diagnosis is critical and the configuration says to stop."""
+
+
+def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
+    """Cut the weights by the plan and write the checkpoint.
+
+    Raises:
+        CriticalDiagnosis: there is a critical finding, and `stop_if_critical` is set.
+        PrunescopeError: the plan does not fit the model.
+    """
+    if job.spec.stop_if_critical:
+        check_diagnosis(job.folder)
+    facts = job.input(ModelFolder).ready()
+    plan = PruningPlan.read(job.folder.plan.path, facts)
+    checkpoint = job.folder.checkpoint.path
+    with job.recording() as record:
+        written = write_checkpoint(facts, plan, checkpoint, experiment=job.spec.experiment)
+        record.metrics["prune/checkpoint_parameters"] = written
+        record.metrics["prune/checkpoint_bytes"] = stored_bytes(checkpoint)
+
+
+def check_diagnosis(folder: ExperimentFolder) -> None:
+    """Stop before any weight is cut when the diagnosis is critical.
+
+    Raises:
+        CriticalDiagnosis: names the findings and the report.
+    """
+    findings = folder.diagnosis.read().diagnosis
+    critical = [finding.issue for finding in findings if finding.severity == "critical"]
+    if critical:
+        raise CriticalDiagnosis(
+            f"diagnosis.on_critical = fail: {'; '.join(critical)}; no weight was cut, the report is "
+            f"{folder.diagnosis.path}"
+        )
