@@ -303,8 +303,8 @@ class CheckpointFolder(Folder):
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the weights on the disk."""
+    def stored_bytes(self) -> int:
+        """Size of its weights on the disk."""
         return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
 
 

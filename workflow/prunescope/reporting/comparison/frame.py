@@ -133,7 +133,7 @@ def _numbers(folder: ExperimentFolder) -> Row:
         "highest layer rate": summary.highest_rate,
         "rate spread": summary.rate_spread,
         **_diagnosed(folder),
-        "checkpoint bytes": CheckpointFolder(folder.checkpoint.path).weight_bytes,
+        "checkpoint bytes": CheckpointFolder(folder.checkpoint.path).stored_bytes,
     }
 
 

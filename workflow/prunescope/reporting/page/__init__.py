@@ -104,7 +104,7 @@ def render_page(job: PageJob) -> str:
         report=folder.diagnosis.read(),
         figures=figures,
         protocol=protocol_table(folder.card.read()),
-        path=(folder.recovered if trained else folder.checkpoint).path,
+        path=folder.final.path,
         exports=exports_section(folder),
     )
 
@@ -125,7 +125,7 @@ def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str 
         job.spec,
         facts,
         folder.plan.read().plan(facts, folder.plan.path),
-        CheckpointFolder(checkpoint).weight_bytes,
+        CheckpointFolder(checkpoint).stored_bytes,
         what=settings_table(job.spec, facts, folder.summary.read()),
         scores=f"{scores}\n\n{computed_in(folder.card.read())}",
         trained=trained,
