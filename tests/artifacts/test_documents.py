@@ -227,3 +227,13 @@ def test_tables_are_written_by_their_suffix(folder, file):
     frame = pd.DataFrame({"layer": [0, 1], "rate": [0.5, 0.25]})
     entry.write(frame)
     pd.testing.assert_frame_equal(entry.read(), frame)
+
+
+def test_what_a_step_notes_in_place_is_in_its_record(tmp_path):
+    record = StepRecord(step="pruning", key="E")
+    record.metrics["bytes"] = 3
+    record.artifacts.append("plan.json")
+    record.write(tmp_path / "record.json")
+    again = StepRecord.read(tmp_path / "record.json")
+    assert (again.metrics, again.artifacts) == ({"bytes": 3}, ["plan.json"])
+    assert json.loads((tmp_path / "record.json").read_text()).keys() == StepRecord.model_fields.keys()

@@ -32,9 +32,9 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     facts = save_source(tiny_model("qwen3"), tmp_path / "source")
     folder = ExperimentFolder.of("tiny", "e")
-    folder.shared(ModelFolder, "m").facts.write(facts)
+    ModelFolder(Path(ModelFolder.of("tiny", "m"))).facts.write(facts)
     texts = {"words/w8": tiny_tokens(length=8), "words/w12": tiny_tokens()}
-    folder.shared(EvaluationTextFolder, "t").windows.write(texts)
+    EvaluationTextFolder(Path(EvaluationTextFolder.of("tiny", "t"))).windows.write(texts)
     told = {"model": "tiny", "experiment": "e", "dataset": "words", "settings": Settings(), "params": {}}
     folder.identity.write(Identity(**told, shared={"model": "m", "evaluation_text": "t"}))
     plan = uneven_plan(facts)

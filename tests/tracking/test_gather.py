@@ -124,7 +124,8 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
 
 
 def test_shared_step(tmp_path):
-    folder = ExperimentFolder(write_experiment(tmp_path)).shared(GradientsFolder, KEYS["gradients"])
+    directory = write_experiment(tmp_path)
+    folder = GradientsFolder(ExperimentFolder(directory).shared("gradients", KEYS["gradients"]).path)
     run = gather_shared(folder)
     assert run.key == f"{MODEL}/_shared/gradients/{KEYS['gradients']}"
     assert run.params == {"samples": "4"}

@@ -28,7 +28,7 @@ from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 from requests.exceptions import ConnectionError
 from sqlalchemy.exc import OperationalError
 
-from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.tracking.connection import TrackingUnavailable, _reason, connected
 from prunescope.tracking.rows import Rows
 from prunescope.tracking.sync import sync
@@ -229,7 +229,7 @@ def test_lost_artifacts_and_deleted_experiments_come_back(project, directory, st
 
 
 def test_a_shared_step_without_record_is_linked_by_key(project, directory):
-    ExperimentFolder(directory).shared(GradientsFolder, KEYS["gradients"]).record.path.unlink()
+    ExperimentFolder(directory).shared("gradients", KEYS["gradients"]).record.path.unlink()
     sync([directory], URI)
     assert rows(project)[0].data.tags["prunescope.shared.gradients"] == KEYS["gradients"]
 

@@ -5,11 +5,15 @@ import time
 from collections import Counter
 
 import pytest
-from fake_results import MODEL, NAME, URI, write_experiment
+from fake_results import MODEL, NAME, URI, write_comparison, write_experiment
 
+from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.errors import DataError
+from prunescope.steps.job import Job
+from prunescope.steps.reporting import TrackComparisonSpec, TrackSpec
+from prunescope.steps.table import TABLE
 from prunescope.tracking.connection import TrackingUnavailable
-from prunescope.tracking.track import track_all, track_one
+from prunescope.tracking.track import track, track_all, track_one
 
 
 @pytest.fixture
@@ -31,6 +35,17 @@ def test_mlflow_json_says_where_the_run_is(directory):
     assert content.keys() == {"run_id", "experiment_id", "key", "uri", "url", "synced_at"}
     assert (content["uri"], content["url"]) == (URI, None)
     assert content["key"] == f"{MODEL}/{NAME}-11112222"
+
+
+def test_the_steps_bring_an_experiment_and_a_comparison_level(project, directory):
+    own = ExperimentFolder(directory)
+    track(Job(TrackSpec(model=MODEL, experiment=NAME, uri=URI), own, {}))
+    assert own.tracked.read().key == f"{MODEL}/{NAME}-11112222"
+    comparison = ComparisonFolder(write_comparison(project))
+    track(Job(TrackComparisonSpec(uri=URI), comparison, {}))
+    assert comparison.tracked.read().key == f"{MODEL}/comparison/remedies"
+    for step in (TrackSpec.step, TrackComparisonSpec.step):
+        assert TABLE[step].run == f"tracking.track:{track.__name__}"
 
 
 def test_a_server_that_is_down_costs_only_the_sync(directory, closed_port, caplog, capfd):

@@ -257,7 +257,8 @@ class ExperimentFolder(Folder):
 
     def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
-        return SharedFolder(self.path.parent / "_shared" / step / key)
+        kinds = {kind.step: kind for kind in SharedFolder.__subclasses__()}
+        return kinds[step](self.path.parent / "_shared" / step / key)
 
     def input(self, kind: type[S]) -> S:
         """Return the folder of a shared step that the experiment rests on, relative to the project.

@@ -53,6 +53,10 @@ class StepRecord(BaseModel):
     git_sha: str | None = Field(None, description="Commit of the project; null outside a git checkout.")
     versions: dict[str, str] = Field(default_factory=dict, description="Of Python and the libraries.")
 
+    def model_post_init(self, context: Any) -> None:
+        # Steps fill dictionaries in place, which does not count as setting a field; what is not set is not written.
+        self.model_fields_set.update(StepRecord.model_fields)
+
     def write(self, path: Path) -> None:
         """Write as JSON."""
         Json(StepRecord).write(path, self)

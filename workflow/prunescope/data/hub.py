@@ -16,7 +16,7 @@ def read_hub(source: DatasetSource, columns: tuple[str, ...], split: str) -> Ite
         DataError: the dataset is gated, unknown or out of reach, or has no such split, file or column.
     """
     from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import EntryNotFoundError, HTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError  # type: ignore[attr-defined]
 
     name = source.path or source.hub or ""
     try:
@@ -64,7 +64,7 @@ def _explain(error: Exception, source: DatasetSource, name: str, split: str) -> 
             f"'{name}' (revision {source.revision or 'default'}) is not on the hub or is private: "
             f"check `hub` and `revision`, {log_in}, or {copy}"
         )
-    if isinstance(error, (ConnectionError, hub.LocalEntryNotFoundError, hub.HTTPError)):
+    if isinstance(error, (ConnectionError, hub.LocalEntryNotFoundError, hub.HTTPError)):  # type: ignore[attr-defined]
         return (
             f"the hub could not be reached for '{name}' ({reason}): unset HF_HUB_OFFLINE if it is set, point "
             f"HF_ENDPOINT at a mirror, or {copy}"

@@ -57,7 +57,7 @@ def gguf_files(job: Job[EfficiencySpec, ExperimentFolder]) -> dict[str, Path]:
     """Return the GGUF files to measure by name, such as ``baseline_q8_0``: of the unpruned and the final checkpoint."""
     files, final = {}, RECOVERED if job.spec.recovered else PRUNED
     for kind in job.spec.gguf:
-        files[f"{BASELINE}_{kind}"] = job.input(GgufBaselineFolder).gguf.path / f"{kind}.gguf"
+        files[f"{BASELINE}_{kind}"] = job.input(GgufBaselineFolder).named(GgufBaselineFolder.file, type=kind).path
         files[f"{final}_{kind}"] = job.folder.named(ExperimentFolder.gguf, type=kind).path
     return files
 

@@ -23,8 +23,11 @@ def gguf_cost(file: Path) -> Cost:
     """Return what a GGUF file says of its size; operations are those of the checkpoint that it was made from."""
     reader = GGUFReader(file)
 
+    def field(name: str) -> Any:
+        return reader.fields[name].contents()
+
     def told(name: str) -> Any:
-        return reader.get_field(f"{reader.get_field('general.architecture').contents()}.{name}").contents()
+        return field(f"{field('general.architecture')}.{name}")
 
     groups, layers = told("attention.head_count_kv"), told("block_count")
     heads = sum(groups) if isinstance(groups, list) else groups * layers

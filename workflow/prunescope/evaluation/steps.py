@@ -115,15 +115,15 @@ def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:
         DataError: the experiment has not been evaluated.
     """
     known, measured = like.identity.read(), like.perplexity.read().pruned
-    keys = {kind: known.shared[kind.step] for kind in (BaselineFolder, EvaluationTextFolder)}
+    keys = {kind.step: known.shared[kind.step] for kind in (BaselineFolder, EvaluationTextFolder)}
     spec = EvaluationSpec(
         model=known.model,
         experiment=folder.path.name,
-        inputs={kind.step: key for kind, key in keys.items()},
+        inputs=keys,
         dtype=known.settings.evaluation.dtype,
         leakage={text: result.leakage for text, _, result in _each(measured)},
     )
-    evaluate_pruned(Job(spec, folder, {kind.step: like.shared(kind, key).path for kind, key in keys.items()}))
+    evaluate_pruned(Job(spec, folder, {step: like.shared(step, key).path for step, key in keys.items()}))
 
 
 def _measure_checkpoint(

@@ -14,7 +14,6 @@ from prunescope.tracking.shown import artifacts
 from prunescope.tracking.tracked import CalibrationText, Checkpoint, TrackedRun
 
 ON_REQUEST = tuple(step.name for step in TABLE.values() if step.on_request)
-"""What the records of exports begin with."""
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
 
 
@@ -36,15 +35,14 @@ def gather(directory: Path) -> TrackedRun:
         DataError: a file is damaged.
     """
     folder = open_folder(directory)
-    # A failed run compares what there is, and leaves no record.
-    if isinstance(folder, ComparisonFolder) and folder.record.exists() and folder.recommendation.exists():
-        return _comparison(folder)
     if isinstance(folder, ComparisonFolder):
+        if folder.record.exists() and folder.recommendation.exists():
+            return _comparison(folder)
         raise RecordError(f"{directory} is not there or compares what a failed run left; run snakemake {directory}")
-    identity = folder.identity.read() if folder.identity.exists() else None
-    records = _own_records(folder, identity.steps) if identity else []
-    if identity and records:
-        return _experiment(folder, identity, records)
+    if folder.identity.exists():
+        identity = folder.identity.read()
+        if records := _own_records(folder, identity.steps):
+            return _experiment(folder, identity, records)
     wanted = f"{Own.identity.path} and a record of each of its steps, all of the same settings"
     raise RecordError(f"{directory} has not finished: it needs {wanted}; run snakemake {directory} first")
 
@@ -127,7 +125,8 @@ def _note(page: str) -> str:
 
 
 def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
-    text = folder.shared(CalibrationFolder, identity.shared.get(CalibrationFolder.step, ""))
+    key = identity.shared.get(CalibrationFolder.step, "")
+    text = CalibrationFolder(folder.shared(CalibrationFolder.step, key).path)
     if not text.manifest.exists():
         return None
     manifest = text.manifest.read()
@@ -136,7 +135,8 @@ def _calibration(folder: Own, identity: Identity) -> CalibrationText | None:
 
 
 def _parent(folder: Own, identity: Identity) -> Checkpoint | None:
-    model = folder.shared(ModelFolder, identity.shared.get(ModelFolder.step, ""))
+    key = identity.shared.get(ModelFolder.step, "")
+    model = ModelFolder(folder.shared(ModelFolder.step, key).path)
     if not model.facts.exists():
         return None
     facts = model.facts.read()

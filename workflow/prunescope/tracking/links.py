@@ -1,7 +1,4 @@
-"""What the run of an experiment is linked with: its calibration text, its parent and its pruned model.
-
-The models are MLflow's logged models: described, their weights never copied.
-"""
+"""What a run is linked with: its calibration text, and its parent and pruned model, whose weights are not copied."""
 
 import json
 
@@ -17,40 +14,37 @@ FORBIDDEN = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
 
 
 def link(client: MlflowClient, run: entities.Run, tracked: TrackedRun) -> None:
-    """Link a run with what `tracked` has: the text and the parent are its inputs, the pruned model is its output.
-
-    The pruned model gets the metrics of which the view draws charts.
-    """
-    if tracked.calibration:
-        text = tracked.calibration
+    """Link a run with what `tracked` has: the text and the parent are its inputs, the pruned model is its output."""
+    if text := tracked.calibration:
         source = json.dumps({"uri": text.directory})
         dataset = entities.Dataset(text.name, text.digest, "local", source, profile=text.profile)
         context = entities.InputTag("mlflow.data.context", "calibration")
         client.log_inputs(run.info.run_id, [entities.DatasetInput(dataset, [context])])
-    if tracked.parent:
-        table, parent = run.info.experiment_id, tracked.parent
+    if parent := tracked.parent:
+        table = run.info.experiment_id
         model = _find(client, table, parent.key) or _create(client, table, parent)
-        if model.model_id not in {used.model_id for used in run.inputs.model_inputs}:
+        if not run.inputs or model.model_id not in {used.model_id for used in run.inputs.model_inputs}:
             client.log_inputs(run.info.run_id, models=[entities.LoggedModelInput(model.model_id)])
     if tracked.pruned:
-        shown = {n: v for n, v in tracked.metrics.items() if n == view.RATIO or n.startswith(view.PERPLEXITY)}
-        _put_pruned(client, run, tracked.pruned, shown, round(tracked.finished * 1000))
+        _put_pruned(client, run, tracked.pruned, tracked)
 
 
-def _put_pruned(
-    client: MlflowClient, run: entities.Run, pruned: Checkpoint, metrics: dict[str, float], milliseconds: int
-) -> None:
-    """Make `pruned` the output of the run and give it `metrics`; what another run made under its key is replaced."""
+def _put_pruned(client: MlflowClient, run: entities.Run, pruned: Checkpoint, tracked: TrackedRun) -> None:
+    """Make `pruned` the output of the run, with the metrics of the charts; replace what another run made of its key."""
     model = _find(client, run.info.experiment_id, pruned.key)
     if model is not None and model.source_run_id != run.info.run_id:
         client.delete_logged_model(model.model_id)
         model = None
     model = model or _create(client, run.info.experiment_id, pruned, run.info.run_id)
     known = {metric.key: metric.value for metric in model.metrics or ()}
-    new = {name: value for name, value in metrics.items() if known.get(name) != value}
-    logged = [entities.Metric(name, value, milliseconds, 0, model_id=model.model_id) for name, value in new.items()]
+    timestamp = round(tracked.finished * 1000)
+    logged = [
+        entities.Metric(name, value, timestamp, 0, model_id=model.model_id)
+        for name, value in tracked.metrics.items()
+        if (name == view.RATIO or name.startswith(view.PERPLEXITY)) and known.get(name) != value
+    ]
     client.log_batch(run.info.run_id, logged)
-    if model.model_id not in {made.model_id for made in run.outputs.model_outputs}:
+    if not run.outputs or model.model_id not in {made.model_id for made in run.outputs.model_outputs}:
         client.log_outputs(run.info.run_id, [entities.LoggedModelOutput(model.model_id, step=0)])
 
 

@@ -6,12 +6,7 @@ from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag
-from mlflow.utils.validation import (
-    MAX_METRICS_PER_BATCH,
-    MAX_PARAM_VAL_LENGTH,
-    MAX_PARAMS_TAGS_PER_BATCH,
-    MAX_TAG_VAL_LENGTH,
-)
+from mlflow.utils import validation as limits
 
 from prunescope.tracking.links import KEY, link
 from prunescope.tracking.tracked import TrackedRun
@@ -44,11 +39,10 @@ class Rows:
         found = self.client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
         return found[0] if found else None
 
-    def tag(self, run: Run, tags: dict[str, str]) -> None:
-        """Set the tags that the run does not have yet."""
-        for name, value in tags.items():
-            if run.data.tags.get(name) != value:
-                self.client.set_tag(run.info.run_id, name, value)
+    def tag(self, run: Run, name: str, value: str) -> None:
+        """Set a tag, if the run does not have it yet."""
+        if run.data.tags.get(name) != value:
+            self.client.set_tag(run.info.run_id, name, value)
 
     def put(self, experiment: str, tracked: TrackedRun) -> tuple[Run, Change]:
         """Write what is tracked into its row. An unchanged row costs a look-up and nothing is added.
@@ -87,12 +81,12 @@ class Rows:
         new = {at: value for at, value in _points(tracked).items() if logged.get(at) != value}
         tags = tracked.tags | {"mlflow.source.name": "prunescope", "mlflow.note.content": tracked.note}
         metrics = [Metric(name, value, timestamp, step) for (name, step), value in new.items()]
-        params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in tracked.params.items()]
-        labels = [RunTag(name, value[:MAX_TAG_VAL_LENGTH]) for name, value in tags.items() if value]
-        for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH])
-        for start in range(0, max(len(params), len(labels)), MAX_PARAMS_TAGS_PER_BATCH):
-            some = slice(start, start + MAX_PARAMS_TAGS_PER_BATCH)
+        params = [Param(name, value[: limits.MAX_PARAM_VAL_LENGTH]) for name, value in tracked.params.items()]
+        labels = [RunTag(name, value[: limits.MAX_TAG_VAL_LENGTH]) for name, value in tags.items() if value]
+        for start in range(0, len(metrics), limits.MAX_METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + limits.MAX_METRICS_PER_BATCH])
+        for start in range(0, max(len(params), len(labels)), limits.MAX_PARAMS_TAGS_PER_BATCH):
+            some = slice(start, start + limits.MAX_PARAMS_TAGS_PER_BATCH)
             self.client.log_batch(run_id, params=params[some], tags=labels[some])
         for name, path in tracked.artifacts.items():
             folder = Path(name).parent.as_posix()
@@ -112,6 +106,6 @@ def _curve_points(tracked: TrackedRun) -> Points:
 
 def _contradicts(run: Run, logged: Points, tracked: TrackedRun) -> bool:
     """Return whether the run holds what MLflow cannot change: another parameter, or another curve."""
-    params = {name: value[:MAX_PARAM_VAL_LENGTH] for name, value in tracked.params.items()}
+    params = {name: value[: limits.MAX_PARAM_VAL_LENGTH] for name, value in tracked.params.items()}
     other_params = any(run.data.params.get(name, value) != value for name, value in params.items())
     return other_params or any(logged.get(at, value) != value for at, value in _curve_points(tracked).items())

@@ -4,21 +4,16 @@ import re
 from pathlib import Path
 
 from prunescope.artifacts.files import Folder
-from prunescope.artifacts.folders import (
-    BaselineFolder,
-    ComparisonFolder,
-    ModelFolder,
-    SharedFolder,
-    ZeroshotBaselineFolder,
-)
+from prunescope.artifacts.folders import BaselineFolder, ComparisonFolder, ModelFolder, ZeroshotBaselineFolder
 from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.artifacts.folders import SharedFolder as Shared
 
 SUFFIXES = (".md", ".yaml", ".json", ".csv", ".html", ".png", ".svg")
 LARGEST = 5 * 2**20
 HIDDEN = {
     # The row itself says it.
     *(Own.identity, Own.record, Own.tracked, ComparisonFolder.record, ComparisonFolder.tracked),
-    *(kind.record for kind in SharedFolder.__subclasses__()),
+    *(kind.record for kind in Shared.__subclasses__()),
     # Another file says the same.
     *(Own.html, Own.vector, Own.before_after_vector, ComparisonFolder.html),
     # The experiments that use it say it.

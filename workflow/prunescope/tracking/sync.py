@@ -57,22 +57,22 @@ class _Target:
         self.put_shared = cache(self._put_shared)
 
     def put(self, folder: ExperimentFolder | ComparisonFolder, tracked: TrackedRun) -> SyncResult:
-        run, change = (
-            self._put_experiment(folder, tracked)
-            if isinstance(folder, ExperimentFolder)
-            else self._put_comparison(tracked)
-        )
+        """Write an experiment or a comparison with all that hangs on it."""
+        if isinstance(folder, ComparisonFolder):
+            run, change = self._put_comparison(tracked)
+        else:
+            run, change = self._put_experiment(folder, tracked)
         return SyncResult(folder, tracked.key, run.info.run_id, run.info.experiment_id, change)
 
     def _put_experiment(self, folder: ExperimentFolder, tracked: TrackedRun) -> tuple[Run, Change]:
         """Write one experiment, the shared steps it uses and the links between them."""
         keys = tracked.shared
-        used = {step: self.put_shared(folder.shared(SHARED[step], key)) for step, key in keys.items()}
+        used = {step: self.put_shared(SHARED[step](folder.shared(step, key).path)) for step, key in keys.items()}
         run, change = self.rows.put(tracked.model, tracked)
         for step, shared in used.items():
-            self.rows.tag(run, {f"prunescope.shared.{step}": shared.info.run_id if shared else keys[step]})
+            self.rows.tag(run, f"prunescope.shared.{step}", shared.info.run_id if shared else keys[step])
             if shared:
-                self.rows.tag(shared, {f"prunescope.used_by.{tracked.name}": run.info.run_id})
+                self.rows.tag(shared, f"prunescope.used_by.{tracked.name}", run.info.run_id)
         self._supersede_others(run, tracked)
         self._show(tracked)
         return run, change
@@ -89,7 +89,7 @@ class _Target:
                 self.client.delete_tag(former.info.run_id, tag)
         for key, why in tracked.best.items():
             if run := self.rows.find(table, key):
-                self.rows.tag(run, {tag: why})
+                self.rows.tag(run, tag, why)
         return self.rows.put(f"{tracked.model}/_comparisons", tracked)
 
     def _supersede_others(self, run: Run, tracked: TrackedRun) -> None:
@@ -99,7 +99,7 @@ class _Target:
         same_name = f"tags.`{NAME}` = '{tracked.name}'"
         for other in self.client.search_runs([run.info.experiment_id], same_name):
             if other.data.tags[KEY] != tracked.key:
-                self.rows.tag(other, {SUPERSEDED: tracked.key})
+                self.rows.tag(other, SUPERSEDED, tracked.key)
 
     def _show(self, tracked: TrackedRun) -> None:
         """Keep the view of the model's experiments, which shows every perplexity that one of them was measured by."""

@@ -1,4 +1,4 @@
-"""The steps and the command that bring MLflow level with the results, and leave an `mlflow.json` beside them."""
+"""The steps and the command that bring MLflow level with the results, and leave beside them where they are in it."""
 
 import logging
 from collections import Counter

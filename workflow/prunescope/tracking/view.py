@@ -58,8 +58,9 @@ def _state(perplexities: list[str]) -> dict[str, Any]:
     widths = {f"metrics.`{name}`": width for name, width in metrics.items()}
     widths |= {f"params.`{name}`": width for name, width in SETTINGS.items()}
     order = {"orderByKey": f"metrics.`{perplexities[0]}`", "orderByAsc": True} if perplexities else {}
+    axes = {name: {"key": name, "type": "METRIC"} for name in (RATIO, *perplexities)}
     scatters = [
-        _card("SCATTER", name, xaxis=_axis(RATIO), yaxis=_axis(name), runsCountToCompare=100) for name in perplexities
+        _card("SCATTER", name, xaxis=axes[RATIO], yaxis=axes[name], runsCountToCompare=100) for name in perplexities
     ]
     curves = [
         _card("LINE", name, metricKey=name, selectedMetricKeys=[name], xAxisKey="step", scaleType=scale, **EXACT)
@@ -74,10 +75,6 @@ def _state(perplexities: list[str]) -> dict[str, Any]:
         # Else sections are put in the order of their names, and this one is not the first.
         "isAccordionReordered": True,
     }
-
-
-def _axis(metric: str) -> dict[str, str]:
-    return {"key": metric, "type": "METRIC"}
 
 
 def _card(kind: str, metric: str, **more: Any) -> dict[str, Any]:
