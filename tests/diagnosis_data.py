@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
@@ -22,6 +23,7 @@ from prunescope.diagnosis.evidence import (
     Statistics,
     join_evidence,
 )
+from prunescope.diagnosis.report import diagnose_experiment
 from prunescope.steps.diagnosis import DiagnosisSpec
 from prunescope.steps.planned import Planned
 
@@ -144,6 +146,11 @@ def _statistics(profile: np.ndarray) -> StatisticsFile:
         name = f"model.layers.{layer}.mlp.up_proj.weight"
         parameters[name] = {key: [value, value] for key, value in values.items()}
     return StatisticsFile(parameters=parameters, layers=layers)
+
+
+def write_diagnosis(spec, directory):
+    """Run the step on an experiment."""
+    return diagnose_experiment(job(spec, directory))
 
 
 def spec(directory, language="en", **thresholds) -> DiagnosisSpec:

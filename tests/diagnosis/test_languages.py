@@ -11,13 +11,12 @@ import pytest
 from jinja2 import UndefinedError, meta
 from rich.console import Console
 
-from diagnosis_data import make_evidence, not_finite, spec, with_values
+from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import Diagnosis, Report
 from prunescope.diagnosis import words
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import CHINESE, ENGLISH, LANGUAGES

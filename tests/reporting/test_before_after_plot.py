@@ -4,12 +4,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_experiment
+from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_diagnosis, write_experiment
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.identity import Identity
 from prunescope.config.sections import Settings
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.words import CHINESE, ENGLISH
 from prunescope.errors import ConfigError, DataError
 from prunescope.reporting.figures import before_after, beside, draw, plot_before_after

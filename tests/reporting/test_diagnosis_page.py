@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from diagnosis_data import spec
+from diagnosis_data import spec, write_diagnosis
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.figures import draw
 

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values
+from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values, write_diagnosis
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
 from prunescope.diagnosis.evidence import Bound
 from prunescope.diagnosis.inputs import read_rates
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import ConfigError
 from prunescope.reporting.figures import (
