@@ -16,15 +16,20 @@ import tempfile
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import torch
 import yaml
-from prunescope.steps.targets import Registry
-from safetensors.numpy import load_file
-from safetensors.torch import load_file as load_tensors
 
 from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.folders import (
+    EvaluationTextFolder,
+    GradientsFolder,
+    ModelFolder,
+    RemovalFolder,
+    SharedFolder,
+)
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config import parse_config
 from prunescope.config.patches import merge
@@ -32,14 +37,16 @@ from prunescope.config.sections import Limits, Method
 from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.perplexity import measure_perplexity
-from prunescope.files import read_json
-from prunescope.importance.limits import removal_unit
-from prunescope.importance.prior import choose_prior, read_removal
+from prunescope.importance.decision import scores_of
+from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
 from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.planned import Planned
+from prunescope.steps.registry import Registry
+
+Shared = TypeVar("Shared", bound=SharedFolder)
 
 MODEL, WINDOWS = "Study-135M", "wiki/w512"
 SEEDS = {0: "taylor_T1_tau0_20_wiki", 1: "seed1", 2: "seed2"}
@@ -70,17 +77,17 @@ class Cut:
             ConfigError: the ratio cannot be reached under the limit (whole layers know no rate).
         """
         method = Method(criterion=self.criterion, ratio=RATIO, **PRIORS[self.prior])
-        prefix = f"{self.criterion}/"
-        saliency = {
-            name.removeprefix(prefix): scores
-            for name, scores in load_file(planned.shared["gradients"].file("saliency.safetensors")).items()
-            if name.startswith(prefix)
-        }
-        removal = read_removal(read_json(Path(planned.shared["removal"].file("block_importance.json"))))
-        prior = choose_prior(removal, method.tau) if method.needs_prior else None
+        saliency = scores_of(folder_of(planned, GradientsFolder), self.criterion)
+        losses = folder_of(planned, RemovalFolder).losses.read() if method.needs_prior else None
+        prior = choose_prior(losses, method.tau) if losses else None
         table = build_table(facts.blocks, saliency, prior, method)
         limits = Limits(max_rate=self.max_rate)
-        return select(table, facts, method.ratio, limits, removal_unit(self.criterion)).plan
+        return select(table, facts, method.ratio, limits, CRITERIA[self.criterion].unit).plan
+
+
+def folder_of(planned: Planned, kind: type[Shared]) -> Shared:
+    """Return the folder of a shared step of an experiment."""
+    return kind(Path(planned.tasks[kind.step].folder))
 
 
 def cuts() -> list[Cut]:
@@ -102,7 +109,7 @@ def digest(plan: PruningPlan) -> str:
 def evaluate(plan: PruningPlan, facts: ModelFacts, windows: torch.Tensor) -> float:
     """Return the perplexity of the checkpoint that a plan makes."""
     with tempfile.TemporaryDirectory() as folder:
-        write_checkpoint(facts, plan, Path(folder) / "model", {})
+        write_checkpoint(facts, plan, Path(folder) / "model")
         model = load_checkpoint(Path(folder) / "model", torch.float32, torch.device("cpu"))
         return measure_perplexity(model, windows).perplexity
 
@@ -112,9 +119,8 @@ def run() -> None:
     contents = [yaml.safe_load(Path(f"config/{name}.yaml").read_text()) for name in ("config", "study")]
     registry = Registry(parse_config(merge(*contents)))
     experiments = {seed: registry.experiment(MODEL, name) for seed, name in SEEDS.items()}
-    shared = experiments[0].shared
-    facts = ModelFacts.read(Path(shared["model"].file("model.json")))
-    windows = load_tensors(shared["evaluation_text"].file("windows.safetensors"))[WINDOWS]
+    facts = folder_of(experiments[0], ModelFolder).ready()
+    windows = folder_of(experiments[0], EvaluationTextFolder).windows.read()[WINDOWS]
     rows = read_rows()
     known = {row["cut"]: row["perplexity"] for row in rows}
     done = {(row["seed"], row["criterion"], row["prior"], row["max_rate"]) for row in rows}

@@ -97,6 +97,7 @@ def load_model(arguments: argparse.Namespace) -> torch.nn.Module:
 
 def table_runs(adapter: ModelAdapter, windows: Tensor) -> list[Run]:
     """Return the way from saliency to sorted scores, from sums by group and from |w·g| group by group."""
+    from prunescope.artifacts.block_values import BlockValues
     from prunescope.config.sections import Method
     from prunescope.importance.engine import collect_gradients
     from prunescope.importance.prior import choose_prior
@@ -106,7 +107,7 @@ def table_runs(adapter: ModelAdapter, windows: Tensor) -> list[Run]:
     scores = collect_gradients(adapter, windows, ["taylor"], 1).saliency["taylor"]
     saliency = {name: values.numpy() for name, values in scores.items()}
     losses = {part: np.linspace(0.1, 1, len(adapter.layers)) for part in PARTS}
-    method, prior = Method(temperature=1), choose_prior(losses, 0.0)
+    method, prior = Method(temperature=1), choose_prior(BlockValues.of(**losses), 0.0)
     by_weight, _ = gradients(adapter.model, windows)
     lists = {part: values.tolist() for part, values in losses.items()}
     head_dim = adapter.module(0, "attention").head_dim

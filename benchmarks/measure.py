@@ -117,7 +117,7 @@ def dense_flops(adapter: ModelAdapter, windows: Tensor) -> float:
 
 
 def removal_flops(adapter: ModelAdapter, windows: Tensor) -> float:
-    """Return the operations of all removals (see `importance.removal`), counted as in `dense_flops`."""
+    """Return the operations of all removals (see `trial.removal`), counted as in `dense_flops`."""
     count, above = len(adapter.layers), 3 * (len(adapter.layers) - 1) / 2
     kinds = dict.fromkeys(KINDS, 0)
     for block in adapter.blocks:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS, BlockFacts, ModelFacts
 from prunescope.config.sections import BlockLimits, Corrections, EarlyLayers, Limits, Method
 from prunescope.importance.prior import Prior, choose_prior
@@ -65,8 +66,8 @@ def synthetic(facts: ModelFacts, seed: int = 0) -> tuple[Saliency, Prior]:
         f"{block.layer}.{block.block}": block.cost * random.lognormal(random.normal(0, 2), 1.5, block.groups)
         for block in facts.blocks
     }
-    removal = {kind: random.lognormal(-2, 1.5, facts.layers) for kind in (*KINDS, "layer")}
-    return saliency, choose_prior(removal, "auto")
+    removal = {part: random.lognormal(-2, 1.5, facts.layers) for part in (*KINDS, "layer")}
+    return saliency, choose_prior(BlockValues.of(**removal), "auto")
 
 
 def vectorised(facts: ModelFacts, saliency: Saliency, prior: Prior, limits: Limits) -> Selection:

@@ -1,7 +1,5 @@
 """A toy model's facts and an importance table over it."""
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import strategies as st
 
@@ -74,10 +72,8 @@ REMOVAL = {
 
 def run_importance(root, facts, method, limits=FREE, removal=None):
     """Run the importance step on random saliency; the experiment is in ``root/run``."""
-    (root / "source").mkdir(exist_ok=True)
-    (root / "source/config.json").touch()
     inputs = {kind.step: root / kind.step for kind in (ModelFolder, GradientsFolder)}
-    ModelFolder(root / "model").facts.write(replace(facts, path=str(root / "source")))
+    ModelFolder(root / "model").facts.write(facts)
     gradients = GradientsFolder(root / "gradients")
     gradients.saliency.write({f"{method.criterion}/{name}": s for name, s in random_saliency(facts).items()})
     gradients.statistics.write(StatisticsFile(parameters={}, layers={}))

@@ -1,26 +1,25 @@
 """Criteria by activations against naive versions, and what one pass computes and does not."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from prunescope.importance.outputs import write_gradients
-from prunescope.steps.specs import GradientsSpec, RemovalSpec
-from prunescope.trial.outputs import write_removal
-from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
+from jobs import job
+from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, RemovalFolder
+from prunescope.artifacts.stability import Stability
 from prunescope.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import read_stability, read_statistics
 from prunescope.errors import NonFiniteError
-from prunescope.files import read_json
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.engine import collect_gradients
+from prunescope.importance.gradients import collect
 from prunescope.importance.modes import Mode
 from prunescope.models.adapter import adapter_for
 from prunescope.ranks import rank_correlation
+from prunescope.steps.gradients import GradientsSpec, RemovalSpec
 from prunescope.trial.first_order import measure_first_order
+from prunescope.trial.prior import measure as measure_prior
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
 from tiny import tiny_facts, tiny_model, tiny_tokens
@@ -236,7 +235,7 @@ def test_statistics_come_with_any_criteria(criteria):
     model, windows = tiny_model(), tiny_tokens(samples=4)
     found = collect_gradients(adapter_for(model), windows, criteria, 2)
     expected = collect_gradients(adapter_for(model), windows, ["taylor"], 2)
-    assert found.statistics.as_json() == expected.statistics.as_json()
+    assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
     assert found.stability.layers == expected.stability.layers
     assert found.loss == expected.loss
     assert found.statistics_seconds > 0
@@ -302,14 +301,14 @@ def test_rank_correlation_of_nothing():
 
 def test_stability_compares_even_with_odd_batches():
     model, windows = tiny_model(kv_heads=2, ratio=3), tiny_tokens(samples=5)
-    found = collect_gradients(adapter_for(model), windows, ["gate"], 1).stability.as_json()
+    found = collect_gradients(adapter_for(model), windows, ["gate"], 1).stability
     even, odd = (score(model, windows[start::2], "taylor_stream", 1) for start in (0, 1))
     costs = {block.name: block.facts.cost for block in adapter_for(model).blocks}
     for layer in range(4):
         names = f"{layer}.attention", f"{layer}.mlp"
         halves = [np.concatenate([half[name] / costs[name] for name in names]) for half in (even, odd)]
-        assert found["layers"][str(layer)] == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
-    assert (found["criterion"], found["samples"]) == ("taylor_stream", 5)
+        assert found.layers[layer] == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
+    assert (found.criterion, found.samples) == ("taylor_stream", 5)
 
 
 def test_stability_of_gate_is_measured_beside_that_of_gradients(tmp_path):
@@ -321,8 +320,9 @@ def test_stability_of_gate_is_measured_beside_that_of_gradients(tmp_path):
         names = f"{layer}.attention", f"{layer}.mlp"
         halves = [np.concatenate([half[name] / costs[name] for name in names]) for half in (even, odd)]
         assert rho == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
-    (tmp_path / "stability.json").write_text(json.dumps(found.as_json()))
-    read = {name: read_stability(tmp_path / "stability.json", name) for name in CRITERIA}
+    file = GradientsFolder(tmp_path).stability
+    file.write(Stability(**vars(found)))
+    read = {name: read_stability(file.path, name) for name in CRITERIA}
     assert read["taylor"] == read["taylor_stream"] and read["taylor"].criterion == "taylor_stream"
     assert read["gate"].layers == found.others["gate"]
     assert {name for name, stability in read.items() if stability is None} == {"wanda", "magnitude", "shortgpt"}
@@ -338,53 +338,47 @@ def test_stability_of_one_batch_is_unknown():
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """Facts of a tiny model on disk, and a file of calibration windows."""
+    """Facts of a tiny model on disk, and the folder of calibration windows, as inputs of a job."""
     model = tiny_model().float()
     model.save_pretrained(tmp_path / "model")
-    save_file({"input_ids": tiny_tokens(samples=5).int()}, tmp_path / "samples.safetensors")
-    return tiny_facts(model, tmp_path / "model"), tmp_path / "samples.safetensors"
+    CalibrationFolder(tmp_path / "calibration").samples.write({"input_ids": tiny_tokens(samples=5).int()})
+    return {"model": tiny_facts(model, tmp_path / "model"), "calibration": tmp_path / "calibration"}
 
 
 @pytest.mark.parametrize("criteria", [tuple(CRITERIA), ("wanda",)])
 def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_path, criteria):
-    facts, samples = checkpoint
-    spec = GradientsSpec(model="m", calibration="c", criteria=criteria, batch_size=2, dtype="float32")
-    write_gradients(spec, "key", facts, samples, tmp_path)
-    names = {f"{criterion}/{block.layer}.{block.block}" for criterion in criteria for block in facts.blocks}
-    assert load_file(tmp_path / "saliency.safetensors").keys() == names
-    assert len(read_statistics(tmp_path / "gradient_statistics.json").layers.dropna()) == 4
-    agreement = read_json(tmp_path / "stability.json")
-    assert agreement.keys() == {"criterion", "layers", "samples", "others"}
-    assert all(-1 <= value <= 1 for value in agreement["layers"].values())
-    timing = read_json(tmp_path / "timing.json")
-    assert 0 < timing["statistics_share"] < 1
-    assert timing["statistics_seconds"] == pytest.approx(
-        timing["statistics_share"] * timing["compute_seconds"], abs=1e-3
-    )
+    collect(job(GradientsSpec(criteria=criteria, batch_size=2, dtype="float32"), tmp_path, **checkpoint))
+    folder, blocks = GradientsFolder(tmp_path), checkpoint["model"].blocks
+    names = {f"{criterion}/{block.layer}.{block.block}" for criterion in criteria for block in blocks}
+    assert folder.saliency.read().keys() == names
+    assert len(read_statistics(folder.statistics.path).layers.dropna()) == 4
+    agreement = folder.stability.read()
+    assert agreement.model_fields_set == {"criterion", "layers", "samples", "others"}
+    assert all(-1 <= value <= 1 for value in agreement.layers.values())
+    timing = folder.timing.read()
+    assert 0 < timing.statistics_share < 1
+    assert timing.statistics_seconds == pytest.approx(timing.statistics_share * timing.compute_seconds, abs=1e-3)
 
 
 @pytest.mark.parametrize("prior", ["removal", "similarity"])
 def test_removal_step_writes_either_prior(checkpoint, tmp_path, prior):
-    facts, samples = checkpoint
-    spec = RemovalSpec(prior=prior, model="m", calibration="c", samples=3, dtype="float32")
-    write_removal(spec, "key", facts, samples, tmp_path)
+    measure_prior(job(RemovalSpec(prior=prior, samples=3, dtype="float32"), tmp_path, **checkpoint))
     measure = {"removal": measure_removal, "similarity": measure_similarity}[prior]
-    expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
-    found = read_json(tmp_path / "block_importance.json")
+    expected = measure(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).by_part()
+    folder = RemovalFolder(tmp_path)
+    found = folder.losses.read().by_part()
     assert found.keys() == expected.keys()
-    for kind, values in expected.items():
-        assert found[kind] == pytest.approx(values, abs=1e-5)
-    assert (tmp_path / "similarity.json").is_file() == (prior == "removal")
+    for part, values in expected.items():
+        assert found[part] == pytest.approx(values, abs=1e-5)
+    assert folder.similarity.exists() == (prior == "removal")
 
 
 def test_removal_step_estimates(checkpoint, tmp_path):
-    facts, samples = checkpoint
-    told = {"model": "m", "calibration": "c", "samples": 3, "dtype": "float32"}
-    spec = RemovalSpec(prior="removal", estimate="first_order", **told)
-    write_removal(spec, "key", facts, samples, tmp_path)
-    expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).as_json()
-    for kind, values in read_json(tmp_path / "block_importance.json").items():
-        assert values == pytest.approx(expected[kind], abs=1e-5)
+    spec = RemovalSpec(prior="removal", estimate="first_order", samples=3, dtype="float32")
+    measure_prior(job(spec, tmp_path, **checkpoint))
+    expected = measure_first_order(adapter_for(tiny_model()), tiny_tokens(samples=5)[:3], 3).by_part()
+    for part, values in RemovalFolder(tmp_path).losses.read().by_part().items():
+        assert values == pytest.approx(expected[part], abs=1e-5)
 
 
 @pytest.mark.gpu

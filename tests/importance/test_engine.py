@@ -5,16 +5,15 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from prunescope.importance.outputs import write_gradients
-from prunescope.steps.specs import GradientsSpec
-from safetensors.torch import load_file, save_file
 
+from jobs import job
+from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
 from prunescope.criteria import CRITERIA, not_scored
 from prunescope.errors import ConfigError
-from prunescope.files import read_json
-from prunescope.importance import modes
+from prunescope.importance import gradients, modes
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
 from prunescope.importance.partial import PartialSums
@@ -30,6 +29,8 @@ from prunescope.models.loading import (
 from prunescope.models.loss import next_token_losses
 from prunescope.models.offload import OffloadedLayers
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.job import run
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
 NAMES = tuple(CRITERIA)
@@ -48,7 +49,7 @@ def assert_equal(found, expected, criteria=None):
         for block, scores in expected.saliency[criterion].items():
             assert torch.equal(found.saliency[criterion][block], scores), (criterion, block)
     if criteria is None:
-        assert found.statistics.as_json() == expected.statistics.as_json()
+        assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
         assert found.stability == expected.stability
 
 
@@ -61,7 +62,7 @@ def test_stream_scores_as_accumulate_does(shape):
     stream, accumulate = collect(model, mode=Mode("stream")), collect(model)
     assert list(stream.saliency) == [name for name in NAMES if name not in not_scored("stream")]
     assert_equal(stream, accumulate, stream.saliency)
-    assert stream.statistics.as_json() == accumulate.statistics.as_json()
+    assert stream.statistics.by_parameter_and_layer() == accumulate.statistics.by_parameter_and_layer()
 
 
 @each_shape
@@ -256,20 +257,18 @@ def test_sums_are_saved_by_batches_or_by_time(file, monkeypatch, every, interval
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """Facts of a tiny model on disk, and a file of calibration windows."""
+    """Facts of a tiny model on disk, and the folder of calibration windows, as inputs of a job."""
     model = tiny_model().float()
     model.save_pretrained(tmp_path / "model")
-    save_file({"input_ids": tiny_tokens(samples=7).int()}, tmp_path / "samples.safetensors")
-    return tiny_facts(model, tmp_path / "model"), tmp_path / "samples.safetensors"
+    CalibrationFolder(tmp_path / "calibration").samples.write({"input_ids": tiny_tokens(samples=7).int()})
+    return {"model": tiny_facts(model, tmp_path / "model"), "calibration": tmp_path / "calibration"}
 
 
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from prunescope.importance.outputs import write_gradients
 from prunescope.importance.partial import PartialSums
-from prunescope.artifacts.facts import ModelFacts
-from prunescope.steps.specs import GradientsSpec
+from prunescope.steps.job import run
 
 save = PartialSums.save_if_due
 def save_and_die(self, reached, collectors):
@@ -277,39 +276,47 @@ def save_and_die(self, reached, collectors):
     if reached.batches == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 PartialSums.save_if_due = save_and_die
-folder = Path(sys.argv[1])
-spec = GradientsSpec(model="m", calibration="c", batch_size=2, dtype="float32")
-facts = ModelFacts.read(folder / "model.json")
-write_gradients(spec, "key", facts, folder / "samples.safetensors", folder, save_every=2)
+run("gradients", Path(sys.argv[1]), sys.argv[2])
 """
 
 
-def test_a_killed_step_gives_the_same_files(checkpoint, tmp_path):
-    facts, samples = checkpoint
-    facts.write(tmp_path / "model.json")
-    killed = subprocess.run([sys.executable, "-c", KILL, str(tmp_path)], env=os.environ, check=False)
+def test_a_killed_step_gives_the_same_files(tmp_path):
+    """Through `run`, whose folders are found from the experiment's."""
+    shared = tmp_path / "results/m/_shared"
+    model = tiny_model().float()
+    model.save_pretrained(tmp_path / "model")
+    ModelFolder(shared / "model/m").facts.write(tiny_facts(model, tmp_path / "model"))
+    CalibrationFolder(shared / "calibration/c").samples.write({"input_ids": tiny_tokens(samples=7).int()})
+    resumed, whole = (GradientsFolder(shared / "gradients" / key) for key in ("resumed", "whole"))
+    spec = GradientsSpec(inputs={"model": "m", "calibration": "c"}, batch_size=2, dtype="float32").text()
+    environment = os.environ | {gradients.SAVE_BATCHES: "2"}
+    killed = subprocess.run([sys.executable, "-c", KILL, resumed.path, spec], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "partial.safetensors").is_file()
-    assert not (tmp_path / "saliency.safetensors").exists()
-    spec = GradientsSpec(model="m", calibration="c", batch_size=2, dtype="float32")
-    write_gradients(spec, "key", facts, samples, tmp_path)
-    write_gradients(spec, "key", facts, samples, tmp_path / "whole")
-    assert read_json(tmp_path / "timing.json")["resumed_after_batches"] == 2
-    assert not (tmp_path / "partial.safetensors").exists()
-    for name in ("gradient_statistics.json", "stability.json"):
-        assert read_json(tmp_path / name) == read_json(tmp_path / "whole" / name)
-    found, expected = (load_file(folder / "saliency.safetensors") for folder in (tmp_path, tmp_path / "whole"))
+    assert resumed.partial.exists()
+    assert not resumed.saliency.exists() and not resumed.key.exists()
+    for folder in (resumed, whole):
+        run("gradients", folder.path, spec)
+    assert resumed.timing.read().resumed_after_batches == 2
+    assert not resumed.partial.exists()
+    assert resumed.statistics.read() == whole.statistics.read()
+    assert resumed.stability.read() == whole.stability.read()
+    found, expected = resumed.saliency.read(), whole.saliency.read()
     assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], values) for name, values in expected.items())
+    assert all(np.array_equal(found[name], values) for name, values in expected.items())
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_the_record_says_what_auto_was(checkpoint, tmp_path, monkeypatch, native, dtype):
     monkeypatch.setattr(loading, "default_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(loading, "native_bfloat16", lambda: native)
-    spec = GradientsSpec(model="m", calibration="c", criteria=("gate",), batch_size=2)
-    write_gradients(spec, "key", *checkpoint, tmp_path)
-    assert read_json(tmp_path / "record.json")["tags"]["dtype"] == dtype
+    gradients.collect(job(GradientsSpec(criteria=("gate",), batch_size=2), tmp_path, **checkpoint))
+    assert GradientsFolder(tmp_path).record.read().tags["dtype"] == dtype
+
+
+def test_checkpointing_can_be_asked_for(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv(gradients.CHECKPOINTING, "1")
+    gradients.collect(job(GradientsSpec(criteria=("gate",), batch_size=2), tmp_path, **checkpoint))
+    assert GradientsFolder(tmp_path).timing.read().checkpointing
 
 
 # --- models larger than the device ------------------------------------------------------------------
@@ -349,7 +356,7 @@ def test_one_layer_is_in_memory_at_a_time(tmp_path):
 
 
 def test_a_memory_limit_offloads_the_layers(checkpoint, monkeypatch):
-    facts, _ = checkpoint
+    facts = checkpoint["model"]
     monkeypatch.setenv(LIMIT, "0.00001")
     assert adapter_for(load_model(facts.path)).offloaded
     monkeypatch.setenv(LIMIT, "1")

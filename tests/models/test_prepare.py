@@ -4,26 +4,28 @@ import json
 
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-from prunescope.steps.specs import ModelSpec
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from prunescope.artifacts.facts import ModelFacts
+from jobs import job
+from prunescope.artifacts.folders import ModelFolder
 from prunescope.config.sections import ModelSource
 from prunescope.errors import DataError
-from prunescope.models.prepare import write_model
+from prunescope.models.prepare import obtain
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.steps.sources import ModelSpec
 from tiny import save_source, tiny_model, uneven_plan
 
 
-def spec_of(**source):
-    return ModelSpec(name="mine", source=ModelSource(**source))
+def obtained(root, **source):
+    """Obtain a model; its folder is ``root/out``."""
+    obtain(job(ModelSpec(name="mine", source=ModelSource(**source)), root / "out"))
+    return ModelFolder(root / "out")
 
 
 def test_facts_of_a_local_copy(tmp_path):
     model = tiny_model(kv_heads=2, ratio=3, attention_bias=True, tie_word_embeddings=True)
     save_source(model, tmp_path / "source")
-    write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
-    facts = ModelFacts.read(tmp_path / "out/model.json")
+    facts = obtained(tmp_path, path=str(tmp_path / "source")).ready()
     assert facts.total_parameters == sum(p.numel() for p in model.parameters())
     assert facts.decoder_parameters == sum(p.numel() for p in model.model.layers.parameters())
     assert (facts.layers, facts.context, facts.dtype, facts.model_type) == (4, 64, "float64", "llama")
@@ -50,7 +52,7 @@ def refuse(error):
 def test_hub_failures_say_the_way_out(monkeypatch, tmp_path, error, said):
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse(error()))
     with pytest.raises(DataError, match=said) as caught:
-        write_model(spec_of(hub="owner/model"), "key", None, tmp_path / "out")
+        obtained(tmp_path, hub="owner/model")
     assert "models.mine.path in config/config.yaml" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -67,8 +69,7 @@ def test_hub_model_is_taken_from_the_cache_and_its_commit_recorded(monkeypatch, 
     snapshot = tmp_path / "snapshots" / "0123abcd"
     save_source(tiny_model("mistral"), snapshot)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
-    write_model(spec_of(hub="owner/model", revision="v1"), "key", None, tmp_path / "out")
-    facts = ModelFacts.read(tmp_path / "out/model.json")
+    facts = obtained(tmp_path, hub="owner/model", revision="v1").ready()
     assert (facts.origin, facts.revision, facts.model_type) == ("owner/model", "0123abcd", "mistral")
 
 
@@ -76,7 +77,7 @@ def test_an_unsupported_architecture_is_refused(tmp_path):
     config = GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=10)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "source")
     with pytest.raises(DataError, match="'gpt2' cannot be pruned yet; supported: llama, mistral, qwen2, qwen3"):
-        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+        obtained(tmp_path, path=str(tmp_path / "source"))
 
 
 def test_quantised_weights_are_refused(tmp_path):
@@ -85,21 +86,21 @@ def test_quantised_weights_are_refused(tmp_path):
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
     (tmp_path / "source/config.json").write_text(json.dumps(config))
     with pytest.raises(DataError, match=r"the weights in .*/source are quantised \(gptq\) and cannot be pruned"):
-        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+        obtained(tmp_path, path=str(tmp_path / "source"))
 
 
 def test_a_pruned_checkpoint_is_refused(tmp_path):
     facts = save_source(tiny_model(), tmp_path / "source")
     write_checkpoint(facts, uneven_plan(facts), tmp_path / "pruned")
     with pytest.raises(DataError, match="models of type 'pruned_llama' cannot be pruned yet"):
-        write_model(spec_of(path=str(tmp_path / "pruned")), "key", None, tmp_path / "out")
+        obtained(tmp_path, path=str(tmp_path / "pruned"))
 
 
 def test_pickled_weights_are_refused(tmp_path):
     save_source(tiny_model(), tmp_path / "source")
     (tmp_path / "source/model.safetensors").rename(tmp_path / "source/pytorch_model.bin")
     with pytest.raises(DataError, match=r"lacks model\.safetensors: .*pickled weights are not read"):
-        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+        obtained(tmp_path, path=str(tmp_path / "source"))
 
 
 def test_a_truncated_shard_is_found_before_anything_is_computed(tmp_path):
@@ -109,12 +110,12 @@ def test_a_truncated_shard_is_found_before_anything_is_computed(tmp_path):
     shard = sorted((tmp_path / "source").glob("model-*"))[1]
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(DataError, match=rf"{shard.name} cannot be read .* damaged or incomplete: fetch it again"):
-        write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+        obtained(tmp_path, path=str(tmp_path / "source"))
 
 
 def test_facts_of_a_checkpoint_that_is_gone(tmp_path):
     save_source(tiny_model(), tmp_path / "source")
-    write_model(spec_of(path=str(tmp_path / "source")), "key", None, tmp_path / "out")
+    folder = obtained(tmp_path, path=str(tmp_path / "source"))
     (tmp_path / "source/config.json").unlink()
     with pytest.raises(DataError, match=r"no longer in .*; obtain it again with `snakemake .*--forcerun model"):
-        ModelFacts.read(tmp_path / "out/model.json")
+        folder.ready()

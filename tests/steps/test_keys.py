@@ -86,6 +86,13 @@ def test_a_setting_changes_only_what_depends_on_it(change, expected):
     assert changed(steps(), steps(**change)) == expected
 
 
+def test_the_key_of_the_prior_knows_the_estimate_where_it_decides():
+    estimated, similar = {"removal": {"estimate": "first_order"}}, {"method": {"prior": "similarity"}}
+    assert "estimate" not in steps()["removal"].spec.identity()  # as before there was a choice
+    assert changed(steps(), steps(**estimated)) == {"removal"}
+    assert not changed(steps(**similar), steps(**similar, **estimated))
+
+
 def test_keys_do_not_depend_on_the_order_of_the_configuration():
     reordered = {"models": dict(reversed(RAW["models"].items()))} | dict(reversed(RAW.items()))
     again = Planned(resolve(parse_config(reordered), "SmolLM2-135M", BASE))

@@ -11,7 +11,6 @@ from prunescope.errors import NonFiniteError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint, load_offloaded
 from prunescope.models.memory import in_smaller_batches
-from prunescope.steps.specs import RemovalSpec
 from prunescope.trial.first_order import measure_first_order
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
@@ -103,8 +102,8 @@ def test_a_block_that_is_not_there_is_worth_nothing():
     assert found.mlp[1] == measure_first_order(adapter_for(model), windows, 2).mlp[1] == 0
     assert found.similarity.mlp[1].item() == pytest.approx(0, abs=1e-12)
     expected = measure_removal(adapter_for(cut), windows, 2)
-    for part, values in expected.as_json().items():
-        assert found.as_json()[part] == pytest.approx(values, abs=1e-9), part
+    for part, values in expected.by_part().items():
+        assert found.by_part()[part] == pytest.approx(values, abs=1e-9), part
 
 
 @pytest.mark.parametrize("held", [3, None])
@@ -130,8 +129,8 @@ def test_similarity_comes_with_it():
     found = measure_removal(adapter_for(model), windows, 2).similarity
     expected = measure_similarity(adapter_for(model), windows, 5)
     assert found.dense == pytest.approx(expected.dense, rel=1e-12)
-    for part, values in expected.as_json().items():
-        assert found.as_json()[part] == pytest.approx(values, rel=1e-9)
+    for part, values in expected.by_part().items():
+        assert found.by_part()[part] == pytest.approx(values, rel=1e-9)
 
 
 def test_leaves_the_model_whole():
@@ -206,19 +205,9 @@ def test_an_offloaded_model_is_measured_the_same(family, tmp_path):
     whole = load_checkpoint(tmp_path, torch.float32, torch.device("cpu"))
     offloaded = load_offloaded(tmp_path, torch.float32, torch.device("cpu"))
     for measure in (measure_removal, measure_first_order, measure_similarity):
-        expected, found = (measure(adapter_for(model), windows, 2).as_json() for model in (whole, offloaded))
+        expected, found = (measure(adapter_for(model), windows, 2).by_part() for model in (whole, offloaded))
         for part, values in expected.items():
             assert found[part] == pytest.approx(values, abs=1e-6), (measure, part)
-
-
-def test_the_key_knows_the_estimate_where_it_decides():
-    def digest(**settings):
-        return RemovalSpec(model="m", calibration="c", **settings).digest()
-
-    exact = digest(prior="removal")
-    assert exact == digest(prior="removal", estimate="exact") == "d72da472"  # as before there was a choice
-    assert exact != digest(prior="removal", estimate="first_order")
-    assert digest(prior="similarity") == digest(prior="similarity", estimate="first_order")
 
 
 def naive_distances(model, windows):
@@ -265,7 +254,7 @@ def test_similarity_of_a_silenced_block_is_zero(kind):
     other = {"attention": "mlp", "mlp": "attention"}[kind]
     assert getattr(result, kind)[1].item() == pytest.approx(0, abs=1e-12)
     assert getattr(result, other)[1].item() == pytest.approx(result.layer[1].item(), rel=1e-9)
-    assert result.as_json()[kind]["0"] == getattr(result, kind)[0].item()
+    assert result.by_part()[kind][0] == getattr(result, kind)[0].item()
 
 
 def test_similarity_names_the_layer_that_is_not_finite():

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from prunescope.artifacts.document import Document
+from prunescope.artifacts.document import Document, Known
 
 LAYERS = "layers"
 
@@ -12,21 +12,21 @@ LAYERS = "layers"
 class ParameterStatistics(Document):
     """Of |g| of one parameter: a number per batch, of the gradient of that batch alone; null where not finite."""
 
-    mean: list[float | None]
-    std: list[float | None] = Field(description="Of the population.")
-    norm: list[float | None] = Field(description="L2 norm.")
-    max: list[float | None]
-    min: list[float | None]
+    mean: list[Known]
+    std: list[Known] = Field(description="Of the population.")
+    norm: list[Known] = Field(description="L2 norm.")
+    max: list[Known]
+    min: list[Known]
 
 
 class LayerStatistics(Document):
     """Of |g| of all parameters of a layer pooled, averaged over the batches; null where not finite."""
 
-    mean: float | None
-    std: float | None = Field(description="Of all weights of the layer together.")
-    norm: float | None = Field(description="L2 norm of the layer's whole gradient.")
-    max: float | None
-    min: float | None
+    mean: Known
+    std: Known = Field(description="Of all weights of the layer together.")
+    norm: Known = Field(description="L2 norm of the layer's whole gradient.")
+    max: Known
+    min: Known
 
 
 class StatisticsFile(Document):

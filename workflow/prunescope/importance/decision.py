@@ -39,7 +39,7 @@ def score_and_select(job: Job[ImportanceSpec, ExperimentFolder]) -> None:
     with job.recording(spec.model_dump(mode="json", include={"method", "corrections", "limits"})) as record:
         losses = job.input(RemovalFolder).losses.read() if method.needs_prior else None
         prior = choose_prior(losses, method.tau) if losses else None
-        scores = _scores_of(gradients, method.criterion)
+        scores = scores_of(gradients, method.criterion)
         table = build_table(facts.blocks, scores, prior, method, spec.corrections)
         selection = select(table, facts, method.ratio, spec.limits, CRITERIA[method.criterion].unit)
         summary = summarise(facts, selection, prior, spec.experiment)
@@ -75,7 +75,12 @@ def note_decision(record: StepRecord, summary: PruningSummary) -> None:
     record.artifacts += [f"../{file.path}" for file in (ExperimentFolder.summary, ExperimentFolder.rates)]
 
 
-def _scores_of(gradients: GradientsFolder, criterion: str) -> dict[str, np.ndarray]:
+def scores_of(gradients: GradientsFolder, criterion: str) -> dict[str, np.ndarray]:
+    """Return the saliency by a criterion: block name (``"{layer}.{kind}"``) -> float32 ``[groups]``.
+
+    Raises:
+        ConfigError: the gradient pass ran in a mode that cannot score it.
+    """
     prefix = f"{criterion}/"
     found = gradients.saliency.read().items()
     scores = {name.removeprefix(prefix): values for name, values in found if name.startswith(prefix)}

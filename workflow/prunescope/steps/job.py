@@ -49,8 +49,12 @@ class Job(Generic[S, F]):
         """Return the folder of a shared step that the step reads.
 
         Raises:
-            KeyError: the table does not say that it reads it, or the experiment does without that step.
+            ConfigError: the spec has no key of that step.
         """
+        if kind.step not in self.inputs:
+            raise ConfigError(
+                f"the {self.spec.task} step reads the '{kind.step}' step, but its spec has no key of it in `inputs`"
+            )
         return kind(self.inputs[kind.step])
 
     def reads(self, kind: type[SharedFolder]) -> bool:
@@ -77,7 +81,7 @@ def whole_number(variable: str) -> int | None:
     told = os.environ.get(variable, "")
     if not told:
         return None
-    if not told.isdigit() or int(told) < 1:
+    if not told.isdecimal() or int(told) < 1:
         raise ConfigError(f"{variable} = '{told}': must be a whole number of at least 1")
     return int(told)
 
