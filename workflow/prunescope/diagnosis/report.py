@@ -39,7 +39,7 @@ def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
             folder.statistics.path,
             folder.summary.path,
             folder.table.path,
-            compared_stability(folder.stability.read(), spec.method.criterion),
+            compared_stability(folder.stability.read(), spec.method.criterion) if folder.stability.exists() else None,
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
