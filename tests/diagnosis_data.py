@@ -1,6 +1,5 @@
 """Synthetic experiments shaped like SmolLM2-135M: 30 layers, 3 attention groups, 1536 channels."""
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
 from prunescope.config import load_config, resolve
-from prunescope.config.sections import Diagnosis, Report
+from prunescope.config.sections import Diagnosis, Limits, Report
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
     RATES,
@@ -20,6 +23,7 @@ from prunescope.diagnosis.evidence import (
     Statistics,
     join_evidence,
 )
+from prunescope.diagnosis.report import diagnose_experiment
 from prunescope.steps.diagnosis import DiagnosisSpec
 from prunescope.steps.planned import Planned
 
@@ -69,17 +73,15 @@ def not_finite(evidence: Evidence, parameters=("model.layers.3.weight",), layers
 
 
 def write_experiment(root: Path, name: str, profile: np.ndarray, seed: int = 0, ratio: float = 0.2) -> Path:
-    """Write the three input files of an experiment whose layer l has gradients of size `profile[l]`."""
-    directory = root / "SmolLM2-135M" / name
-    analysis = directory / "analysis"
-    analysis.mkdir(parents=True)
+    """Write what selection leaves of an experiment whose layer l has gradients of size `profile[l]`."""
+    folder = ExperimentFolder(root / "SmolLM2-135M" / name)
     table = _table(profile, np.random.default_rng(seed), ratio)
-    table.to_parquet(analysis / "importance_table.parquet")
+    folder.table.write(table)
     summary = _summary(table, name, ratio)
-    (analysis / "pruning_summary.json").write_text(json.dumps(summary))
-    pd.DataFrame(summary["layers"]).to_csv(analysis / "pruning_summary.csv", index=False)
-    (analysis / "gradient_statistics.json").write_text(json.dumps(_statistics(profile)))
-    return directory
+    folder.summary.write(summary)
+    folder.rates.write(pd.DataFrame([dict(layer) for layer in summary.layers]))
+    folder.statistics.write(_statistics(profile))
+    return folder.path
 
 
 def _table(profile: np.ndarray, random: np.random.Generator, ratio: float) -> pd.DataFrame:
@@ -96,37 +98,59 @@ def _table(profile: np.ndarray, random: np.random.Generator, ratio: float) -> pd
     return table.assign(rank=order, removed=spent <= ratio * TOTAL)
 
 
-def _summary(table: pd.DataFrame, name: str, ratio: float) -> dict:
+def _summary(table: pd.DataFrame, name: str, ratio: float) -> PruningSummary:
     rows = []
     for layer, groups in table.groupby("layer"):
-        row = {"layer": layer}
+        row: dict = {"layer": layer}
         for block in ("attention", "mlp"):
             part = groups[groups["block"] == block]
             params, removed = int(part["cost"].sum()), int(part["cost"][part["removed"]].sum())
             row |= {f"{block}_params": params, f"{block}_removed": removed, f"{block}_rate": removed / params}
         gone = row["attention_removed"] + row["mlp_removed"]
-        row["rate"] = gone / (row["attention_params"] + row["mlp_params"])
-        rows.append(row)
-    return {
-        "model": "SmolLM2-135M",
-        "experiment": name,
-        "target_ratio": ratio,
-        "total_parameters": TOTAL,
-        "bound": [{"limit": "limits.max_rate", "blocks": ["3.mlp", "7.attention"]}] if "max" in name else [],
-        "negative_deltas": [{"layer": 7, "block": "attention", "delta": -0.003}],
-        "layers": rows,
-    }
+        rows.append(LayerRates(**row, rate=gone / (row["attention_params"] + row["mlp_params"])))
+    removed, params = (
+        {block: sum(getattr(row, f"{block}_{what}") for row in rows) for block in ("attention", "mlp")}
+        for what in ("removed", "params")
+    )
+    gone, decoder = sum(removed.values()), sum(params.values())
+    return PruningSummary(
+        model="SmolLM2-135M",
+        experiment=name,
+        target_ratio=ratio,
+        total_parameters=TOTAL,
+        decoder_parameters=decoder,
+        removed_parameters=gone,
+        remaining_parameters=TOTAL - gone,
+        ratio_of_total=gone / TOTAL,
+        ratio_of_decoder=gone / decoder,
+        rounding_unit=COST["mlp"],
+        attention_rate=removed["attention"] / params["attention"],
+        mlp_rate=removed["mlp"] / params["mlp"],
+        limits=Limits(max_rate=0.6 if "max60" in name else None),
+        layers_dropped=[],
+        tau=None,
+        layer_wise=[],
+        negative_deltas=[NegativeDelta(layer=7, block="attention", delta=-0.003)],
+        bound=[BoundLimit(limit="limits.max_rate", blocks=["3.mlp", "7.attention"])] if "max" in name else [],
+        collapsed=[],
+        layers=rows,
+    )
 
 
-def _statistics(profile: np.ndarray) -> dict:
+def _statistics(profile: np.ndarray) -> StatisticsFile:
     layers, parameters = {}, {}
     for layer, size in enumerate(profile):
         mean = 1e-5 * float(size)
         values = {"mean": mean, "std": 1.6 * mean, "norm": 2000 * mean, "max": 300 * mean, "min": 0.0}
-        layers[str(layer)] = values
+        layers[layer] = values
         name = f"model.layers.{layer}.mlp.up_proj.weight"
         parameters[name] = {key: [value, value] for key, value in values.items()}
-    return parameters | {"layers": layers}
+    return StatisticsFile(parameters=parameters, layers=layers)
+
+
+def write_diagnosis(spec, directory):
+    """Run the step on an experiment."""
+    return diagnose_experiment(job(spec, directory))
 
 
 def spec(directory, language="en", **thresholds) -> DiagnosisSpec:

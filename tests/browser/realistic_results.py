@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from diagnosis_data import spec
+from diagnosis_data import spec, write_diagnosis
 from diagnosis_data import write_experiment as write_analysis
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Method, Settings
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.figures import draw
 

@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from diagnosis_data import CHANNELS, LAYERS, spec
+from diagnosis_data import CHANNELS, LAYERS, spec, write_diagnosis
+from prunescope.artifacts.diagnosis import DiagnosisReport
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.formats import Json
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis
+from prunescope.diagnosis.content import report_of
 from prunescope.diagnosis.evidence import layer_importance
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.inputs import read_evidence, read_rates, read_statistics
-from prunescope.diagnosis.report import write_diagnosis, write_report
 from prunescope.diagnosis.situation import Context
 from prunescope.errors import DataError
 from prunescope.reporting.console import print_report
@@ -141,7 +144,7 @@ def test_a_replay_needs_statistics_and_rates_alone(extreme, rates, tmp_path):
     report = diagnose(evidence, Diagnosis(), Context("m", "replay"))
     assert report.findings[0].code == "early_layers_extreme"
     assert report.measures.spearman is None
-    write_report(report, tmp_path / "out.json")
+    Json(DiagnosisReport).write(tmp_path / "out.json", report_of(report))
     assert strict(tmp_path / "out.json")["extreme_pruning_layers"][0]["importance"] is None
 
 
@@ -195,7 +198,7 @@ def test_a_missing_table_gets_a_sentence(ordinary):
 def test_the_terminal_shows_findings_layers_and_commands(extreme):
     write_diagnosis(spec(extreme), extreme)
     out = StringIO()
-    print_report(extreme / "analysis" / "gradient_diagnosis.json", Console(file=out, width=200))
+    print_report(ExperimentFolder(extreme), Console(file=out, width=200))
     shown = out.getvalue()
     assert "Early layers are pruned to extremes" in shown
     assert "critical" in shown
@@ -206,10 +209,10 @@ def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
     evidence = read_evidence(
         extreme / "analysis" / "gradient_statistics.json", extreme / "analysis" / "pruning_summary.csv"
     )
-    path = extreme / "named.json"
-    write_report(diagnose(evidence, Diagnosis(), Context("m", "named")), path)
+    folder = ExperimentFolder(extreme)
+    folder.diagnosis.write(report_of(diagnose(evidence, Diagnosis(), Context("m", "named"))))
     out = StringIO()
-    print_report(path, Console(file=out, width=200))
+    print_report(folder, Console(file=out, width=200))
     assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()
 
 

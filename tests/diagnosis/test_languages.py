@@ -11,18 +11,17 @@ import pytest
 from jinja2 import UndefinedError, meta
 from rich.console import Console
 
-from diagnosis_data import make_evidence, not_finite, spec, with_values
+from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import Diagnosis, Report
 from prunescope.diagnosis import words
 from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.report import write_diagnosis
 from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import CHINESE, ENGLISH, LANGUAGES
-from prunescope.reporting.console import print_report
-from prunescope.reporting.figures import PLOTS, fonts, save_plot
-from prunescope.reporting.wrapping import wrap
+from prunescope.reporting.console import print_report, wrap
+from prunescope.reporting.figures import PLOTS, draw, fonts
 
 KINDS = ("attention", "mlp")
 OTHERS = [language for language in LANGUAGES.values() if language is not ENGLISH]
@@ -140,7 +139,7 @@ def without(value, keys):
 def test_the_terminal_speaks_the_language_of_the_report_and_cuts_nothing_off(extreme):
     report = write_diagnosis(spec(extreme, "zh"), extreme)
     out = StringIO()
-    print_report(extreme / "analysis" / "gradient_diagnosis.json", Console(file=out, width=80))
+    print_report(ExperimentFolder(extreme), Console(file=out, width=80))
     shown = out.getvalue()
     assert "严重" in shown and "critical" not in shown
     assert "…" not in shown
@@ -162,16 +161,16 @@ def in_chinese(extreme):
 
 
 def drawn(monkeypatch, name, directory):
-    """Return the words of a plot as `save_plot` draws it, and the font families in force."""
+    """Return the words of a plot as `draw` draws it, and the font families in force."""
     made = {}
 
-    def draw(analysis, look, words):
-        figure = PLOTS[name](analysis, look, words)
+    def remember(folder, look):
+        figure = PLOTS[name](folder, look)
         made["title"], made["families"] = figure.get_suptitle(), matplotlib.rcParams["font.family"]
         return figure
 
-    monkeypatch.setattr("prunescope.reporting.figures.PLOTS", {name: draw})
-    save_plot(name, directory)
+    monkeypatch.setattr("prunescope.reporting.figures.PLOTS", {name: remember})
+    draw(ExperimentFolder(directory), name)
     return made
 
 

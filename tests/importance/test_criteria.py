@@ -9,7 +9,7 @@ from jobs import job
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, RemovalFolder
 from prunescope.artifacts.stability import Stability
 from prunescope.criteria import CRITERIA, MODES, not_scored
-from prunescope.diagnosis.inputs import read_stability, read_statistics
+from prunescope.diagnosis.inputs import compared_stability, read_statistics
 from prunescope.errors import NonFiniteError
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.engine import collect_gradients
@@ -322,7 +322,7 @@ def test_stability_of_gate_is_measured_beside_that_of_gradients(tmp_path):
         assert rho == pytest.approx(spearmanr(*halves).statistic, abs=1e-9)
     file = GradientsFolder(tmp_path).stability
     file.write(Stability(**vars(found)))
-    read = {name: read_stability(file.path, name) for name in CRITERIA}
+    read = {name: compared_stability(file.read(), name) for name in CRITERIA}
     assert read["taylor"] == read["taylor_stream"] and read["taylor"].criterion == "taylor_stream"
     assert read["gate"].layers == found.others["gate"]
     assert {name for name, stability in read.items() if stability is None} == {"wanda", "magnitude", "shortgpt"}

@@ -7,7 +7,6 @@ from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, Mod
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.config.sections import Diagnosis, Settings
-from prunescope.models.weights import stored_bytes
 from prunescope.pruning.prune import CriticalDiagnosis, prune
 from prunescope.steps.job import Job
 from prunescope.steps.pruning import PruningSpec
@@ -55,7 +54,7 @@ def test_the_step_cuts_and_records(told, severity, stop):
     checkpoint = job.folder.checkpoint.path
     record = job.folder.named(ExperimentFolder.record, step="pruning").read()
     assert record.metrics == {
-        "prune/checkpoint_parameters": parameters, "prune/checkpoint_bytes": stored_bytes(checkpoint)
+        "prune/checkpoint_parameters": parameters, "prune/checkpoint_bytes": CheckpointFolder(checkpoint).stored_bytes
     }  # fmt: skip
     assert record.key == job.spec.record_key
     kept = CheckpointFolder(checkpoint).kept.read()

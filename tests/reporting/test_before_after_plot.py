@@ -4,11 +4,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_experiment
-from prunescope.diagnosis.report import write_diagnosis
+from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_diagnosis, write_experiment
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.identity import Identity
+from prunescope.config.sections import Settings
 from prunescope.diagnosis.words import CHINESE, ENGLISH
-from prunescope.errors import DataError
-from prunescope.reporting.figures import before_after, save_before_after
+from prunescope.errors import ConfigError, DataError
+from prunescope.reporting.figures import before_after, beside, draw, plot_before_after
 from prunescope.reporting.figures.before_after import comparison_lines
 from prunescope.steps.diagnosis import BeforeAfterSpec
 
@@ -87,20 +90,57 @@ def told(new, reference="taylor_T0_20_wiki"):
 
 
 def test_files_are_written(pair):
-    path = save_before_after(told(pair), pair)
-    assert path == pair / "visualization" / "before_after.png"
+    plot_before_after(job(told(pair), pair))
+    path = ExperimentFolder(pair).before_after.path
     assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600
     assert "before: SmolLM2-135M / taylor_T0_20_wiki" in path.with_suffix(".svg").read_text()
-    assert (pair / "records" / "plot_before_after.json").is_file()
+    assert (pair / "records" / "before_after.json").is_file()
 
 
 def test_a_reference_that_has_not_run_is_an_error(pair):
     with pytest.raises(DataError, match=r"wanda_T0_20_wiki/analysis/pruning_summary.json is not there; run the step"):
-        save_before_after(told(pair, "wanda_T0_20_wiki"), pair)
+        plot_before_after(job(told(pair, "wanda_T0_20_wiki"), pair))
+
+
+def finish(pair, reference=None):
+    """Leave the identity of both experiments, of which the second is compared with `reference`."""
+    names = {pair.name: reference, "taylor_T0_20_wiki": None, "by__a_sweep": None}
+    for name, compared in names.items():
+        method = {
+            "ratio": 0.2,
+            "criterion": "wanda" if "sweep" in name else "taylor",
+            "temperature": float("T1" in name),
+        }
+        settings = Settings(method=method, report={"reference": compared})
+        told = {"key": "k", "model": "M", "experiment": name, "dataset": "wiki", "shared": {}, "params": {}}
+        ExperimentFolder(pair.parent / name).identity.write(Identity(**told, steps={}, settings=settings))
+    return ExperimentFolder(pair)
+
+
+def test_finished_experiments_are_compared_by_what_their_folders_say(pair):
+    folder = finish(pair, "taylor_T0_20_wiki")
+    changes = {"method.temperature": ("0", "1")}
+    assert beside(folder) == BeforeAfterSpec(
+        model="M", experiment=pair.name, reference="taylor_T0_20_wiki", changes=changes
+    )
+    spec = beside(folder, "by__a_sweep")
+    assert (spec.reference, spec.changes["method.criterion"]) == ("by__a_sweep", ("wanda", "taylor"))
+    draw(folder, "before_after")
+    assert "method.temperature: 0 → 1" in folder.before_after_vector.path.read_text()
+
+
+def test_what_cannot_be_compared_is_said(pair):
+    folder = finish(pair)
+    with pytest.raises(ConfigError, match=f"{pair.name} has no reference; pass --reference .* or set report.reference"):
+        draw(folder, "before_after")
+    with pytest.raises(ConfigError, match="not compared with itself"):
+        beside(folder, pair.name)
+    with pytest.raises(DataError, match=r"/nope/experiment\.json is not there"):
+        beside(folder, "nope")
 
 
 def test_other_layers_are_an_error(pair, ordinary_profile):
     write_experiment(pair.parents[1], "short", ordinary_profile[:20])
     with pytest.raises(DataError, match="short has 20 layers and taylor_T1_tau0_20_wiki 30"):
-        save_before_after(told(pair, "short"), pair)
+        plot_before_after(job(told(pair, "short"), pair))
     assert not list((pair / "visualization").glob("*"))

@@ -87,8 +87,8 @@ def test_every_experiment_has_a_panel_of_rates(same):
 
 def test_the_matrices_are_those_of_the_groups(same):
     kept, removed, scores = kept_groups(same).axes
-    assert np.array(kept.images[0].get_array()) == pytest.approx(kept_similarity(same.directories).to_numpy())
-    assert np.array(removed.images[0].get_array()) == pytest.approx(removed_similarity(same.directories).to_numpy())
+    assert np.array(kept.images[0].get_array()) == pytest.approx(kept_similarity(same.folders).to_numpy())
+    assert np.array(removed.images[0].get_array()) == pytest.approx(removed_similarity(same.folders).to_numpy())
     assert np.array(scores.images[0].get_array()) == pytest.approx(np.ones((3, 3)))
     assert removed.images[0].get_array()[0].tolist() == [1, 0, 1]
     assert [tick.get_text() for tick in kept.get_yticklabels()] == ["one", "two", "three"]
@@ -101,6 +101,6 @@ def test_experiments_that_share_their_gradients_share_a_curve(same):
     assert drawn["three"] == pytest.approx([9, 1, 3])
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_one_experiment_alone_can_be_drawn(tmp_path, name):
-    FIGURES[name](read_comparison([write(tmp_path, "one", {"a w8": 20.0})]), "M / s").canvas.draw()
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=[file.path for file in FIGURES])
+def test_one_experiment_alone_can_be_drawn(tmp_path, draw):
+    draw(read_comparison([write(tmp_path, "one", {"a w8": 20.0})]), "M / s").canvas.draw()

@@ -9,24 +9,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values
+from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values, write_diagnosis
+from jobs import job
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
 from prunescope.diagnosis.evidence import Bound
-from prunescope.diagnosis.inputs import read_rates, read_table
-from prunescope.diagnosis.report import write_diagnosis
+from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import ConfigError
 from prunescope.reporting.figures import (
     PLOTS,
     before_after,
+    draw,
     fonts,
     gradient_analysis,
     importance_heatmap,
+    plot,
     pruning_rates,
-    save_plot,
 )
-from prunescope.reporting.figures.headline import headline
 from prunescope.reporting.figures.scores import QUANTILES
+from prunescope.reporting.figures.subtitle import extreme_line, what_went
+from prunescope.steps.diagnosis import FIGURES, PlotSpec
 
 LABELS = ENGLISH.labels
 LIMITS = Limits(max_rate=0.6, min_rate=0.05, early_layers=EarlyLayers(max_rate=0.3), mlp=BlockLimits(max_rate=0.55))
@@ -108,7 +111,7 @@ def segments(axes, label):
 
 
 def test_stacked_bars_add_up_to_the_rate_of_the_layer(extreme):
-    rates = read_rates(extreme / "analysis" / "pruning_summary.json")
+    rates = read_rates(ExperimentFolder(extreme).summary.path)
     figure = pruning_rates(rates, 0.5, subtitle="model / experiment")
     whole, _ = figure.axes
     mlp, attention = whole.containers
@@ -188,7 +191,7 @@ def test_pruning_rates_without_limits_draw_none(evidence):
 
 
 def test_the_heatmap_shows_quantiles_and_how_many_groups_go(extreme):
-    table = read_table(extreme / "analysis" / "importance_table.parquet")
+    table = ExperimentFolder(extreme).table.read()
     attention, mlp, bar = importance_heatmap(table, "model / experiment").axes
     for axes, block, rows in ((attention, "attention", GROUPS), (mlp, "mlp", QUANTILES)):
         part = table[table["block"] == block]
@@ -212,7 +215,7 @@ def test_the_heatmap_shows_quantiles_and_how_many_groups_go(extreme):
 
 
 def test_both_panels_of_the_heatmap_share_their_colours(extreme):
-    table = read_table(extreme / "analysis" / "importance_table.parquet")
+    table = ExperimentFolder(extreme).table.read()
     meshes = [
         c for axes in importance_heatmap(table).axes[:2] for c in axes.collections if hasattr(c, "get_coordinates")
     ]
@@ -231,20 +234,34 @@ def test_the_heatmap_survives_zeros_equal_scores_and_a_missing_block():
 @pytest.mark.parametrize("name", PLOTS)
 def test_files_are_written_at_a_readable_size_and_as_svg(extreme, name):
     write_diagnosis(spec(extreme), extreme)
-    path = save_plot(name, extreme)
-    assert path == extreme / "visualization" / f"{name}.png"
+    spec_of_plot = PlotSpec(model="M", experiment=extreme.name, plot=name)
+    plot(job(spec_of_plot, extreme))
+    path = extreme / "visualization" / f"{name}.png"
     assert 1200 <= matplotlib.image.imread(path).shape[1] <= 1600
     assert {file.name for file in path.parent.iterdir()} == {f"{name}.png", f"{name}.svg"}
+    record = ExperimentFolder(extreme).named(ExperimentFolder.record, step=f"plot_{name}").read()
+    assert record.key == spec_of_plot.record_key
+
+
+def test_every_figure_of_the_table_of_steps_can_be_drawn():
+    assert tuple(PLOTS) == FIGURES
+
+
+def drawn(directory, name):
+    """Draw a figure; return its SVG."""
+    folder = ExperimentFolder(directory)
+    draw(folder, name)
+    return folder.named(ExperimentFolder.vector, plot=name).path
 
 
 def test_the_svg_holds_its_text_and_is_the_same_each_time(extreme):
     write_diagnosis(spec(extreme), extreme)
-    svg = save_plot("pruning_rates", extreme).with_suffix(".svg")
+    svg = drawn(extreme, "pruning_rates")
     first = svg.read_bytes()
     assert b"SmolLM2-135M / taylor_T0_20_wiki_max60" in first
     assert b"sans-serif" in first
     assert b"dc:date" not in first
-    save_plot("pruning_rates", extreme)
+    drawn(extreme, "pruning_rates")
     assert svg.read_bytes() == first
 
 
@@ -254,28 +271,28 @@ def test_chinese_in_an_svg_needs_no_font_of_the_reader(extreme, monkeypatch):
     write_diagnosis(spec(extreme, "zh"), extreme)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        svg = save_plot("pruning_rates", extreme).with_suffix(".svg").read_text()
+        svg = drawn(extreme, "pruning_rates").read_text()
     assert "<text" not in svg
     assert "font-family" not in svg
 
 
 def test_titles_hold_the_numbers_of_the_experiment(extreme):
-    rates = read_rates(extreme / "analysis" / "pruning_summary.json")
-    said = headline(rates, 0.1997, 0.5, ENGLISH)
+    summary = ExperimentFolder(extreme).summary.read().model_copy(update={"ratio_of_total": 0.1997})
+    layers = read_rates(ExperimentFolder(extreme).summary.path).layers
     attention, mlp = (
-        ENGLISH.percent(rates.layers[f"{block}_removed"].sum() / rates.layers[f"{block}_params"].sum())
+        ENGLISH.percent(layers[f"{block}_removed"].sum() / layers[f"{block}_params"].sum())
         for block in ("attention", "mlp")
     )
-    assert said.splitlines() == [
+    assert what_went(summary, layers, 0.5, ENGLISH).splitlines() == [
         f"19.97 % of all parameters removed (attention {attention}, MLP {mlp})",
         "Extreme layers: 4 (2, 3, 4, 10)",
     ]
-    assert headline(rates, None, 1.0, ENGLISH) == "Extreme layers: none"
+    assert what_went(summary, layers, 1.0, ENGLISH).splitlines()[1] == "Extreme layers: none"
 
 
-def test_a_long_list_of_extreme_layers_is_cut_short(evidence):
+def test_a_long_list_of_extreme_layers_is_cut_short():
     layers = make_evidence(mlp=[0.9 if layer % 2 else 0.1 for layer in range(80)], count=80).rates.layers
-    said = headline(replace(evidence.rates, layers=layers), None, 0.7, ENGLISH)
+    said = extreme_line(layers, 0.7, ENGLISH)
     assert said.startswith("Extreme layers: 40 (1, 3, 5, 7,")
     assert said.endswith(", ...)")
     assert len(said) < 90
@@ -283,4 +300,4 @@ def test_a_long_list_of_extreme_layers_is_cut_short(evidence):
 
 def test_an_unknown_plot_gets_the_nearest_name(extreme):
     with pytest.raises(ConfigError, match="did you mean 'pruning_rates'"):
-        save_plot("pruning_rate", extreme)
+        draw(ExperimentFolder(extreme), "pruning_rate")

@@ -14,7 +14,7 @@ from prunescope.config import CONFIG_FILE, load_merged, parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions
-from prunescope.reporting.headline import headline
+from prunescope.reporting.menu import menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.changed import changed
 from prunescope.runs.failures import report_failures

@@ -20,9 +20,17 @@ def records(wildcards):
     ]
 
 
+def shared_records(wildcards):
+    """Input function: the records of all steps that the experiment shares."""
+    return [f"{task.folder}/record.json" for task in planned(wildcards).shared]
+
+
 rule page:
     input:
         model=ancient(shared("model", "model.json")),
+        plan=ancient("results/{model}/{experiment}/analysis/plan.json"),
+        recovery_text=ancient(shared("recovery_text", "manifest.json")),
+        shared_records=ancient(shared_records),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
@@ -41,7 +49,7 @@ rule page:
             caption="../report/page.rst",
             category="{model} / {experiment}",
             subcategory="1 Summary",
-            labels=lambda wildcards, output: headline(output.page),
+            labels=lambda wildcards, output: menu_entry(output.page),
         ),
         diagnosis="results/{model}/{experiment}/analysis/diagnosis.html",
         card="results/{model}/{experiment}/evaluation/card.json",

@@ -53,10 +53,10 @@ class Finding(Document):
     description: str = Field(description="What was seen.")
     recommendation: str = Field(description="What to do.")
     code: str = Field(description="Stable name; [what each means](broken.md#what-each-finding-means).")
-    layers: list[int] = Field(description="Those concerned.")
+    layers: tuple[int, ...] = Field(description="Those concerned.")
     evidence: Evidence = Field(description="The numbers behind it; they depend on the code.")
     remedy: Remedy | None = Field(description="The first of `remedies`.")
-    remedies: list[Remedy] = Field(description="What is not in force yet, the most promising first.")
+    remedies: tuple[Remedy, ...] = Field(description="What is not in force yet, the most promising first.")
 
 
 class Spike(Document):
@@ -99,7 +99,7 @@ class DiagnosisReport(Document):
     extreme_pruning_layers: list[ExtremeLayer]
     num_extreme_layers: int
     gradient_statistics: GradientScale
-    diagnosis: list[Finding] = Field(description="The worst first.")
+    diagnosis: tuple[Finding, ...] = Field(description="The worst first.")
     checks: Checks
     language: str = Field(description="`en` or `zh`.")
     thresholds: Thresholds = Field(description="As configured, without `on_critical`.")

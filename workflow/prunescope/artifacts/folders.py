@@ -303,6 +303,11 @@ class CheckpointFolder(Folder):
     card = File("README.md", Text(), "page", "the model card")
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
 
+    @property
+    def stored_bytes(self) -> int:
+        """Size of its weights on the disk."""
+        return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
+
 
 class ComparisonFolder(Folder):
     """The experiments of a sweep side by side: ``results/{model}/comparison/{sweep}``."""

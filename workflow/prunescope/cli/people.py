@@ -63,20 +63,22 @@ def diagnose(
     language: Annotated[Language | None, typer.Option(help="Replay: language of the report.")] = None,
 ) -> None:
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    from prunescope.artifacts.diagnosis import DiagnosisReport
+    from prunescope.artifacts.formats import Json
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
-    from prunescope.diagnosis.content import report_content
-    from prunescope.diagnosis.report import replay, write_report
+    from prunescope.diagnosis.content import report_of
+    from prunescope.diagnosis.report import replay
     from prunescope.reporting.console import print_report, show_report
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
         names = {"model": model or "model", "experiment": experiment or "replay"}
-        report = replay(statistics, rates, thresholds, language or Language.en, **names)
+        judgement = replay(statistics, rates, thresholds, language or Language.en, **names)
         if output is not None:
-            write_report(report, output)
-        context = report.situation.context
-        show_report(report_content(report), f"{context.model} / {context.experiment}")
+            Json(DiagnosisReport).write(output, report_of(judgement))
+        context = judgement.situation.context
+        show_report(report_of(judgement), f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):
@@ -85,7 +87,7 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        print_report(directory / "analysis/gradient_diagnosis.json")
+        print_report(ExperimentFolder(directory))
 
 
 def apply(

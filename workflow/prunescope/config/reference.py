@@ -9,6 +9,7 @@ from prunescope.config.messages import values_of
 from prunescope.config.names import OPTIONS, SHAPE
 from prunescope.config.sections import Config
 from prunescope.files import write_text
+from prunescope.markdown import table
 
 README, SCHEMA = Path("config/README.md"), Path("workflow/schemas/config.schema.yaml")
 
@@ -53,14 +54,14 @@ def render_readme() -> str:
 
 
 def _table(node: dict[str, Any], schema: dict[str, Any]) -> str:
-    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    rows = []
     for name, item in node["properties"].items():
         default = "required" if name in node.get("required", ()) else _default(item)
         meaning = " ".join(item.get("description", "").split()).replace("|", "\\|")
         if item.get("examples"):
             meaning += f" Example: `{yaml.safe_dump(item['examples'][0], default_flow_style=True).split(chr(10))[0]}`"
-        rows.append(f"| `{name}` | {_type(item)} | {default} | {meaning} |")
-    return "\n".join(rows)
+        rows.append((f"`{name}`", _type(item), default, meaning))
+    return table(("key", "type", "default", "meaning"), rows)
 
 
 def _default(item: dict[str, Any]) -> str:

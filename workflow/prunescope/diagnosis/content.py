@@ -1,87 +1,65 @@
-"""The report as the content of `gradient_diagnosis.json`."""
+"""A judgement as the content of its file."""
 
-import math
 from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
-import yaml
 
-from prunescope.diagnosis.findings import DiagnosisReport, Finding
-from prunescope.diagnosis.measures import Extreme, Scale
-
-
-def report_content(report: DiagnosisReport) -> dict[str, Any]:
-    """Return the content of `gradient_diagnosis.json`; what is unknown or undefined is None."""
-    measures, now = report.measures, report.situation
-    content = {
-        "extreme_pruning_layers": [_extreme(extreme, now.evidence.layers) for extreme in measures.extreme],
-        "num_extreme_layers": len(measures.extreme),
-        "gradient_statistics": _scale("mean", measures.mean) | _scale("norm", measures.norm),
-        "diagnosis": [_finding(finding) for finding in report.findings],
-        "checks": {
-            "spikes": [asdict(spike) for spike in measures.spikes],
-            "spearman": measures.spearman,
-            "spread": {spread.block: spread.value for spread in measures.spreads},
-            "attention_vs_mlp": {
-                "attention_rate": measures.attention_rate,
-                "mlp_rate": measures.mlp_rate,
-                "rate": measures.rate,
-            },
-            "score_ratio": measures.scores.ratio if measures.scores else None,
-            "stability": asdict(now.evidence.stability) if now.evidence.stability else None,
-        },
-        "language": report.language,
-        "thresholds": now.thresholds.model_dump(exclude={"on_critical"}),
-    }
-    return strict(content)
+from prunescope.artifacts.diagnosis import (
+    Checks,
+    ComparedStability,
+    DiagnosisReport,
+    ExtremeLayer,
+    GradientScale,
+    OverallRates,
+    Spike,
+)
+from prunescope.diagnosis.findings import Judgement
+from prunescope.diagnosis.measures import Extreme, Measures
 
 
-def _extreme(extreme: Extreme, layers: pd.DataFrame) -> dict[str, Any]:
+def report_of(judgement: Judgement) -> DiagnosisReport:
+    """Return the report; what is unknown or undefined is None."""
+    measures, now = judgement.measures, judgement.situation
+    stability = now.evidence.stability
+    return DiagnosisReport(
+        extreme_pruning_layers=[_extreme(extreme, now.evidence.layers) for extreme in measures.extreme],
+        num_extreme_layers=len(measures.extreme),
+        gradient_statistics=_scale(measures),
+        diagnosis=judgement.findings,
+        checks=Checks(
+            spikes=[Spike(**asdict(spike)) for spike in measures.spikes],
+            spearman=measures.spearman,
+            spread={spread.block: spread.value for spread in measures.spreads},
+            attention_vs_mlp=OverallRates(
+                attention_rate=measures.attention_rate, mlp_rate=measures.mlp_rate, rate=measures.rate
+            ),
+            score_ratio=measures.scores.ratio if measures.scores else None,
+            stability=ComparedStability(**asdict(stability)) if stability else None,
+        ),
+        language=judgement.language,
+        thresholds=now.thresholds,
+    )
+
+
+def _extreme(extreme: Extreme, layers: pd.DataFrame) -> ExtremeLayer:
     row = layers.loc[extreme.layer]
-    return {
-        "layer_idx": extreme.layer,
-        "pruning_rate": row["rate"],
-        "importance": row["importance"],
-        "gradient_mean": row["mean"],
-        "gradient_norm": row["norm"],
-        "attention_rate": row["attention_rate"],
-        "mlp_rate": row["mlp_rate"],
-        "which": list(extreme.above),
-    }
+    return ExtremeLayer(
+        layer_idx=extreme.layer,
+        pruning_rate=row["rate"],
+        importance=row["importance"],
+        gradient_mean=row["mean"],
+        gradient_norm=row["norm"],
+        attention_rate=row["attention_rate"],
+        mlp_rate=row["mlp_rate"],
+        which=list(extreme.above),
+    )
 
 
-def _scale(name: str, scale: Scale | None) -> dict[str, Any]:
-    return {
-        f"{name}_range": [scale.low, scale.high] if scale else None,
-        f"{name}_ratio": scale.ratio if scale else None,
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    content = asdict(finding)
-    remedies = content.pop("remedies")
-    return content | {"remedy": remedies[0] if remedies else None, "remedies": remedies}
-
-
-def remedies_once(content: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return each remedy of a report once: command -> what it changes, and configuration -> what it changes."""
-    remedies = [remedy for finding in content["diagnosis"] for remedy in finding["remedies"]]
-    commands = {remedy["command"]: remedy["what"] for remedy in remedies if remedy["command"]}
-    patches = {_patch(remedy["patch"]): remedy["what"] for remedy in remedies if not remedy["command"]}
-    return commands, patches
-
-
-def _patch(patch: dict[str, Any]) -> str:
-    return yaml.safe_dump(patch, default_flow_style=True, width=1000).strip()
-
-
-def strict(value: Any) -> Any:
-    """Return `value` with None for every number that JSON cannot hold, and lists for tuples."""
-    if isinstance(value, dict):
-        return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [strict(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
+def _scale(measures: Measures) -> GradientScale:
+    mean, norm = measures.mean, measures.norm
+    return GradientScale(
+        mean_range=(mean.low, mean.high) if mean else None,
+        mean_ratio=mean.ratio if mean else None,
+        norm_range=(norm.low, norm.high) if norm else None,
+        norm_ratio=norm.ratio if norm else None,
+    )

@@ -1,13 +1,13 @@
 """From evidence to a report: measure, apply the rules, look up remedies, say it in words."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
+from prunescope.artifacts.diagnosis import Finding, Severity
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures, measure
-from prunescope.diagnosis.remedies import Remedy, exhausted, suggest
-from prunescope.diagnosis.rules import Observation, Rule, Severity, observe
+from prunescope.diagnosis.remedies import exhausted, suggest
+from prunescope.diagnosis.rules import Observation, Rule, observe
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.diagnosis.words import ENGLISH, Language
 
@@ -16,33 +16,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that the report says.
-
-    Attributes:
-        issue, description, recommendation: title, what was seen, what to do about it.
-        code: stable name of the rule, the same in every language.
-        layers: the layers concerned. evidence: the numbers.
-        remedies: what is not in force yet, the most promising first.
-    """
-
-    issue: str
-    severity: Severity
-    description: str
-    recommendation: str
-    code: str
-    layers: tuple[int, ...]
-    evidence: dict[str, Any]
-    remedies: tuple[Remedy, ...] = ()
-
-    @property
-    def remedy(self) -> Remedy | None:
-        """The most promising remedy, or None when none is left."""
-        return self.remedies[0] if self.remedies else None
-
-
-@dataclass(frozen=True)
-class DiagnosisReport:
+class Judgement:
     """The findings, worst first, what they rest on, and the language (``en``) they are worded in."""
 
     findings: tuple[Finding, ...]
@@ -58,19 +32,16 @@ class DiagnosisReport:
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def diagnose(
-    evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH
-) -> DiagnosisReport:
+def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH) -> Judgement:
     """Judge the evidence by the rules of `rules.RULES`."""
     now = Situation(context, evidence, measure(evidence, thresholds), thresholds)
     findings = tuple(_finding(*observed, now, language) for observed in observe(now))
-    return DiagnosisReport(findings, now, language.code)
+    return Judgement(findings, now, language.code)
 
 
 def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, words: Language) -> Finding:
-    remedies = tuple(
-        replace(remedy, what=words.change(remedy.kind, remedy.patch)) for remedy in suggest(rule.code, now)
-    )
+    found = suggest(rule.code, now)
+    remedies = tuple(one.model_copy(update={"what": words.change(one.kind, one.patch)}) for one in found)
     numbers = seen.evidence | {"layers": seen.layers}
     offers = [words.offer(remedy.what, remedy.experiment) for remedy in remedies[:NAMED]]
     at_end = severity != "info" and exhausted(rule.code, now)
@@ -82,5 +53,6 @@ def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, 
         code=rule.code,
         layers=seen.layers,
         evidence=seen.evidence,
+        remedy=remedies[0] if remedies else None,
         remedies=remedies,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from prunescope.artifacts.stability import Stability as StabilityFile
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
 from prunescope.criteria import CRITERIA
@@ -39,7 +40,7 @@ def read_evidence(
     """Read `gradient_statistics.json` and `pruning_summary.json` (or `.csv`) and, if given, the rest.
 
     Args:
-        table: `importance_table.parquet`. stability: from `read_stability`.
+        table: `importance_table.parquet`. stability: from `compared_stability`.
 
     Raises:
         DataError: a file is missing or is not what it should be.
@@ -60,21 +61,14 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def read_stability(path: Path, criterion: str) -> Stability | None:
-    """Read the stability of a criterion, or of the one that stands for it, from `stability.json`.
+def compared_stability(found: StabilityFile, criterion: str) -> Stability | None:
+    """Return the stability of a criterion, or of the one that stands for it.
 
-    The file holds ``{"criterion": ..., "samples": n, "layers": {"0": rho or null}, "others": {criterion: layers}}``.
-    None where the criterion has none: nothing of a ranking by weights or whole layers is compared.
+    None where it has none: nothing of a ranking by weights or whole layers is compared.
     """
-    content = read_json(path)
     wanted = CRITERIA[criterion].stability
-    try:
-        found = content.get("others", {}) | {content["criterion"]: content["layers"]}
-        if wanted is None or wanted not in found:
-            return None
-        return Stability(wanted, content["samples"], {int(layer): rho for layer, rho in found[wanted].items()})
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise DataError(f"{path} needs 'criterion', 'samples' and 'layers'; run the gradient step again") from None
+    compared = found.others | {found.criterion: found.layers}
+    return Stability(wanted, found.samples, compared[wanted]) if wanted in compared else None
 
 
 def read_statistics(path: Path) -> Statistics:

@@ -3,8 +3,7 @@
 Only what is not in force yet, can be reached, and can be configured today is suggested.
 """
 
-from dataclasses import dataclass
-
+from prunescope.artifacts.diagnosis import Remedy
 from prunescope.artifacts.folders import RESULTS
 from prunescope.config.names import rename, without
 from prunescope.config.patches import Patch
@@ -12,26 +11,8 @@ from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context, Situation
 
 
-@dataclass(frozen=True)
-class Remedy:
-    """A way to change an experiment.
-
-    Attributes:
-        kind: stable code of the remedy. patch: settings to merge over those of the experiment.
-        experiment: name that declares the patched experiment, or None when the grammar cannot say it.
-        command: the command that runs it, or None without a name.
-        what: the change in the words of a language.
-    """
-
-    kind: str
-    patch: Patch
-    experiment: str | None = None
-    command: str | None = None
-    what: str = ""
-
-
 def suggest(code: str, now: Situation) -> tuple[Remedy, ...]:
-    """Return the remedies against the finding `code`, the first choice first; empty when none is left."""
+    """Return the remedies against the finding `code`, the first choice first and not yet in words."""
     found = ((change.kind, change.patch(now)) for change in RULES[code].remedies if change.applies(now))
     return tuple(_remedy(kind, patch, now.context) for kind, patch in found if patch is not None)
 
@@ -44,6 +25,5 @@ def exhausted(code: str, now: Situation) -> bool:
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
     # Training costs more than all the rest, and hides what a setting does.
     name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
-    if name is None:
-        return Remedy(kind, patch)
-    return Remedy(kind, patch, str(name), f"{context.start} {RESULTS}/{context.model}/{name}")
+    command = f"{context.start} {RESULTS}/{context.model}/{name}" if name else None
+    return Remedy(kind=kind, patch=patch, experiment=str(name) if name else None, command=command, what="")

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from prunescope.artifacts.record import StepRecord, recording
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis, Settings
-from prunescope.diagnosis.content import report_content
+from prunescope.diagnosis.content import report_of
 from prunescope.diagnosis.evidence import Texts
-from prunescope.diagnosis.findings import DiagnosisReport, diagnose
-from prunescope.diagnosis.inputs import read_evidence, read_stability
+from prunescope.diagnosis.findings import Judgement, diagnose
+from prunescope.diagnosis.inputs import compared_stability, read_evidence
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
-from prunescope.files import write_json
 from prunescope.steps.diagnosis import DiagnosisSpec
+from prunescope.steps.job import Job
 
 DEFAULTS = Diagnosis()
-FILE = "gradient_diagnosis.json"
 CURVES = {
     "grad/mean": "mean",
     "grad/std": "std",
@@ -27,33 +27,27 @@ CURVES = {
 """Curves over the layers that tracking shows -> columns of `Evidence.layers`."""
 
 
-def write_diagnosis(spec: DiagnosisSpec, directory: Path) -> DiagnosisReport:
-    """Diagnose the experiment in `directory` (results/{model}/{experiment}).
-
-    Reads `importance_table.parquet`, `pruning_summary.json`, `gradient_statistics.json` and, where there
-    is one, `stability.json` in its `analysis/`, writes `analysis/gradient_diagnosis.json` and
-    `records/diagnosis.json`. Nothing that is already in force is recommended.
+def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
+    """Diagnose an experiment. Nothing that is already in force is recommended.
 
     Raises:
         DataError: a file is missing or is not what it should be.
     """
-    analysis = directory / "analysis"
-    stability = analysis / "stability.json"
-    params = {"diagnosis": spec.diagnosis.model_dump(mode="json")}
-    with recording("diagnosis", spec.record_key, directory / "records" / "diagnosis.json", params) as record:
+    spec, folder = job.spec, job.folder
+    with job.recording({"diagnosis": spec.diagnosis.model_dump(mode="json")}) as record:
         evidence = read_evidence(
-            analysis / "gradient_statistics.json",
-            analysis / "pruning_summary.json",
-            analysis / "importance_table.parquet",
-            read_stability(stability, spec.method.criterion) if stability.is_file() else None,
+            folder.statistics.path,
+            folder.summary.path,
+            folder.table.path,
+            compared_stability(folder.stability.read(), spec.method.criterion) if folder.stability.exists() else None,
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
         context = Context(spec.model, spec.experiment, settings, spec.start)
-        report = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language])
-        write_report(report, analysis / FILE)
-        _fill(record, report)
-    return report
+        judgement = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language])
+        folder.diagnosis.write(report_of(judgement))
+        _fill(record, judgement)
+    return judgement
 
 
 def replay(
@@ -63,7 +57,7 @@ def replay(
     language: str = "en",
     model: str = "model",
     experiment: str = "replay",
-) -> DiagnosisReport:
+) -> Judgement:
     """Diagnose from two files, without a model, a table or settings.
 
     The settings in force are those that the experiment's name declares, and else the defaults.
@@ -82,22 +76,16 @@ def replay(
     return diagnose(evidence, thresholds, context, LANGUAGES[language])
 
 
-def write_report(report: DiagnosisReport, path: Path) -> None:
-    """Write the report as strict JSON."""
-    write_json(path, report_content(report))
-
-
-def _fill(record: StepRecord, report: DiagnosisReport) -> None:
-    measures, layers = report.measures, report.situation.evidence.layers
+def _fill(record: StepRecord, judgement: Judgement) -> None:
+    measures, layers = judgement.measures, judgement.situation.evidence.layers
     metrics = {
         "grad/mean_ratio": measures.mean and measures.mean.ratio,
         "grad/norm_ratio": measures.norm and measures.norm.ratio,
-        "diagnosis/findings_high": report.count("high"),
-        "diagnosis/findings_critical": report.count("critical"),
+        "diagnosis/findings_high": judgement.count("high"),
+        "diagnosis/findings_critical": judgement.count("critical"),
         "diagnosis/extreme_layers": len(measures.extreme),
         "diagnosis/spearman": measures.spearman,
         "diagnosis/score_ratio": measures.scores and measures.scores.ratio,
     }
     record.metrics = {name: float(value) for name, value in metrics.items() if value is not None}
     record.curves = {name: layers[column].tolist() for name, column in CURVES.items()}
-    record.artifacts = [f"../analysis/{FILE}", "../analysis/gradient_statistics.json"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import gguf
 import torch
 
-from prunescope.artifacts.folders import ExperimentFolder, GgufBaselineFolder, ModelFolder
+from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, GgufBaselineFolder, ModelFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Closeness
 from prunescope.errors import ExportError
@@ -20,7 +20,6 @@ from prunescope.export.reference import Reference
 from prunescope.export.source import Checkpoint, open_checkpoint
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory
-from prunescope.models.weights import stored_bytes
 from prunescope.packages import LLAMA_CPP
 from prunescope.steps.evaluation import GgufBaselineSpec
 from prunescope.steps.export import GgufExportSpec, GgufSpec, UniformSpec
@@ -104,7 +103,7 @@ def export_uniform(job: Job[UniformSpec, ExperimentFolder], text: Path | None = 
             reference = Reference.of(checkpoint, text)
             agreement = reference.compare_checkpoint(temporary).require("the padded checkpoint", EXACT)
         needed = sum(math.prod(shape) for shape in checkpoint.parameters.values())
-        _note(record, job.spec.task, output, stored_bytes(output), agreement)
+        _note(record, job.spec.task, output, CheckpointFolder(output).stored_bytes, agreement)
         record.metrics |= {"export/uniform_parameters": stored, "export/uniform_parameters_needed": needed}
     zeros = 100 * (1 - needed / stored)
     log.info("it stores %s parameters where %s are needed: %.1f %% are zeros", f"{stored:,}", f"{needed:,}", zeros)

@@ -65,11 +65,6 @@ def check_shards(folder: Path) -> None:
             raise _damaged(file, error) from error
 
 
-def stored_bytes(folder: Path) -> int:
-    """Return the size of a checkpoint's weights on the disk."""
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-
-
 def _damaged(file: Path, error: Exception) -> DataError:
     return DataError(
         f"{file} cannot be read ({error}); the file is damaged or incomplete: fetch it again, or delete the folder "

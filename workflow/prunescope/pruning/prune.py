@@ -1,9 +1,8 @@
 """The pruning step: cut by the plan, unless the diagnosis forbids it."""
 
-from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
+from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, ModelFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.errors import PrunescopeError
-from prunescope.models.weights import stored_bytes
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.job import Job
 from prunescope.steps.pruning import PruningSpec
@@ -28,7 +27,7 @@ def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
     with job.recording() as record:
         written = write_checkpoint(facts, plan, checkpoint, experiment=job.spec.experiment)
         record.metrics["prune/checkpoint_parameters"] = written
-        record.metrics["prune/checkpoint_bytes"] = stored_bytes(checkpoint)
+        record.metrics["prune/checkpoint_bytes"] = CheckpointFolder(checkpoint).stored_bytes
 
 
 def check_diagnosis(folder: ExperimentFolder) -> None:

@@ -1,38 +1,42 @@
 """The report in a terminal."""
 
-from pathlib import Path
-from typing import Any
+import re
+from dataclasses import dataclass
 
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from prunescope.diagnosis.content import remedies_once
+from prunescope.artifacts.diagnosis import DiagnosisReport, ExtremeLayer, Finding
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.words import LANGUAGES, Language
-from prunescope.files import read_json
-from prunescope.reporting.wrapping import Wrapped
+from prunescope.reporting.remedies import remedies_once
 
 COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 
-
-def print_report(path: Path, console: Console | None = None) -> None:
-    """Print the `gradient_diagnosis.json` at `path`, in its language: findings, extreme layers, commands."""
-    show_report(read_json(path), str(path), console)
+# A Latin word or name with the space after it, or one character; a closing mark stays with what it closes.
+PIECE = re.compile(r"(?:[!-~]+ ?|.)[，。；：、）]*", re.DOTALL)
 
 
-def show_report(content: dict[str, Any], title: str, console: Console | None = None) -> None:
-    """Print the content of a `gradient_diagnosis.json`."""
+def print_report(folder: ExperimentFolder, console: Console | None = None) -> None:
+    """Print the report of an experiment, in its language: findings, extreme layers, commands."""
+    show_report(folder.diagnosis.read(), str(folder.diagnosis.path), console)
+
+
+def show_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
+    """Print a report."""
     console = console or Console()
-    # Reports of before there were languages are in English.
-    language = LANGUAGES[content.get("language", "en")]
-    console.print(_findings(content["diagnosis"], title, language))
-    if content["extreme_pruning_layers"]:
-        console.print(_extreme(content["extreme_pruning_layers"], language))
-    for line in _remedies(content, language):
+    language = LANGUAGES[report.language]
+    console.print(_findings(report.diagnosis, title, language))
+    if report.extreme_pruning_layers:
+        console.print(_extreme(report.extreme_pruning_layers, language))
+    for line in _remedies(report, language):
         console.print(line, soft_wrap=True)
 
 
-def _findings(findings: list[dict[str, Any]], title: str, language: Language) -> Table:
+def _findings(findings: list[Finding], title: str, language: Language) -> Table:
     words = language.labels
     table = Table(title=title, title_justify="left", show_lines=True, expand=True)
     table.add_column(words["severity"], no_wrap=True)
@@ -41,27 +45,27 @@ def _findings(findings: list[dict[str, Any]], title: str, language: Language) ->
     # Chinese has no spaces for rich to wrap at.
     said = Wrapped if language.cjk else Text
     for finding in findings:
-        seen = Group(Text(finding["issue"], style="bold"), said(finding["description"]))
-        severity = Text(words[finding["severity"]], style=COLOURS[finding["severity"]])
-        table.add_row(severity, seen, said(finding["recommendation"]))
+        seen = Group(Text(finding.issue, style="bold"), said(finding.description))
+        severity = Text(words[finding.severity], style=COLOURS[finding.severity])
+        table.add_row(severity, seen, said(finding.recommendation))
     return table
 
 
-def _extreme(layers: list[dict[str, Any]], language: Language) -> Table:
+def _extreme(layers: list[ExtremeLayer], language: Language) -> Table:
     words = language.labels
     table = Table(title=words["extreme_layers"], title_justify="left")
     for name in ("layer", "attention", "mlp", "total", "above"):
         table.add_column(words[name], justify="left" if name == "above" else "right")
     for layer in layers:
-        rates = (layer[key] for key in ("attention_rate", "mlp_rate", "pruning_rate"))
+        rates = (layer.attention_rate, layer.mlp_rate, layer.pruning_rate)
         said = ["-" if rate is None else language.percent(rate) for rate in rates]
-        table.add_row(str(layer["layer_idx"]), *said, ", ".join(words[block] for block in layer["which"]))
+        table.add_row(str(layer.layer_idx), *said, ", ".join(words[block] for block in layer.which))
     return table
 
 
-def _remedies(content: dict[str, Any], language: Language) -> list[Text]:
+def _remedies(report: DiagnosisReport, language: Language) -> list[Text]:
     """Say each remedy once, as a comment and below it the line to copy."""
-    commands, patches = remedies_once(content)
+    commands, patches = remedies_once(report)
     lines = []
     for title, entries in ((language.labels["commands"], commands), (language.labels["change"], patches)):
         if entries:
@@ -69,3 +73,26 @@ def _remedies(content: dict[str, Any], language: Language) -> list[Text]:
         for entry, what in entries.items():
             lines += [Text(f"  # {what}", style="dim"), Text(f"  {entry}")]
     return lines
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """Text with few spaces, such as Chinese: it may break between any two characters, but not inside a Latin word."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("\n".join(wrap(self.text, options.max_width)), overflow="fold")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(2, options.max_width), min(cell_len(self.text), options.max_width))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break `text` into lines of at most `width` terminal cells; a Chinese character takes two."""
+    lines = [""]
+    for piece in PIECE.findall(text):
+        if lines[-1] and cell_len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]

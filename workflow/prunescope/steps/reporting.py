@@ -5,19 +5,30 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import (
     CalibrationFolder,
     ComparisonFolder,
     EvaluationTextFolder,
     ModelFolder,
+    RecoveryTextFolder,
+    SharedFolder,
 )
 from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.artifacts.formats import Json
+from prunescope.artifacts.measured import Measured
 from prunescope.config.sections import Recovery, Settings
 from prunescope.steps.spec import ExperimentSpec, Spec
 from prunescope.steps.step import Step
 
 if TYPE_CHECKING:
     from prunescope.steps.planned import Planned
+
+
+MEASURED: tuple[File[Measured], ...] = tuple(
+    file for file in Own.files().values() if isinstance(file.format, Json) and file.format.kind is Measured
+)
+"""What the optional steps measured: page, comparison and tracking show each of these files."""
 
 
 class PageSpec(ExperimentSpec):
@@ -92,13 +103,17 @@ STEPS = (
             Own.diagnosis,
             Own.perplexity,
             Own.recovered_perplexity,
-            Own.zeroshot,
-            Own.efficiency,
+            *MEASURED,
             CalibrationFolder.manifest,
             EvaluationTextFolder.manifest,
             Own.record,
         ),
-        looks_at=(ModelFolder.facts,),
+        looks_at=(
+            ModelFolder.facts,
+            RecoveryTextFolder.manifest,
+            Own.plan,
+            *(kind.record for kind in SharedFolder.__subclasses__()),
+        ),
         records=False,
     ),
     Step(TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False),
@@ -117,8 +132,8 @@ COMPARISONS = (
             Own.perplexity,
             Own.windows,
             Own.recovered_perplexity,
-            Own.zeroshot,
-            Own.efficiency,
+            *MEASURED,
+            Own.card,
         ),
     ),
     Step(

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from prunescope.artifacts.diagnosis import Severity
 from prunescope.diagnosis.changes import Change
 from prunescope.diagnosis.situation import Situation
 
-Severity = Literal["critical", "high", "info"]
 Look = Callable[[Situation], Iterator["Observation"]]
 
 

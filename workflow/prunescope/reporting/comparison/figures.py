@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FormatStrFormatter,
+    Formatter,
     LogLocator,
     MultipleLocator,
     NullFormatter,
@@ -16,8 +20,8 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from prunescope.diagnosis.inputs import read_rates, read_statistics
-from prunescope.diagnosis.measures import RATE_OF
+from prunescope.artifacts.files import File
+from prunescope.artifacts.folders import ComparisonFolder
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.reporting.comparison.frame import UNPRUNED, Comparison, Measurement
 from prunescope.reporting.comparison.groups import kept_similarity, removed_similarity, score_correlation
@@ -27,6 +31,7 @@ from prunescope.reporting.figures import style
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.SKY, "black")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 ACROSS = 3
+Look = dict[str, Any]
 RATIO = "method.ratio"
 ALIKE = {
     "kept (Jaccard)": kept_similarity,
@@ -56,24 +61,18 @@ def perplexity(compared: Comparison, subtitle: str = "") -> Figure:
 def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     rows = compared.numbers.dropna(subset=[measured.column])
     front = pareto(rows["removed of all"], rows[measured.column])
-    look = {"color": style.LIGHT, "linewidth": 7, "marker": "o", "markersize": 14, "alpha": 0.6, "zorder": 1}
+    look: Look = {"color": style.LIGHT, "linewidth": 7, "marker": "o", "markersize": 14, "alpha": 0.6, "zorder": 1}
     axes.plot(front["ratio"], front["perplexity"], label="Pareto front", **look)
     for number, (label, series) in enumerate(_series(compared, rows)):
         look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-        axes.errorbar(
-            series["removed of all"],
-            series[measured.column],
-            yerr=_errors(series, measured),
-            label=label,
-            capsize=3,
-            linewidth=1.5,
-            **look,
-        )
+        look |= {"yerr": _errors(series, measured), "label": label, "capsize": 3, "linewidth": 1.5}
+        axes.errorbar(series["removed of all"], series[measured.column], **look)
     _unpruned(axes, compared, measured, axes.axhline)
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("removed of all parameters")
-    _log(axes, "y")
+    axes.set_yscale("log")
+    _logarithmic(axes.yaxis, (1, 2, 3, 5), ScalarFormatter())
     axes.set_ylabel("perplexity")
     axes.grid(True, linewidth=0.5, alpha=0.4, which="both")
     style.legend_beside(axes)
@@ -82,17 +81,16 @@ def _against_ratio(axes: Axes, compared: Comparison, measured: Measurement) -> N
 def _in_order(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     rows = compared.numbers.dropna(subset=[measured.column]).sort_values(measured.column, ascending=False)
     places = np.arange(len(rows))
-    axes.errorbar(
-        rows[measured.column], places, xerr=_errors(rows, measured), fmt="o", color=style.BLUE, capsize=3, markersize=6
-    )
+    look: Look = {"xerr": _errors(rows, measured), "fmt": "o", "color": style.BLUE, "capsize": 3, "markersize": 6}
+    axes.errorbar(rows[measured.column], places, **look)
+    above: Look = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
     for place, value in zip(places, rows[measured.column], strict=True):
-        axes.annotate(
-            f"{value:,.1f}", (value, place), xytext=(0, 6), textcoords="offset points", fontsize=8, ha="center"
-        )
+        axes.annotate(f"{value:,.1f}", (value, place), **above)
     _unpruned(axes, compared, measured, axes.axvline)
     axes.set_yticks(places, rows.index)
     axes.set_ylim(-0.6, len(rows) - 0.2)
-    _log(axes, "x")
+    axes.set_xscale("log")
+    _logarithmic(axes.xaxis, (1, 2, 3, 5), ScalarFormatter())
     axes.set_xlabel("perplexity")
     axes.grid(True, axis="x", linewidth=0.5, alpha=0.4, which="both")
     style.legend_beside(axes)
@@ -112,19 +110,17 @@ def _series(compared: Comparison, rows: pd.DataFrame) -> list[tuple[str, pd.Data
     """Return the rows in series that differ in the ratio alone, each with the name of its first experiment."""
     others = [path for path in compared.settings.columns if path != RATIO]
     ordered = rows.sort_values("removed of all")
-    if not others:
-        return [(f"{ordered.index[0]} ..." if len(ordered) > 1 else ordered.index[0], ordered)]
-    keys = compared.settings.loc[ordered.index, others].apply(tuple, axis=1)
-    groups = [group for _, group in ordered.groupby(keys, sort=False)]
+    groups = [ordered]
+    if others:
+        keys = compared.settings.loc[ordered.index, others].apply(tuple, axis=1)
+        groups = [group for _, group in ordered.groupby(keys, sort=False)]
     return [(group.index[0] + (" ..." if len(group) > 1 else ""), group) for group in groups]
 
 
 def _errors(rows: pd.DataFrame, measured: Measurement) -> np.ndarray | None:
     low, high = (rows[name].astype(float) for name in measured.bounds)
-    if low.isna().all():
-        return None
     value = rows[measured.column]
-    return np.nan_to_num(np.array([value - low, high - value]))
+    return None if low.isna().all() else np.nan_to_num(np.array([value - low, high - value]))
 
 
 def _unpruned(axes: Axes, compared: Comparison, measured: Measurement, line: Callable) -> None:
@@ -133,29 +129,28 @@ def _unpruned(axes: Axes, compared: Comparison, measured: Measurement, line: Cal
         line(value, color="black", linestyle=":", linewidth=1.5, label=label)
 
 
-def _log(axes: Axes, which: str) -> None:
-    getattr(axes, f"set_{which}scale")("log")
-    axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axis.set_major_formatter(ScalarFormatter())
+def _logarithmic(axis: Axis, ticks: tuple[float, ...], formatter: Formatter) -> None:
+    """Label an axis at `ticks` of each decade."""
+    axis.set_major_locator(LogLocator(subs=ticks))
+    axis.set_major_formatter(formatter)
     axis.set_minor_formatter(NullFormatter())
 
 
 def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
     """Draw the rates of every experiment over the layers, one small panel each, all on one scale."""
-    down = ceil(len(compared.directories) / ACROSS)
+    down = ceil(len(compared.folders) / ACROSS)
     figure = style.figure(1.2 + 2.3 * down, "Pruning rate of every layer", subtitle)
-    across = min(ACROSS, len(compared.directories))
+    across = min(ACROSS, len(compared.folders))
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    for axes in panels.flat[len(compared.directories) :]:
+    for axes in panels.flat[len(compared.folders) :]:
         axes.set_visible(False)
-    for axes in panels.flat[max(len(compared.directories) - across, 0) :]:
+    for axes in panels.flat[max(len(compared.folders) - across, 0) :]:
         axes.tick_params(labelbottom=True)
-    for axes, (name, directory) in zip(panels.flat, compared.directories.items(), strict=False):
-        layers = read_rates(directory / "analysis/pruning_summary.json").layers
+    for axes, (name, folder) in zip(panels.flat, compared.folders.items(), strict=False):
+        layers = pd.DataFrame([dict(layer) for layer in folder.summary.read().layers]).set_index("layer")
         for block, offset in (("attention", -0.2), ("mlp", 0.2)):
             look = {"width": 0.4, "color": style.BLOCK_COLOURS[block], "label": ENGLISH.labels[block]}
-            axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
+            axes.bar(layers.index + offset, layers[f"{block}_rate"], **look)
         axes.step(layers.index, layers["rate"], where="mid", color="black", linewidth=1, label=ENGLISH.labels["total"])
         axes.set_title(name, loc="left", fontsize=9)
         style.as_rates(axes, "")
@@ -169,11 +164,11 @@ def pruning_rates(compared: Comparison, subtitle: str = "") -> Figure:
 
 def kept_groups(compared: Comparison, subtitle: str = "") -> Figure:
     """Draw how alike the choices are: Jaccard similarity of the groups kept and removed, rank correlation of scores."""
-    names = list(compared.directories)
+    names = list(compared.folders)
     figure = style.figure(min(2.6 + 0.36 * max(len(names), 5), 5.6), "How alike the choices of groups are", subtitle)
     panels = figure.subplots(1, len(ALIKE), sharey=True)
     for axes, (title, alike) in zip(panels, ALIKE.items(), strict=True):
-        values = alike(compared.directories)
+        values = alike(compared.folders)
         axes.imshow(values, cmap="viridis", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(values.to_numpy()):
             colour = "white" if value < 0.6 else "black"
@@ -199,9 +194,8 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     # Profiles within a decade would have a single tick.
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1e"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    ticks = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 5, 7)
+    _logarithmic(axes.yaxis, ticks, FormatStrFormatter("%.1e"))
     axes.set_ylabel("mean of |g|")
     style.over_layers(axes, layers, ENGLISH)
     style.legend_beside(axes)
@@ -210,15 +204,17 @@ def gradient_profiles(compared: Comparison, subtitle: str = "") -> Figure:
 
 def _profiles(compared: Comparison) -> list[tuple[list[str], pd.Series]]:
     found: dict[tuple[float, ...], tuple[list[str], pd.Series]] = {}
-    for name, directory in compared.directories.items():
-        profile = read_statistics(directory / "analysis/gradient_statistics.json").layers["mean"]
+    for name, folder in compared.folders.items():
+        layers = folder.statistics.read().layers
+        profile = pd.Series({layer: layers[layer].mean for layer in sorted(layers)}, dtype=float)
         found.setdefault(tuple(profile), ([], profile))[0].append(name)
     return list(found.values())
 
 
-FIGURES: dict[str, Callable[[Comparison, str], Figure]] = {
-    "perplexity": perplexity,
-    "pruning_rates": pruning_rates,
-    "kept_groups": kept_groups,
-    "gradient_profiles": gradient_profiles,
+FIGURES: dict[File[Path], Callable[[Comparison, str], Figure]] = {
+    ComparisonFolder.perplexity: perplexity,
+    ComparisonFolder.rates: pruning_rates,
+    ComparisonFolder.kept: kept_groups,
+    ComparisonFolder.gradients: gradient_profiles,
 }
+"""By the PNG; the SVG is beside it."""

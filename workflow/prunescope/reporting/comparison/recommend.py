@@ -1,10 +1,13 @@
 """The setting that the numbers recommend, in sentences that claim no more than was measured."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
-from prunescope.reporting.comparison.chance import clearly_worse
-from prunescope.reporting.comparison.frame import Comparison
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.evaluation.bootstrap import ratio_interval
+from prunescope.reporting.comparison.frame import Comparison, Measurement
 
 SAME_RATIO = 0.005
 """Achieved ratios that differ by less count as the same."""
@@ -109,6 +112,31 @@ def _ties(compared: Comparison, others: list[str], best: str) -> str:
     return f"Not clearly worse (95 %, over the choice of windows): {_listed(f'`{name}`' for name in tied)}."
 
 
-def _listed(words) -> str:
+def clearly_worse(compared: Comparison, name: str, best: str, measured: Measurement) -> bool | None:
+    """Return whether `name` has the higher perplexity by more than chance; None where nothing tells.
+
+    By the paired 95 % interval of the ratio on the same windows where the losses of both were kept, else by their
+    own intervals, which must not overlap.
+    """
+    one, other = (_losses(compared.folders[experiment], measured) for experiment in (name, best))
+    if one is not None and other is not None and one["tokens"].equals(other["tokens"]):
+        ratio = ratio_interval(one["pruned"].to_numpy(), other["pruned"].to_numpy(), one["tokens"].to_numpy())
+        return None if ratio is None else ratio[0] > 1
+    low, high = measured.bounds
+    if compared.numbers.loc[[name, best], [low, high]].isna().any(axis=None):
+        return None
+    return bool(compared.numbers.loc[name, low] > compared.numbers.loc[best, high])
+
+
+def _losses(folder: ExperimentFolder, measured: Measurement) -> pd.DataFrame | None:
+    """Return ``tokens`` and ``pruned`` (summed losses) by window, or None where they were not kept."""
+    if not folder.windows.exists():
+        return None
+    rows = folder.windows.read()
+    rows = rows[(rows["dataset"] == measured.text) & (rows["protocol"] == measured.protocol)]
+    return rows.set_index("window")[["tokens", "pruned"]].sort_index()
+
+
+def _listed(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last

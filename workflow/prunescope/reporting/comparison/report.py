@@ -1,61 +1,54 @@
 """The comparison step: from the folders of a sweep's experiments to one table, page and figures."""
 
 import logging
-from pathlib import Path
 
-from prunescope.artifacts.record import recording
+from prunescope.artifacts.folders import ComparisonFolder
+from prunescope.artifacts.recommendation import Recommendation
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import DataError
-from prunescope.files import replacing, write_json, write_text
 from prunescope.reporting.comparison.figures import FIGURES
 from prunescope.reporting.comparison.frame import Comparison, read_comparison
 from prunescope.reporting.comparison.recommend import best, recommend
-from prunescope.reporting.comparison.show import write_markdown
+from prunescope.reporting.comparison.show import as_page
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.html import as_html
+from prunescope.steps.job import Job
 from prunescope.steps.reporting import ComparisonSpec
 
 log = logging.getLogger(__name__)
 
-RECORD = "record.json"
 
-
-def write_comparison(spec: ComparisonSpec, directory: Path, partial: bool = False) -> None:
-    """Write ``comparison.csv``, ``comparison.md`` and ``.html``, ``recommendation.json`` and the figures of a sweep.
-
-    Args:
-        directory: ``results/{model}/comparison/{sweep}``; the experiments are found from there.
-        partial: a failed run compares what there is. No record is left, so that the next run compares again.
+def compare(job: Job[ComparisonSpec, ComparisonFolder]) -> None:
+    """Write table, page, recommendation and figures of a sweep, whose experiments are found from its folder.
 
     Raises:
         DataError: no experiment is there, or a file of one is missing.
     """
-    there = [directory.parents[1] / name for name in spec.experiments if name not in spec.missing]
+    spec, folder = job.spec, job.folder
+    there = [name for name in spec.experiments if name not in spec.missing]
     if not there:
         raise DataError(f"sweep {spec.sweep} on {spec.model}: no experiment finished, so there is nothing to compare")
-    record = directory / RECORD
-    record.unlink(missing_ok=True)
-    with recording(spec.step, f"{spec.model}/{spec.sweep}", record):
-        _write(read_comparison(there), spec, directory)
-    if partial:
-        record.unlink()
+    folder.record.path.unlink(missing_ok=True)
+    with job.recording():
+        _write(read_comparison(folder.path.parents[1] / name for name in there), spec, folder)
+    if spec.partial:
+        folder.record.path.unlink()
 
 
-def _write(compared: Comparison, spec: ComparisonSpec, directory: Path) -> None:
-    with replacing(directory / "comparison.csv") as temporary:
-        compared.table().to_csv(temporary)
+def _write(compared: Comparison, spec: ComparisonSpec, folder: ComparisonFolder) -> None:
+    folder.table.write(compared.table().reset_index())
     title = f"{spec.model} / {spec.sweep}"
     with drawn_in(ENGLISH):
-        for name, draw in FIGURES.items():
-            save_figure(draw(compared, title), directory / f"{name}.png")
-    page = write_markdown(compared, title, spec.missing)
-    write_text(directory / "comparison.md", page)
-    write_text(directory / "comparison.html", as_html(page, title, directory))
+        for file, draw in FIGURES.items():
+            path = folder.named(file).path
+            save_figure(draw(compared, title), path, path.with_suffix(".svg"))
+    page = as_page(compared, title, spec.missing)
+    folder.page.write(page)
+    folder.html.write(as_html(page, title, folder.path))
     sentences = recommend(compared)
-    write_json(
-        directory / "recommendation.json",
-        {"recommended": best(compared), "experiments": list(compared.directories), "sentences": sentences},
+    folder.recommendation.write(
+        Recommendation(recommended=best(compared), experiments=list(compared.folders), sentences=sentences)
     )
     for sentence in sentences:
         log.info("%s", sentence)

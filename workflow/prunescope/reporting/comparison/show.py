@@ -1,12 +1,18 @@
 """A comparison for people: in the terminal and as Markdown."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement as Width
 from rich.table import Table
 
+from prunescope.artifacts.folders import ComparisonFolder
+from prunescope.markdown import table as markdown_table
 from prunescope.reporting.comparison.frame import Comparison
 from prunescope.reporting.comparison.recommend import recommend
+from prunescope.reporting.dtypes import mixed_dtypes
+from prunescope.reporting.templates import render
 
 RATES = {
     "attention rate": "attention %",
@@ -14,21 +20,9 @@ RATES = {
     "highest layer rate": "max layer %",
     "rate spread": "spread %",
 }
-
-
 SETTINGS = "settings unlike the first"
-
-CAPTIONS = {
-    "perplexity": "Perplexity against the share of the parameters that went, where it differs, else in order; lower is "
-    "better. Bars: 95 % intervals, where they were measured. Grey: the Pareto front.",
-    "pruning_rates": "How much every layer lost of its attention and its MLP; a bar that reaches the top is a block "
-    "that is gone.",
-    "kept_groups": "1: the same choice. Kept and removed: Jaccard similarity of the groups, weighted by parameters. "
-    "Scores: rank correlation (Spearman) over all groups, before limits act.",
-    "gradient_profiles": "Experiments that share a gradient run share a curve. Layers whose gradients are large are "
-    "spared by the Taylor criteria.",
-}
-"""What the figures of a comparison show, by file name."""
+TEXT = ("experiment", SETTINGS)
+"""The columns that hold no numbers."""
 
 
 def main_table(compared: Comparison) -> pd.DataFrame:
@@ -63,49 +57,51 @@ def settings_table(compared: Comparison) -> pd.DataFrame | None:
     return pd.DataFrame({"experiment": said.keys(), SETTINGS: said.values()})
 
 
+def conclusions(compared: Comparison) -> list[str]:
+    """Return the recommendation, and a warning where the numbers were computed in different dtypes."""
+    mixed = mixed_dtypes(compared.dtypes)
+    return recommend(compared) + ([mixed] if mixed else [])
+
+
 def print_comparison(compared: Comparison, markdown: bool) -> None:
     """Print tables and recommendation for the terminal, or as Markdown."""
     tables = [table for table in (main_table(compared), settings_table(compared)) if table is not None]
     if markdown:
-        print("\n\n".join([*map(as_markdown, tables), *recommend(compared)]))
+        print("\n\n".join([*map(as_markdown, tables), *conclusions(compared)]))
         return
     console = Console(highlight=False)
     for table in tables:
         _print(console, table)
-    for sentence in recommend(compared):
+    for sentence in conclusions(compared):
         console.print(sentence, soft_wrap=True, markup=False)
 
 
-def write_markdown(compared: Comparison, title: str, missing: dict[str, str]) -> str:
+def as_page(compared: Comparison, title: str, missing: Mapping[str, str]) -> str:
     """Return the page of a comparison: recommendation, numbers, figures, and what is missing."""
     settings = settings_table(compared)
-    parts = [f"# {title}", *recommend(compared)]
-    if missing:
-        parts += ["## Missing", "\n".join(f"- `{name}`: {why}" for name, why in missing.items())]
-    parts += ["## Numbers", as_markdown(main_table(compared))]
     bounds = [bound for measured in compared.measurements for bound in measured.bounds]
-    if compared.numbers[bounds].notna().any(axis=None):
-        parts.append("In brackets: 95 % intervals over the choice of evaluation windows, of each model alone.")
-    parts += ["## Settings that differ", as_markdown(settings)] if settings is not None else []
-    parts.append("Every number and setting is in `comparison.csv`.")
-    parts.append("## Figures")
-    for name, caption in CAPTIONS.items():
-        parts += [f"![{name.replace('_', ' ')}]({name}.png)", caption]
-    return "\n\n".join(parts) + "\n"
+    return render(
+        "comparison.md.j2",
+        title=title,
+        conclusions=conclusions(compared),
+        missing=missing,
+        numbers=as_markdown(main_table(compared)),
+        intervals=compared.numbers[bounds].notna().any(axis=None),
+        settings=None if settings is None else as_markdown(settings),
+        files=ComparisonFolder,
+    )
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """Return a frame of text as a Markdown table; columns but the first of numbers are right-aligned."""
-    numbers = [name not in ("experiment", SETTINGS) for name in table.columns]
-    rows = [table.columns, ["---:" if right else "---" for right in numbers], *table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    """Return a frame of text as a Markdown table, numbers to the right."""
+    sides = "".join("l" if name in TEXT else "r" for name in table.columns)
+    return markdown_table(list(table.columns), table.itertuples(index=False), sides)
 
 
 def _print(console: Console, rows: pd.DataFrame) -> None:
     table = Table()
     for name in rows.columns:
-        right = name not in ("experiment", SETTINGS)
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != SETTINGS)
+        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=name != SETTINGS)
     for row in rows.itertuples(index=False):
         table.add_row(*row)
     if SETTINGS not in rows:

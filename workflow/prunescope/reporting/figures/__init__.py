@@ -1,123 +1,144 @@
-"""Plots of a diagnosis: functions from frames to figures, and what reads and writes files.
+"""The figures of an experiment: functions from frames to figures, and what reads and writes files.
 
-Each is written as PNG and as SVG. The SVG holds text as text in English; Chinese is drawn as outlines, for a
-reader's machine may lack the characters. The same numbers give the same bytes.
+Each is written as PNG and as SVG. The SVG holds English text as text; Chinese is drawn as outlines, since a reader's
+machine may lack the characters. The same numbers give the same bytes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prunescope.artifacts.record import recording
+from prunescope.artifacts.files import Entry
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.evidence import Rates
-from prunescope.diagnosis.inputs import read_evidence, read_rates, read_table
+from prunescope.diagnosis.inputs import read_evidence, read_rates
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
-from prunescope.files import read_json
 from prunescope.reporting.figures.before_after import before_after, comparison_lines
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.gradients import gradient_analysis
-from prunescope.reporting.figures.headline import headline
 from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.figures.scores import importance_heatmap
-from prunescope.steps.diagnosis import BeforeAfterSpec
-from prunescope.steps.planned import BEFORE_AFTER
+from prunescope.reporting.figures.subtitle import experiment_name, what_went
+from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec
+from prunescope.steps.job import Job
+from prunescope.steps.references import unequal
 
-__all__ = [
-    "PLOTS",
-    "before_after",
-    "gradient_analysis",
-    "importance_heatmap",
-    "pruning_rates",
-    "save_before_after",
-    "save_plot",
-]
-
-TABLE, SUMMARY = "importance_table.parquet", "pruning_summary.json"
-STATISTICS, DIAGNOSIS = "gradient_statistics.json", "gradient_diagnosis.json"
+__all__ = ["PLOTS", "before_after", "draw", "gradient_analysis", "importance_heatmap", "pruning_rates"]
 
 
-def save_plot(name: str, directory: Path) -> Path:
-    """Draw plot `name` of the experiment in `directory` to `visualization/{name}.png` (130 dpi) and `.svg`.
+@dataclass(frozen=True)
+class Look:
+    """What the figures of an experiment share; threshold and language are those of its report."""
 
-    Reads the files of `analysis/`; leaves a record in `records/plot_{name}.json`. Threshold and language are
-    those of the report.
-
-    Raises:
-        ConfigError: no such plot. DataError: a file is missing or is not what it should be.
-    """
-    if name not in PLOTS:
-        raise ConfigError(f"no plot '{name}'; {did_you_mean(name, [*PLOTS, BEFORE_AFTER])}")
-    return _save(name, directory, PLOTS[name])
+    extreme_rate: float
+    rates: Rates
+    subtitle: str
+    words: Language
 
 
-def save_before_after(spec: BeforeAfterSpec, directory: Path) -> Path:
-    """Draw the experiment in `directory` beside its reference, whose folder is next to it; files as `save_plot`.
+Draw = Callable[[ExperimentFolder, Look], Figure]
+
+
+def plot(job: Job[PlotSpec, ExperimentFolder]) -> None:
+    """Draw one of the experiment's figures as PNG and SVG.
 
     Raises:
-        DataError: a file is missing, or the reference has other layers.
+        ConfigError: there is no such figure. DataError: a file is missing or damaged.
     """
-    before = read_rates(directory.parent / spec.reference / "analysis" / SUMMARY).layers
+    with job.recording():
+        draw(job.folder, job.spec.plot)
 
-    def draw(analysis: Path, look: Look, words: Language) -> Figure:
-        after = read_rates(analysis / SUMMARY).layers
+
+def plot_before_after(job: Job[BeforeAfterSpec, ExperimentFolder]) -> None:
+    """Draw the experiment beside its reference, as PNG and SVG.
+
+    Raises:
+        DataError: a file is missing or damaged, or the reference has other layers.
+    """
+    with job.recording():
+        _draw_before_after(job.folder, job.spec)
+
+
+def draw(folder: ExperimentFolder, name: str, reference: str | None = None) -> None:
+    """Draw a figure by its name; `reference`: for ``before_after``, see `beside`.
+
+    Raises:
+        ConfigError: there is no such figure, or no reference. DataError: a file is missing or damaged.
+    """
+    if name == BeforeAfterSpec.step:
+        _draw_before_after(folder, beside(folder, reference))
+    elif name in PLOTS:
+        files = (folder.named(file, plot=name) for file in (ExperimentFolder.figure, ExperimentFolder.vector))
+        _save(folder, PLOTS[name], *files)
+    else:
+        raise ConfigError(f"no plot '{name}'; {did_you_mean(name, [*PLOTS, BeforeAfterSpec.step])}")
+
+
+def beside(folder: ExperimentFolder, reference: str | None = None) -> BeforeAfterSpec:
+    """Return how a finished experiment compares with one next to it: `reference`, or the one of its configuration.
+
+    Raises:
+        ConfigError: there is no reference, or it is the experiment itself.
+        DataError: one of the two has not finished.
+    """
+    told = folder.identity.read()
+    reference = reference or told.settings.report.reference
+    if reference is None:
+        raise ConfigError(
+            f"{folder.path} has no reference; pass --reference with an experiment beside it, or set report.reference "
+            "in the configuration"
+        )
+    if reference == told.experiment:
+        raise ConfigError(f"--reference {reference}: an experiment is not compared with itself")
+    before = _next_to(folder, reference).identity.read()
+    changes = unequal(*((one.dataset, one.settings.model_dump(mode="json")) for one in (before, told)))
+    return BeforeAfterSpec(model=told.model, experiment=told.experiment, reference=reference, changes=changes)
+
+
+def _next_to(folder: ExperimentFolder, experiment: str) -> ExperimentFolder:
+    return ExperimentFolder(folder.path.resolve().parent / experiment)
+
+
+def _draw_before_after(folder: ExperimentFolder, spec: BeforeAfterSpec) -> None:
+    before = read_rates(_next_to(folder, spec.reference).summary.path).layers
+
+    def draw(_: ExperimentFolder, look: Look) -> Figure:
+        after = look.rates.layers
         if not before.index.equals(after.index):
             raise DataError(
                 f"{spec.reference} has {len(before)} layers and {spec.experiment} {len(after)}; "
                 "only experiments of one model can be compared"
             )
-        subtitle = comparison_lines(spec, before, after, look.extreme_rate, words)
-        return before_after(before, after, look.extreme_rate, subtitle, words)
+        subtitle = comparison_lines(spec, before, after, look.extreme_rate, look.words)
+        return before_after(before, after, look.extreme_rate, subtitle, look.words)
 
-    return _save(BEFORE_AFTER, directory, draw)
-
-
-@dataclass(frozen=True)
-class Look:
-    """What all plots of an experiment share: the extreme rate, the rates, and whose plot it is."""
-
-    extreme_rate: float
-    rates: Rates
-    subtitle: str
+    _save(folder, draw, folder.before_after, folder.before_after_vector)
 
 
-Draw = Callable[[Path, Look, Language], Figure]
+def _save(folder: ExperimentFolder, draw: Draw, *files: Entry) -> None:
+    report, summary = folder.diagnosis.read(), folder.summary.read()
+    rates, extreme_rate = read_rates(folder.summary.path), report.thresholds.extreme_rate
+    # Ticks get their text while drawing, so that the font must stay until the files are written.
+    with drawn_in(LANGUAGES[report.language]) as words:
+        subtitle = f"{experiment_name(folder)}\n{what_went(summary, rates.layers, extreme_rate, words)}"
+        figure = draw(folder, Look(extreme_rate, rates, subtitle, words))
+        save_figure(figure, *(file.path for file in files))
 
 
-def _save(name: str, directory: Path, draw: Draw) -> Path:
-    analysis = directory / "analysis"
-    path = directory / "visualization" / f"{name}.png"
-    record = directory / "records" / f"plot_{name}.json"
-    with recording(f"plot_{name}", directory.name, record):
-        report = read_json(analysis / DIAGNOSIS)
-        # Ticks get their text while drawing, so that the font must stay until the files are written.
-        with drawn_in(LANGUAGES[report.get("language", "en")]) as words:
-            figure = draw(analysis, _look(directory, report["thresholds"]["extreme_rate"], words), words)
-            save_figure(figure, path)
-    return path
+def _gradient_analysis(folder: ExperimentFolder, look: Look) -> Figure:
+    evidence = read_evidence(folder.statistics.path, folder.summary.path, folder.table.path)
+    return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, look.words)
 
 
-def _look(directory: Path, extreme_rate: float, words: Language) -> Look:
-    summary = directory / "analysis" / SUMMARY
-    rates = read_rates(summary)
-    numbers = headline(rates, read_json(summary).get("ratio_of_total"), extreme_rate, words)
-    return Look(extreme_rate, rates, f"{directory.parent.name} / {directory.name}\n{numbers}")
+def _pruning_rates(_: ExperimentFolder, look: Look) -> Figure:
+    return pruning_rates(look.rates, look.extreme_rate, look.rates.limits or NO_LIMITS, look.subtitle, look.words)
 
 
-def _gradient_analysis(analysis: Path, look: Look, words: Language) -> Figure:
-    evidence = read_evidence(analysis / STATISTICS, analysis / SUMMARY, analysis / TABLE)
-    return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, words)
-
-
-def _pruning_rates(_: Path, look: Look, words: Language) -> Figure:
-    return pruning_rates(look.rates, look.extreme_rate, look.rates.limits or NO_LIMITS, look.subtitle, words)
-
-
-def _importance_heatmap(analysis: Path, look: Look, words: Language) -> Figure:
-    return importance_heatmap(read_table(analysis / TABLE), look.subtitle, words)
+def _importance_heatmap(folder: ExperimentFolder, look: Look) -> Figure:
+    return importance_heatmap(folder.table.read(), look.subtitle, look.words)
 
 
 PLOTS: dict[str, Draw] = {

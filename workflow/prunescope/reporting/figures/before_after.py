@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from prunescope.diagnosis.measures import RATE_OF, extreme_layers, rate_spread
 from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
-from prunescope.reporting.figures.headline import extreme_line
+from prunescope.reporting.figures.subtitle import extreme_line
 from prunescope.steps.diagnosis import BeforeAfterSpec
 
 COLOURS = style.BLOCK_COLOURS | {"total": "black"}

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from matplotlib import font_manager, rc_context
 
@@ -36,42 +35,30 @@ FILES = ("notosanscjk", "notosanssc", "sourcehansans", "wqy", "droidsansfallback
 def drawn_in(language: Language) -> Iterator[Language]:
     """Yield the language that labels can be drawn in, with its font set until the block ends.
 
-    That is `language` itself or, where it needs a font that is not there, English: a log line says so.
+    That is `language` itself or, where it needs a font that is not there, English: a log line says so. An SVG holds
+    English as text, which can be searched and which any sans-serif font shows, and Chinese as outlines.
     """
-    font = find_font() if language.cjk else LATIN
+    font = find_font() if language.cjk else "sans-serif"
     if font is None:
         log.warning(
             "no font with Chinese characters was found, so the labels of the plot are in English; "
             "install one (such as the package fonts-noto-cjk) for Chinese ones"
         )
-        language, font = ENGLISH, LATIN
-    with rc_context(_settings(language, font)), _quiet():
-        yield language
-
-
-def _settings(language: Language, font: str) -> dict[str, Any]:
-    """Return matplotlib's settings: fonts, and how an SVG holds its text.
-
-    As text it can be searched and is small, and any sans-serif font shows it; characters that a reader's machine
-    may lack become outlines. The salt makes the names inside an SVG the same each time.
-    """
-    # Latin first: a glyph that it lacks is taken from the next family.
-    families = [LATIN, font] if language.cjk else [LATIN, "sans-serif"]
-    return {
-        "font.family": families,
+        language, font = ENGLISH, "sans-serif"
+    settings = {
+        # A glyph that the first family lacks is taken from the next.
+        "font.family": [LATIN, font],
         "svg.fonttype": "path" if language.cjk else "none",
+        # Makes the names inside an SVG the same each time.
         "svg.hashsalt": "prunescope",
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep matplotlib from telling, for every size, that a font has no regular weight."""
+    # Matplotlib tells for every size that a font has no regular weight.
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with rc_context(settings):
+            yield language
     finally:
         logger.setLevel(level)
 

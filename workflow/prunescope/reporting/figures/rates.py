@@ -1,8 +1,5 @@
 """`pruning_rates.png`: where the parameters were taken."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,21 +12,7 @@ from prunescope.reporting.figures import style
 
 BAR = 0.4
 OFFSETS = {"attention": -BAR / 2, "mlp": BAR / 2}
-
-
 NO_LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A horizontal line at `rate`, over all layers or the first `layers`."""
-
-    rate: float
-    label: str
-    color: str
-    linestyle: str
-    linewidth: float = 1.6
-    layers: int | None = None
 
 
 def pruning_rates(
@@ -83,17 +66,18 @@ def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> N
     labels, layers = words.labels, rates.layers
     axes.set_title(labels["block_rates"], loc="left")
     for block, offset in OFFSETS.items():
-        look = {"width": BAR, "color": style.BLOCK_COLOURS[block], "label": labels[block]}
-        axes.bar(layers.index + offset, layers[RATE_OF[block]], **look)
+        color = style.BLOCK_COLOURS[block]
+        axes.bar(layers.index + offset, layers[RATE_OF[block]], width=BAR, color=color, label=labels[block])
     _mark_bound_blocks(axes, rates, labels["at_limit"])
     protected = sorted({layer % len(layers) for layer in limits.protect})
     if protected:
         axes.plot(protected, [0.015] * len(protected), "s", color="black", markersize=4, label=labels["protected"])
     first, last = layers.index.min() - 0.5, layers.index.max() + 0.5
-    for line in _lines(limits):
-        until = last if line.layers is None else min(first + line.layers, last)
-        look = {"color": line.color, "linestyle": line.linestyle, "linewidth": line.linewidth}
-        axes.hlines(line.rate, first, until, label=words.label(line.label, rate=words.percent(line.rate)), **look)
+    early = first + (limits.early_layers.count if limits.early_layers else 0)
+    for rate, name, color, linestyle, linewidth in _lines(limits):
+        until = min(early, last) if name == "early_limit" else last
+        label = words.label(name, rate=words.percent(rate))
+        axes.hlines(rate, first, until, color=color, linestyle=linestyle, linewidth=linewidth, label=label)
     style.as_rates(axes, labels["of_block"])
 
 
@@ -107,19 +91,15 @@ def _mark_bound_blocks(axes: Axes, rates: Rates, label: str) -> None:
         style.mark(axes, x, y, len(rates.layers), style.PURPLE, label)
 
 
-def _lines(limits: Limits) -> Iterator[_Line]:
-    # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
-    if limits.max_rate is not None:
-        yield _Line(limits.max_rate, "limit", style.PALE_PURPLE, "-", linewidth=5.0)
-    for block in OFFSETS:
-        most = getattr(limits, block).max_rate
-        if most is not None:
-            yield _Line(most, f"{block}_limit", style.BLOCK_COLOURS[block], "-")
-    if limits.early_layers is not None:
-        yield _Line(limits.early_layers.max_rate, "early_limit", style.PURPLE, "-", 2.0, limits.early_layers.count)
-    if limits.min_rate is not None:
-        yield _Line(limits.min_rate, "minimum", style.PURPLE, "-.")
-    for block in OFFSETS:
-        least = getattr(limits, block).min_rate
-        if least is not None:
-            yield _Line(least, f"{block}_minimum", style.BLOCK_COLOURS[block], "-.")
+def _lines(limits: Limits) -> list[tuple[float, str, str, str, float]]:
+    """Return rate, label, colour, style and width of the line of each limit in force."""
+    early, colours = limits.early_layers, style.BLOCK_COLOURS
+    lines = [
+        # The limit is often the extreme rate itself: the wide line comes first and stays visible below it.
+        (limits.max_rate, "limit", style.PALE_PURPLE, "-", 5.0),
+        *((getattr(limits, block).max_rate, f"{block}_limit", colours[block], "-", 1.6) for block in OFFSETS),
+        (early and early.max_rate, "early_limit", style.PURPLE, "-", 2.0),
+        (limits.min_rate, "minimum", style.PURPLE, "-.", 1.6),
+        *((getattr(limits, block).min_rate, f"{block}_minimum", colours[block], "-.", 1.6) for block in OFFSETS),
+    ]
+    return [line for line in lines if line[0] is not None]

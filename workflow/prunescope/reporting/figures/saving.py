@@ -1,5 +1,6 @@
-"""Figures as files: PNG and SVG, both or none."""
+"""Figures as files."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -7,10 +8,11 @@ from matplotlib.figure import Figure
 from prunescope.files import replacing
 
 DPI = 130
+NO_DATE = {".svg": {"Date": None}}
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path` (``.png``, 130 dpi) and beside it as ``.svg``; the same numbers give the same bytes."""
-    with replacing(path) as png, replacing(path.with_suffix(".svg")) as svg:
-        figure.savefig(png, dpi=DPI)
-        figure.savefig(svg, dpi=DPI, metadata={"Date": None})
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure (130 dpi) to all paths or none, as their suffixes say; the same numbers give the same bytes."""
+    with ExitStack() as stack:
+        for path in paths:
+            figure.savefig(stack.enter_context(replacing(path)), dpi=DPI, metadata=NO_DATE.get(path.suffix))

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -72,7 +73,7 @@ def _colours(cells: dict[str, pd.DataFrame]) -> LogNorm:
     return LogNorm(low, high if high > low else 10 * low)
 
 
-def _cells(axes: Axes, cells: pd.DataFrame, norm: LogNorm):
+def _cells(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> QuadMesh:
     # A layer whose block is gone has no column, but its place.
     layers = range(cells.columns.min(), cells.columns.max() + 1)
     x, y = np.arange(len(layers) + 1) + layers[0] - 0.5, np.linspace(0, 1, len(cells) + 1)

@@ -1,9 +1,12 @@
 """What the plots share: size, colours (Okabe and Ito, safe for colour-blind readers), axes over layers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from prunescope.diagnosis.measures import extreme_layers, varies
@@ -19,8 +22,7 @@ BLOCK_COLOURS = {"attention": ORANGE, "mlp": BLUE}
 
 def figure(height: float, title: str, subtitle: str) -> Figure:
     """Return an empty figure that needs no pyplot state; its title names what and whose."""
-    made = Figure(figsize=(WIDTH, height), layout="constrained")
-    made.get_layout_engine().set(h_pad=0.08)
+    made = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08))
     made.suptitle(f"{title}\n{subtitle}" if subtitle else title, fontsize=12, ha="left", x=0.01)
     return made
 
@@ -55,7 +57,7 @@ def threshold(axes: Axes, extreme_rate: float, words: Language) -> None:
     axes.axhline(extreme_rate, color=RED, linestyle=":", linewidth=1.5, label=label)
 
 
-def mark(axes: Axes, x: list[float], y: list[float], layers: int, color: str, label: str) -> None:
+def mark(axes: Axes, x: Sequence[float], y: Sequence[float], layers: int, color: str, label: str) -> None:
     """Draw triangles over everything else; they shrink where there are many `layers`."""
     size = 7 if layers <= MANY else 4.5
     axes.plot(

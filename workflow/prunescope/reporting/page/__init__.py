@@ -2,119 +2,132 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, ModelFolder
+from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.measured import Measured
 from prunescope.config.patches import flatten
 from prunescope.errors import DataError
-from prunescope.files import read_json, write_json, write_text
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
+from prunescope.reporting.dtypes import computed_in
+from prunescope.reporting.figures.subtitle import experiment_name
 from prunescope.reporting.html import as_html
 from prunescope.reporting.page.card import protocol_card
-from prunescope.reporting.page.evaluation import efficiency_table, perplexity_table, recovered_table, zeroshot_table
 from prunescope.reporting.page.exports import exports_section
-from prunescope.reporting.page.model_card import how_to_load, render_card
-from prunescope.reporting.page.recovery import trained_on
-from prunescope.reporting.page.sections import findings_list, protocol_table, settings_table
-from prunescope.steps.planned import RECOVERED, final_folder
-from prunescope.steps.reporting import PageSpec
+from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
+from prunescope.reporting.page.model_card import render_card
+from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
+from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
+from prunescope.reporting.templates import render
+from prunescope.steps.job import Job
+from prunescope.steps.reporting import MEASURED, PageSpec
+from prunescope.steps.table import TABLE
 
-IDENTITY, PARAMS = "experiment.json", "params"
-"""What the page step was told, and in it the settings as tracking shows them."""
+PageJob = Job[PageSpec, ExperimentFolder]
 
-OPTIONAL = {"zeroshot": zeroshot_table, "efficiency": efficiency_table}
-"""Sections of the page for the optional steps, drawn from ``evaluation/{step}.json``."""
+TABLES: dict[str, tuple[str, Callable[[Measured], str]]] = {
+    "zeroshot": ("Zero-shot", zeroshot_table),
+    "efficiency": ("Efficiency", efficiency_table),
+}
+"""How the page shows what an optional step measured: title and table; any other: its name and `measured_table`."""
+FIGURES = {
+    "gradient_analysis": "Gradient analysis",
+    "pruning_rates": "Pruning rates",
+    "importance_heatmap": "Importance",
+}
 
 
-def write_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
-    """Write ``README.md`` and ``.html``, ``config.yaml``, ``experiment.json`` and ``evaluation/card.json``.
+def write_page(job: PageJob) -> None:
+    """Write the page, the resolved configuration, the identity, the protocol card and the page of the report.
 
-    And ``analysis/diagnosis.html``, and ``model/README.md``, the card of the checkpoint: perplexity, which it tells, is
-    known only now. A trained checkpoint gets one too.
+    And the model card of each checkpoint: perplexity, which it tells, is known only now.
     """
-    told = spec.model_dump(mode="json")
-    settings = told["settings"]
-    identity = {"key": spec.key, "model": spec.model, "experiment": spec.experiment}
-    write_text(
-        directory / "config.yaml",
-        yaml.safe_dump(identity | {"dataset": spec.dataset} | settings, sort_keys=False, allow_unicode=True),
-    )
-    write_json(directory / IDENTITY, told | {PARAMS: {"dataset": spec.dataset} | flatten(settings)})
-    write_json(directory / "evaluation/card.json", protocol_card(spec, facts, directory))
-    write_diagnosis_page(directory)
-    _write_readme(spec, facts, directory)
-    scores = perplexity_table(read_json(directory / "evaluation/perplexity.json"))
-    write_text(directory / "model/README.md", _card(spec, facts, directory, "model", scores))
-    if RECOVERED in spec.steps:
-        scores = recovered_table(read_json(directory / "evaluation/recovered.json"))
-        write_text(directory / RECOVERED / "README.md", _card(spec, facts, directory, RECOVERED, scores))
+    spec, folder = job.spec, job.folder
+    identity = identity_of(spec)
+    folder.identity.write(identity)
+    names = {"key": spec.key, "model": spec.model, "experiment": spec.experiment, "dataset": spec.dataset}
+    settings = identity.model_dump(mode="json")["settings"]
+    folder.config.write(yaml.safe_dump(names | settings, sort_keys=False, allow_unicode=True))
+    folder.card.write(protocol_card(job))
+    write_diagnosis_page(folder)
+    _write_readme(job)
+    _write_model_card(job, folder.checkpoint.path, perplexity_table(folder.perplexity.read()))
+    if folder.recovered_perplexity.file.made_by in spec.steps:
+        scores = recovered_table(folder.recovered_perplexity.read())
+        _write_model_card(job, folder.recovered.path, scores, trained_on(job))
 
 
-def refresh_page(directory: Path) -> None:
-    """Write ``README.md`` and ``.html`` again, with what was made on request since then.
+def refresh_page(folder: ExperimentFolder) -> None:
+    """Write the page again, with what was made on request since then.
 
     Raises:
         DataError: the page was never written.
     """
-    told = read_json(directory / IDENTITY)
-    try:
-        spec = PageSpec.model_validate({name: value for name, value in told.items() if name != PARAMS})
-    except ValidationError as error:
-        raise DataError(f"{directory / IDENTITY} is of another version; run snakemake {directory} first") from error
-    facts = ModelFacts.read(Path(spec.shared["model"]) / "model.json")
-    _write_readme(spec, facts, directory)
+    told = folder.identity.read()
+    if told.key is None:
+        raise DataError(f"{folder.path} holds a plan that was applied by hand, which has no page")
+    known = {name: getattr(told, name) for name in PageSpec.model_fields if name != "inputs"}
+    spec = PageSpec(inputs=told.shared, **known)
+    _write_readme(Job.of(TABLE[PageSpec.step], spec, folder.path))
 
 
-def _write_readme(spec: PageSpec, facts: ModelFacts, directory: Path) -> None:
-    page = render_page(spec, facts, directory)
-    write_text(directory / "README.md", page)
-    write_text(directory / "README.html", as_html(page, f"{spec.model} / {spec.experiment}", directory))
+def identity_of(spec: PageSpec) -> Identity:
+    """Return the content of ``experiment.json``."""
+    told = {name: value for name, value in spec if name != "inputs"}
+    identity = Identity(version=PageSpec.version, **told, params={})
+    settings = identity.model_dump(mode="json")["settings"]
+    return identity.model_copy(update={"params": {"dataset": spec.dataset} | flatten(settings)})
 
 
-def render_page(spec: PageSpec, facts: ModelFacts, directory: Path) -> str:
+def _write_readme(job: PageJob) -> None:
+    page = render_page(job)
+    job.folder.page.write(page)
+    job.folder.html.write(as_html(page, experiment_name(job.folder), job.folder.path))
+
+
+def render_page(job: PageJob) -> str:
     """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
-    summary = read_json(directory / "analysis/pruning_summary.json")
-    diagnosis = read_json(directory / "analysis/gradient_diagnosis.json")
-    perplexity = read_json(directory / "evaluation/perplexity.json")
-    sections = [
-        f"# {spec.model} / {spec.experiment}",
-        settings_table(spec, facts, summary),
-        "## Perplexity\n\n" + perplexity_table(perplexity),
-        *(_recovery(spec, directory) if RECOVERED in spec.steps else []),
-        *(_optional(directory, step, draw) for step, draw in OPTIONAL.items() if step in spec.steps),
-        "## Diagnosis\n\n" + findings_list(diagnosis),
-        "![Gradient analysis](visualization/gradient_analysis.png)",
-        "![Pruning rates](visualization/pruning_rates.png)",
-        "![Importance](visualization/importance_heatmap.png)",
-        *(["![Before and after](visualization/before_after.png)"] if spec.settings.report.reference else []),
-        "## Protocol\n\n" + protocol_table(read_json(directory / "evaluation/card.json")),
-        "## Load it\n\n" + how_to_load(f"{directory}/{final_folder(spec.steps)}"),
-        exports_section(directory),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _optional(directory: Path, step: str, draw: Callable[[dict[str, Any]], str]) -> str:
-    return draw(read_json(directory / f"evaluation/{step}.json"))
-
-
-def _recovery(spec: PageSpec, directory: Path) -> list[str]:
-    table = recovered_table(read_json(directory / "evaluation/recovered.json"))
-    return ["## Recovery", trained_on(spec, directory), table]
-
-
-def _card(spec: PageSpec, facts: ModelFacts, directory: Path, folder: str, scores: str) -> str:
-    what = settings_table(spec, facts, read_json(directory / "analysis/pruning_summary.json"))
-    return render_card(
-        spec,
-        facts,
-        PruningPlan.read(directory / "analysis/plan.json", facts),
-        sum(file.stat().st_size for file in (directory / folder).glob("*.safetensors")),
-        what=what,
-        scores=scores,
-        trained=trained_on(spec, directory) if folder == RECOVERED else None,
+    spec, folder = job.spec, job.folder
+    figures = {ExperimentFolder.figure.path.format(plot=name): title for name, title in FIGURES.items()}
+    if spec.settings.report.reference:
+        figures[ExperimentFolder.before_after.path] = "Before and after"
+    trained = folder.recovered_perplexity.file.made_by in spec.steps
+    return render(
+        "page.md.j2",
+        spec=spec,
+        settings=settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
+        perplexity=perplexity_table(folder.perplexity.read()),
+        recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
+        measured=_measured(job),
+        report=folder.diagnosis.read(),
+        figures=figures,
+        protocol=protocol_table(folder.card.read()),
+        path=folder.final.path,
+        exports=exports_section(folder),
     )
+
+
+def _measured(job: PageJob) -> dict[str, str]:
+    """Return what optional steps measured: title -> table."""
+    sections = {}
+    for file in MEASURED:
+        if file.made_by in job.spec.steps:
+            title, table = TABLES.get(file.made_by, (file.made_by.replace("_", " ").capitalize(), measured_table))
+            sections[title] = table(job.folder.named(file).read())
+    return sections
+
+
+def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str | None = None) -> None:
+    facts, folder = job.input(ModelFolder).facts.read(), job.folder
+    card = render_card(
+        job.spec,
+        facts,
+        folder.plan.read().plan(facts, folder.plan.path),
+        CheckpointFolder(checkpoint).stored_bytes,
+        what=settings_table(job.spec, facts, folder.summary.read()),
+        scores=f"{scores}\n\n{computed_in(folder.card.read())}",
+        trained=trained,
+    )
+    CheckpointFolder(checkpoint).card.write(card)

@@ -4,20 +4,14 @@ from typing import Any
 
 import yaml
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
+from prunescope.markdown import table
+from prunescope.reporting.templates import render
 from prunescope.steps.reporting import PageSpec
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3"}
 """Names of licences that the hub knows and that language models come with."""
-
-UNTRAINED = "- It was not trained after pruning: the figures above are what the cut alone leaves.\n"
-
-LIMITS = """\
-- Perplexity is all that is measured here. What pruning did to knowledge, reasoning, other languages, safety training
-  and bias is not known; expect it to be uneven.
-- The layers differ in width, so that software which expects equal layers does not load this checkpoint as it is.
-- The parent's licence and conditions of use hold for this model too."""
 
 
 def render_card(
@@ -35,19 +29,17 @@ def render_card(
         checkpoint_bytes: size of the weights on disk. what, scores: Markdown tables of what was done and of the
             perplexity before and after. trained: how it was trained after pruning; None: not at all.
     """
-    sections = [
-        f"---\n{yaml.safe_dump(card_header(spec, facts), sort_keys=False)}---",
-        f"# {spec.model}, pruned: {spec.experiment}",
-        f"{spec.model} without its least important GQA groups and MLP channels: structured pruning by Prunescope. The "
-        f"weights take {checkpoint_bytes / 1e6:,.0f} MB ({facts.dtype}).",
-        what,
-        "## Load it\n\n" + how_to_load("path/or/hub-id"),
-        "## Perplexity\n\n" + scores,
-        *(["## Training", trained] if trained else []),
-        "## Limits\n\n" + ("" if trained else UNTRAINED) + LIMITS,
-        "## Widths\n\n" + widths_table(plan),
-    ]
-    return "\n\n".join(sections) + "\n"
+    return render(
+        "model_card.md.j2",
+        spec=spec,
+        facts=facts,
+        header=yaml.safe_dump(card_header(spec, facts), sort_keys=False),
+        checkpoint_bytes=checkpoint_bytes,
+        what=what,
+        scores=scores,
+        trained=trained,
+        widths=widths_table(plan),
+    )
 
 
 def card_header(spec: PageSpec, facts: ModelFacts) -> dict[str, Any]:
@@ -64,34 +56,13 @@ def card_header(spec: PageSpec, facts: ModelFacts) -> dict[str, Any]:
     }
 
 
-def how_to_load(path: str) -> str:
-    """Return how to load a pruned checkpoint, as Markdown."""
-    return f"""The layers differ in width, so the checkpoint carries its code. With transformers (4.57 or 5) alone:
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-path = "{path}"
-model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=True)
-```
-
-Where Prunescope is installed, no code of the checkpoint need be trusted:
-
-```python
-from prunescope.models.pruned import register_pruned_architectures
-
-register_pruned_architectures()  # then the same, without trust_remote_code
-```"""
-
-
 def widths_table(plan: PruningPlan) -> str:
     """Return what every layer kept, as a Markdown table."""
-    lines = ["| layer | in the parent | GQA groups | MLP channels |", "|---:|---:|---:|---:|"]
-    for index, layer in enumerate(plan.kept_layers):
-        widths = (_width(plan.block(layer, kind)) for kind in ("attention", "mlp"))
-        lines.append(f"| {index} | {layer} | {' | '.join(widths)} |")
-    return "\n".join(lines)
+    rows = [
+        (index, layer, *(_width(plan.block(layer, kind)) for kind in KINDS))
+        for index, layer in enumerate(plan.kept_layers)
+    ]
+    return table(("layer", "in the parent", "GQA groups", "MLP channels"), rows, "rrrr")
 
 
 def _width(block: BlockPlan) -> str:

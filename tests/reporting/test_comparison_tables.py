@@ -5,19 +5,20 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from folders import write
+from folders import measured, write, write_identity
 from scipy.stats import spearmanr
 
+from jobs import job
+from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.errors import DataError
-from prunescope.files import read_json, write_json
 from prunescope.reporting.comparison.figures import perplexity
-from prunescope.reporting.comparison.frame import Measurement, _settings, differing, read_comparison
+from prunescope.reporting.comparison.frame import Measurement, differing, read_comparison, settings_of
 from prunescope.reporting.comparison.groups import kept_similarity, removed_similarity, score_correlation
 from prunescope.reporting.comparison.recommend import recommend
-from prunescope.reporting.comparison.report import write_comparison
+from prunescope.reporting.comparison.report import compare
 from prunescope.reporting.comparison.show import main_table, print_comparison, settings_table
-from prunescope.steps.planned import COMPARISON_FILES
 from prunescope.steps.reporting import ComparisonSpec
+from prunescope.steps.table import TABLE
 
 A = {"a w8": 20.25}
 
@@ -55,11 +56,11 @@ def test_only_settings_that_differ_are_columns(three):
 
 
 def test_what_optional_steps_measured_is_in_the_table(tmp_path):
-    folder = write(tmp_path, "one", A)
+    folder = ExperimentFolder(write(tmp_path, "one", A))
     scores = {"boolq": {"acc": {"value": 0.75, "stderr": 0.01}}}
     better = {"boolq": {"acc": {"value": 0.8, "stderr": 0.01}}}
-    write_json(folder / "evaluation/zeroshot.json", {"baseline": better, "pruned": scores, "settings": {}})
-    table = read_comparison([folder]).table()
+    folder.zeroshot.write(measured(baseline=better, pruned=scores))
+    table = read_comparison([folder.path]).table()
     assert table["zeroshot boolq.acc.value"].tolist() == [0.8, 0.75]
 
 
@@ -67,7 +68,7 @@ def test_zero_shot_tasks_of_a_trained_model_are_in_columns_of_their_own(tmp_path
     one, two = write(tmp_path, "one", A), write(tmp_path, "two_recover", A)
     for folder, which, value in ((one, "pruned", 0.5), (two, "recovered", 0.6)):
         content = {name: {"boolq": {"acc": {"value": v}}} for name, v in (("baseline", 0.8), (which, value))}
-        write_json(folder / "evaluation/zeroshot.json", content | {"settings": {}})
+        ExperimentFolder(folder).zeroshot.write(measured(**content))
     table = read_comparison([one, two]).table()
     assert table["zeroshot boolq.acc.value"].fillna(0).tolist() == [0.8, 0.5, 0]
     assert table["trained zeroshot boolq.acc.value"].fillna(0).tolist() == [0, 0, 0.6]
@@ -178,13 +179,17 @@ def test_what_was_measured_on_other_texts_is_not_ranked(tmp_path):
 # --- groups --------------------------------------------------------------------------------------------
 
 
+def experiment(root, name, **what):
+    return ExperimentFolder(write(root, name, A, **what))
+
+
 def test_similarity_against_sets(tmp_path):
     chosen = {
         "p": [(0, "attention", 0), (0, "mlp", 1), (1, "mlp", 2)],
         "q": [(0, "attention", 0), (2, "mlp", 3)],
         "r": [(1, "attention", 1)],
     }
-    folders = {name: write(tmp_path, name, A, removed=removed) for name, removed in chosen.items()}
+    folders = {name: experiment(tmp_path, name, removed=removed) for name, removed in chosen.items()}
     cost = {"attention": 30, "mlp": 10}
     every = {
         (layer, block, group)
@@ -209,13 +214,13 @@ def test_scores_are_compared_by_rank(tmp_path):
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=18), rng.normal(size=18)
     scores = {"p": one, "q": np.exp(one), "r": -one, "s": other}
-    folders = {name: write(tmp_path, name, A, scores=values) for name, values in scores.items()}
+    folders = {name: experiment(tmp_path, name, scores=values) for name, values in scores.items()}
     found = score_correlation(folders).loc["p"]
     assert found.tolist() == pytest.approx([1, 1, -1, spearmanr(one, other).statistic])
 
 
 def test_groups_of_different_models_are_not_compared(tmp_path):
-    folders = {"x": write(tmp_path, "x", A), "y": write(tmp_path, "y", A, mean=(1.0, 1.0))}
+    folders = {"x": experiment(tmp_path, "x"), "y": experiment(tmp_path, "y", mean=(1.0, 1.0))}
     with pytest.raises(DataError, match="only experiments of one model"):
         kept_similarity(folders)
 
@@ -223,29 +228,29 @@ def test_groups_of_different_models_are_not_compared(tmp_path):
 # --- the step ------------------------------------------------------------------------------------------
 
 
-def spec(**missing):
+def spec(partial=False, **missing):
     names = ("one", "two", *missing)
-    return ComparisonSpec(model="M", sweep="s", experiments=names, missing=missing)
+    return ComparisonSpec(model="M", sweep="s", experiments=names, missing=missing, partial=partial)
 
 
 def test_the_step_writes_table_page_and_figures(tmp_path):
     write(tmp_path, "one", A)
     write(tmp_path, "two", {"a w8": (30, 29, 31)}, **{"method.temperature": 1.0})
-    folder = tmp_path / "M/comparison/s"
-    write_comparison(spec(gone="ratio cannot be reached"), folder)
-    assert {file.name for file in folder.iterdir()} == set(COMPARISON_FILES)
-    table = pd.read_csv(folder / "comparison.csv", index_col=0)
+    folder = ComparisonFolder(tmp_path / "M/comparison/s")
+    compare(job(spec(gone="ratio cannot be reached"), folder.path))
+    assert {file.name for file in folder.path.iterdir()} == {file.path for file in TABLE["comparison"].files}
+    table = folder.table.read().set_index("experiment")
     assert table.loc["two", "method.temperature"] == 1
     assert table.loc["one", "perplexity a w8"] == 20.25
-    said = read_json(folder / "recommendation.json")
-    assert said["recommended"] == {"one": "lowest perplexity of 2 experiments at 20 % of all parameters"}
-    assert said["experiments"] == ["one", "two"]
-    page = (folder / "comparison.md").read_text()
+    said = folder.recommendation.read()
+    assert said.recommended == {"one": "lowest perplexity of 2 experiments at 20 % of all parameters"}
+    assert said.experiments == ["one", "two"]
+    page = folder.page.read()
     assert "`one` has the lowest perplexity on a w8" in page
     assert "- `gone`: ratio cannot be reached" in page
     assert "95 % intervals over the choice" in page
     assert all(f"]({name}.png)" in page for name in ("perplexity", "kept_groups"))
-    html = (folder / "comparison.html").read_text()
+    html = folder.html.read()
     assert "<code>one</code> has the lowest perplexity on a w8" in html
     assert html.count('src="data:image/png;base64,') == html.count("<img") == 4
     assert "<td>20.2</td>" in html.replace(' style="text-align:right"', "")
@@ -254,25 +259,27 @@ def test_the_step_writes_table_page_and_figures(tmp_path):
 def test_a_partial_comparison_leaves_no_record(tmp_path):
     write(tmp_path, "one", A)
     write(tmp_path, "two", A)
-    folder = tmp_path / "M/comparison/s"
-    write_comparison(spec(), folder)
-    write_comparison(spec(), folder, partial=True)
-    assert (folder / "comparison.md").is_file()
-    assert not (folder / "record.json").exists()
+    folder = ComparisonFolder(tmp_path / "M/comparison/s")
+    compare(job(spec(), folder.path))
+    assert folder.record.exists()
+    compare(job(spec(partial=True), folder.path))
+    assert folder.page.exists()
+    assert not folder.record.exists()
 
 
 def test_nothing_to_compare_is_said(tmp_path):
     with pytest.raises(DataError, match="sweep s on M: no experiment finished"):
-        write_comparison(
-            ComparisonSpec(model="M", sweep="s", experiments=("x",), missing={"x": "why"}), tmp_path / "M/c/s"
-        )
+        compare(job(ComparisonSpec(model="M", sweep="s", experiments=("x",), missing={"x": "why"}), tmp_path / "M/c/s"))
 
 
 def test_settings_that_others_lack_stay_as_they_are(tmp_path):
     params = {"a": {}, "b": {"limits.early_layers.count": 5, "corrections.normalize": None}}
+    folders = {name: ExperimentFolder(tmp_path / name) for name in params}
     for name, content in params.items():
-        write_json(tmp_path / name / "experiment.json", {"params": content | {"method.ratio": 0.2}})
-    found = differing(pd.DataFrame.from_dict({name: _settings(tmp_path / name) for name in params}, orient="index"))
+        write_identity(folders[name], content | {"method.ratio": 0.2})
+    found = differing(
+        pd.DataFrame.from_dict({name: settings_of(folder) for name, folder in folders.items()}, orient="index")
+    )
     assert found.to_dict(orient="index") == {
         "a": {"limits.early_layers.count": "none"},
         "b": {"limits.early_layers.count": "5"},
