@@ -119,3 +119,11 @@ def test_facts_of_a_checkpoint_that_is_gone(tmp_path):
     (tmp_path / "source/config.json").unlink()
     with pytest.raises(DataError, match=r"no longer in .*; obtain it again with `snakemake .*--forcerun model"):
         folder.ready()
+
+
+def test_facts_with_an_unknown_key_are_damaged(tmp_path):
+    save_source(tiny_model(), tmp_path / "source")
+    file = obtained(tmp_path, path=str(tmp_path / "source")).facts
+    file.path.write_text(json.dumps(json.loads(file.path.read_text()) | {"heads": 4}))
+    with pytest.raises(DataError, match=r"model\.json is damaged: heads"):
+        file.read()

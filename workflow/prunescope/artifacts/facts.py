@@ -1,7 +1,7 @@
 """What the later steps need to know about a model without loading it (no torch here)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 BlockKind = Literal["attention", "mlp"]
 KINDS: tuple[BlockKind, ...] = ("attention", "mlp")
@@ -9,10 +9,15 @@ KINDS: tuple[BlockKind, ...] = ("attention", "mlp")
 ABOUT = "description"
 """What a field says about itself in `docs/files.md`: pydantic, which computing must do without, reads it."""
 
+STRICT = {"extra": "forbid"}
+"""An unknown key in the file is an error, as in a `Document`."""
+
 
 @dataclass(frozen=True)
 class BlockFacts:
     """One attention or MLP block of a model."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     layer: int = field(metadata={ABOUT: "Index of the decoder layer."})
     block: BlockKind = field(metadata={ABOUT: "`attention`: its groups are GQA groups; `mlp`: intermediate channels."})
@@ -28,6 +33,8 @@ class BlockFacts:
 @dataclass(frozen=True)
 class ModelFacts:
     """A model that is ready to load: where its checkpoint is, and its groups."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     name: str = field(metadata={ABOUT: "As in the configuration and in paths."})
     path: str = field(metadata={ABOUT: "Local folder with `config.json`, `*.safetensors` and the tokenizer."})
