@@ -116,7 +116,7 @@ def test_copies_that_moved_compute_nothing_again(copy):
 def test_a_password_is_on_no_command_line(copy):
     change_configuration(copy, tracking={"uri": "postgresql://me:secret@127.0.0.1:9/runs"})
     done = copy.run("--dry-run", EXPERIMENT)
-    assert "--uri postgresql://127.0.0.1:9/runs" in done.stdout + done.stderr
+    assert '"uri":"postgresql://127.0.0.1:9/runs"' in done.stdout + done.stderr
     assert "secret" not in done.stdout + done.stderr
 
 
@@ -270,7 +270,7 @@ def test_gguf_files_are_made_before_they_are_measured(copy):
         assert copy.jobs(EXPERIMENT) == made
     else:
         done = copy.run("--dry-run", EXPERIMENT, check=False)
-        assert "evaluation.efficiency.gguf needs llama.cpp, which is not installed" in done.stderr + done.stdout
+        assert "(evaluation.efficiency.gguf), needs llama.cpp, which is not installed" in done.stderr + done.stdout
 
 
 def test_efficiency_is_measured_when_it_is_asked_for(copy):

@@ -54,5 +54,5 @@ def test_a_gguf_export_without_llama_cpp_says_what_to_install(copy):
     done = copy.run(f"{EXPERIMENT}/export/gguf/f16.gguf", check=False)
     assert done.returncode != 0
     assert "pip install -c requirements.lock -e '.[gguf]'" in done.stderr + done.stdout
-    assert "tiny / taylor_T1_tau0_20_words: export gguf f16: " in done.stderr
+    assert "tiny / taylor_T1_tau0_20_words: gguf f16: " in done.stderr
     assert not (copy.folder / EXPERIMENT / "export").exists()

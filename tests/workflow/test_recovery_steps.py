@@ -6,13 +6,13 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
-from prunescope.steps.keys import leakage
 from safetensors.numpy import load_file
 
-from prunescope.cli.options import final_checkpoint
+from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config import parse_config, resolve
 from prunescope.data.reading import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
+from prunescope.steps.leakage import leakage
 from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration
 
@@ -58,7 +58,10 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
     assert "It was not trained" not in (folder / "recovered/README.md").read_text()
     assert "It was not trained" in (folder / "model/README.md").read_text()
     assert "recovery" in json.loads((folder / "evaluation/card.json").read_text())
-    assert [final_checkpoint(trained.folder / name) for name in (BASE, EXPERIMENT)] == ["model", "recovered"]
+    assert [ExperimentFolder(trained.folder / name).final.path.name for name in (BASE, EXPERIMENT)] == [
+        "model",
+        "recovered",
+    ]
     run = gather(folder)
     assert run.metrics["ppl_recovered/words_w16"] == content["recovered"]["words"]["w16"]["perplexity"]
     assert list(run.curves["recover/loss"]) == list(range(1, 11))
@@ -133,4 +136,4 @@ def test_what_is_trained_on_counts_as_known():
     }
     experiment = resolve(parse_config(content), "m", "taylor_T0_20_one_recover")
     assert leakage(experiment) == {"two": "none"}
-    assert leakage(experiment, ("two",)) == {"two": "documents"}
+    assert leakage(experiment, "two") == {"two": "documents"}

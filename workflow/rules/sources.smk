@@ -60,6 +60,8 @@ rule model:
         runtime=240,
     params:
         spec=spec("model"),
+        # A local copy that moved is looked up again, and nothing else runs for it.
+        path=lambda wildcards: task("model", wildcards).spec.source.path,
         folder=subpath(output.facts, parent=True),
     message:
         "Obtain {wildcards.model}"

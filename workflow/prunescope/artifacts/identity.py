@@ -8,8 +8,8 @@ from prunescope.artifacts.document import Document, Scalar
 from prunescope.config.sections import Settings
 
 
-def _in_force(settings: Settings) -> dict[str, Any]:
-    """Leave out the settings of a recovery that is off."""
+def in_force(settings: Settings) -> dict[str, Any]:
+    """Return settings as the file holds them: without those of a recovery that is off."""
     return settings.model_dump(mode="json", exclude=None if settings.recovery.enabled else {"recovery"})
 
 
@@ -26,7 +26,7 @@ class Identity(Document):
     key: str | None = Field(None, description="Identity of the experiment and its settings.")
     steps: dict[str, str] = Field({}, description="The key of each record of its own steps.")
     dataset: str = Field(description="The calibration text.")
-    settings: Annotated[Settings, PlainSerializer(_in_force)] = Field(description="As in the configuration.")
+    settings: Annotated[Settings, PlainSerializer(in_force)] = Field(description="As in the configuration.")
     shared: dict[str, str] = Field(description="The key of each shared step.")
     parent_license: str | None = None
     data_license: str | None = Field(None, description="Of the calibration text.")

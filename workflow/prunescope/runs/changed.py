@@ -1,6 +1,7 @@
 """Experiments that were made with other settings than they have now."""
 
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.identity import in_force
 from prunescope.config.patches import flatten
 from prunescope.steps.planned import Planned
 
@@ -17,7 +18,7 @@ def changed(planned: Planned) -> str | None:
     made, now = identity.read(), planned.page
     if made.key == now.key:
         return None
-    settings = {"dataset": now.dataset} | flatten(now.model_dump(mode="json")["settings"])
+    settings = {"dataset": now.dataset} | flatten(in_force(now.settings))
     others = [path for path in made.params | settings if made.params.get(path) != settings.get(path)]
     return (
         f"{now.model} / {now.experiment} was made with other settings ({', '.join(others) or 'and another version'}). "
