@@ -42,9 +42,6 @@ class StepRecord(BaseModel):
         default_factory=dict, description="Results in the course of a step: pairs of training step and value."
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Labels, such as the device.")
-    artifacts: list[str] = Field(
-        default_factory=list, description="Files to show beside the run, relative to the folder of the record."
-    )
     started: float = Field(0.0, description="Unix time, in seconds.")
     finished: float = Field(0.0, description="Unix time, in seconds.")
     seconds: float = Field(0.0, description="Wall time.")

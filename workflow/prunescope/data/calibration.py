@@ -36,7 +36,6 @@ def calibrate(job: Job[CalibrationSpec, CalibrationFolder]) -> None:
         job.folder.samples.write({"input_ids": from_numpy(tokens)})
         job.folder.manifest.write(manifest)
         record.metrics = {"calibration/tokens": tokens.size, "calibration/documents": manifest.documents}
-        record.artifacts = [job.folder.manifest.path.name]
     log.info("%d windows of %d tokens from %d documents", *tokens.shape, manifest.documents)
 
 

@@ -53,7 +53,6 @@ def cut_evaluation_text(job: Job[EvaluationTextSpec, EvaluationTextFolder]) -> N
             log.info("%s: %d tokens of test text", name, manifest[name].tokens)
         job.folder.windows.write(tensors)
         job.folder.manifest.write(manifest)
-        record.artifacts = [job.folder.manifest.path.name]
 
 
 def _cut(

@@ -50,7 +50,6 @@ def measure(job: Job[EfficiencySpec, ExperimentFolder]) -> None:
         for name, numbers in measured.items():
             _note(record, numbers, "speed/" if name == PRUNED else f"speed_{name}/")
         record.tags |= tags
-        record.artifacts.append(f"../{ExperimentFolder.efficiency.path}")
 
 
 def gguf_files(job: Job[EfficiencySpec, ExperimentFolder]) -> dict[str, Path]:

@@ -78,7 +78,6 @@ def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
         _note(record, pruned, "ppl/")
         _note(record, before, "ppl_baseline/")
         _note(record, ratio, "ppl_ratio/")
-        record.artifacts.append(f"../{ExperimentFolder.perplexity.path}")
 
 
 def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
@@ -105,7 +104,6 @@ def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
         folder.recovered_windows.write(windows)
         _note(record, recovered, "ppl_recovered/")
         _note(record, report.ratio, "ppl_recovered_ratio/")
-        record.artifacts.append(f"../{ExperimentFolder.recovered_perplexity.path}")
 
 
 def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:

@@ -38,7 +38,6 @@ def run_final(job: Job[ZeroshotSpec, ExperimentFolder]) -> None:
         folder.zeroshot.write(Measured(models=models, settings=after.settings))
         _note(record, before, "zeroshot_baseline/")
         _note(record, after, "zeroshot/")
-        record.artifacts.append(f"../{ExperimentFolder.zeroshot.path}")
 
 
 def run_tasks(checkpoint: Path, told: ZeroshotBaselineSpec | ZeroshotSpec) -> ZeroshotScores:

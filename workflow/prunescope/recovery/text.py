@@ -48,7 +48,6 @@ def draw_recovery_text(job: Job[RecoveryTextSpec, RecoveryTextFolder]) -> None:
         job.folder.manifest.write(RecoveryManifest(**dict(drawn), learned_tokens=learned))
         counts = {"tokens": drawn.tokens, "learned_tokens": learned, "documents": drawn.documents}
         record.metrics = {f"recovery_text/{name}": count for name, count in counts.items()}
-        record.artifacts = [job.folder.manifest.path.name]
     log.info("%d rows of %s from %d documents", len(tokens), spec.dataset, drawn.documents)
 
 

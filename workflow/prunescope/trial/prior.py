@@ -36,11 +36,9 @@ def measure(job: Job[RemovalSpec, RemovalFolder]) -> None:
         }
         values = BlockValues.of(**result.by_part())
         folder.losses.write(values)
-        record.artifacts.append(folder.losses.path.name)
         record.curves |= {f"removal/{part}": [*curve] for part, curve in values.by_part().items()}
         if isinstance(result, RemovalLosses):
             folder.similarity.write(BlockValues.of(**result.similarity.by_part()))
-            record.artifacts.append(folder.similarity.path.name)
         record.tags |= compute_tags(model)
 
 
