@@ -5,7 +5,7 @@ import pytest
 from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.leakage import worst_leakage
 from prunescope.config.sections import DatasetSource
-from prunescope.steps.leakage import leakage
+from prunescope.steps.texts import leakage
 
 C4 = {"hub": "allenai/c4", "files": {"train": "a.json.gz", "validation": "b.json.gz"}}
 HELD_OUT = {"calibration": "train", "test": "validation"}

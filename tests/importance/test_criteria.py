@@ -17,7 +17,7 @@ from prunescope.importance.gradients import collect
 from prunescope.importance.modes import Mode
 from prunescope.models.adapter import adapter_for
 from prunescope.ranks import rank_correlation
-from prunescope.steps.gradients import GradientsSpec, RemovalSpec
+from prunescope.steps.importance import GradientsSpec, RemovalSpec
 from prunescope.trial.first_order import measure_first_order
 from prunescope.trial.prior import measure as measure_prior
 from prunescope.trial.removal import measure_removal

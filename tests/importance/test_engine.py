@@ -29,7 +29,7 @@ from prunescope.models.loading import (
 from prunescope.models.loss import next_token_losses
 from prunescope.models.offload import OffloadedLayers
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.importance import GradientsSpec
 from prunescope.steps.job import run
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 

@@ -7,8 +7,7 @@ import pytest
 
 from prunescope.artifacts.folders import CalibrationFolder, ExperimentFolder, GradientsFolder, ModelFolder
 from prunescope.errors import ConfigError, DataError
-from prunescope.steps.gradients import GradientsSpec
-from prunescope.steps.importance import ImportanceSpec
+from prunescope.steps.importance import GradientsSpec, ImportanceSpec
 from prunescope.steps.job import Job, run, switch, whole_number
 from prunescope.steps.table import TABLE
 

@@ -15,7 +15,7 @@ from prunescope.config.patches import merge
 from prunescope.config.sections import Section
 from prunescope.files import canonical
 from prunescope.steps.fingerprints import fingerprint
-from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.importance import GradientsSpec
 from prunescope.steps.planned import Planned
 from prunescope.steps.table import TABLE
 

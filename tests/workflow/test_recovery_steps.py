@@ -12,7 +12,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config import parse_config, resolve
 from prunescope.data.reading import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
-from prunescope.steps.leakage import leakage
+from prunescope.steps.texts import leakage
 from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration
 

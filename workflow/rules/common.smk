@@ -22,7 +22,7 @@ from prunescope.runs.preflight import check_finished, check_one, check_reachable
 from prunescope.runs.remaining import TimeLeft
 from prunescope.steps.commands import start
 from prunescope.steps.diagnosis import FIGURES
-from prunescope.steps.planned import Run
+from prunescope.steps.spec import Run
 from prunescope.steps.registry import Registry, Target, without_files
 from prunescope.steps.table import TABLE
 from prunescope.tracking.store import redact, tracking_uri

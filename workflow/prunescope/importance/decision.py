@@ -72,7 +72,6 @@ def note_decision(record: StepRecord, summary: PruningSummary) -> None:
     names = ("ratio_of_total", "ratio_of_decoder", "removed_parameters", "remaining_parameters")
     record.metrics |= {f"prune/{name}": getattr(summary, name) for name in (*names, "attention_rate", "mlp_rate")}
     record.metrics["prune/max_layer_rate"] = summary.highest_rate
-    record.artifacts += [f"../{file.path}" for file in (ExperimentFolder.summary, ExperimentFolder.rates)]
 
 
 def scores_of(gradients: GradientsFolder, criterion: str) -> dict[str, np.ndarray]:

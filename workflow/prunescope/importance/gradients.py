@@ -12,7 +12,7 @@ from prunescope.importance.modes import Mode, choose_mode
 from prunescope.importance.partial import PartialSums
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, load_model
-from prunescope.steps.gradients import GradientsSpec
+from prunescope.steps.importance import GradientsSpec
 from prunescope.steps.job import Job, switch, whole_number
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,6 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
         }
         record.curves["grad/stability"] = list(result.stability.layers.values())
         record.tags |= tags | {"mode": mode.name, "batch_size": str(result.effort.batch_size)}
-        record.artifacts += [folder.statistics.path.name, folder.stability.path.name]
 
 
 def _timing(result: GradientPass, mode: Mode, load_seconds: float, seconds: float) -> Timing:

@@ -4,6 +4,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.identity import in_force
 from prunescope.config.patches import flatten
 from prunescope.steps.planned import Planned
+from prunescope.steps.reporting import PageSpec
 
 
 def changed(planned: Planned) -> str | None:
@@ -15,7 +16,8 @@ def changed(planned: Planned) -> str | None:
     identity = ExperimentFolder.of(planned.experiment.model, planned.experiment.name).identity
     if not identity.exists():
         return None
-    made, now = identity.read(), planned.page
+    made, now = identity.read(), planned.tasks["page"].spec
+    assert isinstance(now, PageSpec)
     if made.key == now.key:
         return None
     settings = {"dataset": now.dataset} | flatten(in_force(now.settings))

@@ -1,7 +1,7 @@
 """The diagnosis and its figures: before any weight is cut."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -9,14 +9,10 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report
 from prunescope.steps.commands import START
-from prunescope.steps.leakage import leakage
 from prunescope.steps.references import differences
-from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
-from prunescope.steps.texts import texts_of
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
+from prunescope.steps.texts import leakage, texts_of
 
 FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap")
 
@@ -41,7 +37,7 @@ class DiagnosisSpec(ExperimentSpec):
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
         sections = ("calibration", "gradients", "method", "corrections", "limits")
@@ -65,7 +61,7 @@ class PlotSpec(ExperimentSpec):
     plot: str
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PlotSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PlotSpec"]:
         yield from (cls(**common, plot=name) for name in FIGURES)
 
     @property
@@ -81,7 +77,7 @@ class BeforeAfterSpec(ExperimentSpec):
     changes: dict[str, tuple[str, str]] = Field({}, description="Settings that differ: value of either, as YAML.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["BeforeAfterSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["BeforeAfterSpec"]:
         if planned.reference is not None:
             changes = differences(planned.reference, planned.experiment)
             yield cls(**common, reference=planned.reference.name, changes=changes)

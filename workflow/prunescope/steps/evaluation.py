@@ -1,7 +1,7 @@
 """What is measured of the unpruned and the pruned model: perplexity and, where asked for, tasks and speed."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -19,12 +19,9 @@ from prunescope.config.sections.sources import matching_files
 from prunescope.packages import LLAMA_CPP, LM_EVAL
 from prunescope.steps.export import FINAL, GgufSpec
 from prunescope.steps.fingerprints import fingerprint
-from prunescope.steps.leakage import leakage
-from prunescope.steps.spec import ExperimentSpec, SharedSpec
+from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
+from prunescope.steps.texts import leakage
 
 LESS = "or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more beside the weights"
 SHORTER = f"take shorter windows in evaluation.protocols, {LESS}"
@@ -39,7 +36,7 @@ class BaselineSpec(SharedSpec):
     dtype: Dtype
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["BaselineSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["BaselineSpec"]:
         yield cls(**common, dtype=planned.experiment.settings.evaluation.dtype)
 
     @property
@@ -56,7 +53,7 @@ class EvaluationSpec(ExperimentSpec):
     leakage: dict[str, Leakage] = Field(description="Of each evaluated text.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EvaluationSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["EvaluationSpec"]:
         dtype = planned.experiment.settings.evaluation.dtype
         yield cls(**common, dtype=dtype, leakage=leakage(planned.experiment))
 
@@ -70,7 +67,7 @@ class ZeroshotBaselineSpec(Zeroshot, SharedSpec):
     fingerprint: str | None = Field(None, description="Of the files of `task_dir`; stands for its path.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["ZeroshotBaselineSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["ZeroshotBaselineSpec"]:
         evaluation = planned.experiment.settings.evaluation
         if evaluation.zeroshot:
             folder = evaluation.zeroshot.task_dir
@@ -93,7 +90,7 @@ class ZeroshotSpec(Zeroshot, ExperimentSpec):
     dtype: Dtype
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["ZeroshotSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["ZeroshotSpec"]:
         evaluation = planned.experiment.settings.evaluation
         if evaluation.zeroshot:
             yield cls(**common, dtype=evaluation.dtype, **dict(evaluation.zeroshot))
@@ -106,7 +103,7 @@ class GgufBaselineSpec(SharedSpec):
     files: tuple[GgufSpec, ...]
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["GgufBaselineSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GgufBaselineSpec"]:
         efficiency = planned.experiment.settings.evaluation.efficiency
         if efficiency and efficiency.gguf:
             export = planned.experiment.export.gguf
@@ -125,7 +122,7 @@ class EfficiencySpec(Efficiency, ExperimentSpec):
     recovered: bool = Field(False, description="Measure the trained checkpoint too.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EfficiencySpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["EfficiencySpec"]:
         settings = planned.experiment.settings
         if settings.evaluation.efficiency:
             told = dict(settings.evaluation.efficiency) | {"recovered": settings.recovery.enabled}

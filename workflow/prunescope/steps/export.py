@@ -1,18 +1,15 @@
 """Other programs' formats, made when they are asked for."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport, GgufType, Section
 from prunescope.packages import LLAMA_CPP
-from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
 
 
 class GgufSpec(Section):
@@ -35,7 +32,7 @@ class GgufSpec(Section):
         return cls(type=cast(GgufType, kind), exact=export.exact, rounded=rounded, pre_tokenizer=export.pre_tokenizer)
 
 
-def final(planned: "Planned") -> str:
+def final(planned: Planning) -> str:
     """Return the folder of the final checkpoint, in the experiment's: of the trained one where there is one."""
     trained = planned.experiment.settings.recovery.enabled
     return (ExperimentFolder.recovered if trained else ExperimentFolder.checkpoint).path
@@ -53,7 +50,7 @@ class GgufExportSpec(GgufSpec, ExportSpec):
     step = "gguf"
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["GgufExportSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GgufExportSpec"]:
         export = planned.experiment.export.gguf
         yield from (cls(**common, checkpoint=final(planned), **dict(GgufSpec.by(export, kind))) for kind in GGUF_TYPES)
 
@@ -68,7 +65,7 @@ class UniformSpec(ExportSpec):
     step = "uniform"
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["UniformSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["UniformSpec"]:
         yield cls(**common, checkpoint=final(planned))
 
 

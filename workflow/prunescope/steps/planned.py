@@ -1,6 +1,5 @@
 """An experiment or a sweep with its tasks: what each is told, which files it reads and leaves."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,11 +7,8 @@ from typing import Any
 
 from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
-from prunescope.config.resolve import Experiment
-from prunescope.files import canonical
-from prunescope.steps.commands import START
-from prunescope.steps.reporting import ComparisonSpec, PageSpec, TrackComparisonSpec
-from prunescope.steps.spec import ExperimentSpec, Spec
+from prunescope.steps.reporting import ComparisonSpec, TrackComparisonSpec
+from prunescope.steps.spec import ExperimentSpec, Planning, Run, Spec
 from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
 
@@ -21,25 +17,8 @@ GGUF = "export/gguf"
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run decides for all experiments: how its commands begin, and where they are tracked."""
-
-    start: str = START
-    tracking_uri: str = ""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An experiment with its tasks, and the experiment that it is compared with, if there is one.
-
-    Attributes:
-        made: the tasks by name, while they are planned those so far; see `tasks`.
-    """
-
-    experiment: Experiment
-    reference: Experiment | None = None
-    run: Run = field(default_factory=Run)
-    made: dict[str, Task] = field(default_factory=dict, repr=False, compare=False)
+class Planned(Planning):
+    """An experiment with its tasks."""
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
@@ -74,26 +53,7 @@ class Planned:
     @property
     def own(self) -> list[Task]:
         """The experiment's own tasks, exports apart."""
-        return own_tasks(self.tasks)
-
-    @property
-    def recorded(self) -> list[Task]:
-        """The own tasks so far that leave a record and are part of the experiment's identity."""
-        return [task for task in own_tasks(self.made) if task.step.records and not task.step.figure]
-
-    @property
-    def identity(self) -> str:
-        """The experiment and the digest of all that decides its results; asked for when all but the page is planned."""
-        digests = {task.name: task.spec.digest() for task in self.recorded}
-        digest = hashlib.sha256(canonical(digests).encode()).hexdigest()[:8]
-        return f"{self.experiment.model}/{self.experiment.name}-{digest}"
-
-    @property
-    def page(self) -> PageSpec:
-        """What the page is told: all settings, and the identity of the experiment."""
-        spec = self.tasks["page"].spec
-        assert isinstance(spec, PageSpec)
-        return spec
+        return [task for task in self.tasks.values() if task.step.own]
 
     def files(self) -> list[str]:
         """Return every file (and the model folder) that makes the experiment complete."""
@@ -166,11 +126,6 @@ class Planned:
             return [self.tasks[f"gguf_{kind}"] for kind in self.experiment.export.gguf.types]
         path = f"{self.directory}/{file}"
         return [task for task in self.tasks.values() if task.step.on_request and path in task.outputs]
-
-
-def own_tasks(tasks: dict[str, Task]) -> list[Task]:
-    """Return the experiment's own ones among some tasks, exports apart."""
-    return [task for task in tasks.values() if not task.step.shared and not task.step.on_request]
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,13 @@
 """Surgery: the plan becomes a checkpoint that loads."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
-from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
 
 
 class PruningSpec(ExperimentSpec):
@@ -22,7 +19,7 @@ class PruningSpec(ExperimentSpec):
     stop_if_critical: bool = Field(False, description="Cut nothing where a finding of the diagnosis is critical.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PruningSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PruningSpec"]:
         yield cls(**common, stop_if_critical=planned.experiment.settings.diagnosis.on_critical == "fail")
 
 

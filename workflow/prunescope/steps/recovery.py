@@ -1,7 +1,7 @@
 """LoRA fine-tuning of the pruned model, where it is asked for (`recover` in an experiment's name)."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -10,13 +10,9 @@ from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Recovery
 from prunescope.packages import PEFT
 from prunescope.steps.evaluation import SHORTER
-from prunescope.steps.leakage import leakage
-from prunescope.steps.spec import ExperimentSpec
+from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
-from prunescope.steps.texts import recovery_dataset
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
+from prunescope.steps.texts import leakage, recovery_dataset
 
 
 class RecoverySpec(Recovery, ExperimentSpec):
@@ -25,7 +21,7 @@ class RecoverySpec(Recovery, ExperimentSpec):
     step = "recovery"
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoverySpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RecoverySpec"]:
         told = planned.experiment.settings.recovery
         if told.enabled:
             yield cls(**common, **dict(told))
@@ -39,7 +35,7 @@ class RecoveredSpec(ExperimentSpec):
     leakage: dict[str, Leakage] = Field(description="Of each evaluated text, by calibration and recovery.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoveredSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RecoveredSpec"]:
         experiment = planned.experiment
         if experiment.settings.recovery.enabled:
             known = leakage(experiment, recovery_dataset(experiment))

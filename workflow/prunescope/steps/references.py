@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from prunescope.artifacts.identity import Identity
 from prunescope.config import patches
 from prunescope.config.resolve import Experiment
 
@@ -11,16 +12,10 @@ DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "lim
 """The sections that decide what is removed."""
 
 
-def differences(reference: Experiment, experiment: Experiment) -> dict[str, tuple[str, str]]:
+def differences(before: Experiment | Identity, after: Experiment | Identity) -> dict[str, tuple[str, str]]:
     """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
-    return unequal(*((one.dataset, one.settings.model_dump(mode="json")) for one in (reference, experiment)))
-
-
-def unequal(before: tuple[str, dict[str, Any]], after: tuple[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return the same for datasets and settings as ``experiment.json`` holds them."""
     old, new = (
-        {"dataset": dataset} | {name: section for name, section in settings.items() if name in DECISIVE}
-        for dataset, settings in (before, after)
+        {"dataset": one.dataset} | one.settings.model_dump(mode="json", include=DECISIVE) for one in (before, after)
     )
     return {path: (_flow(one), _flow(other)) for path, one, other in patches.differences(old, new)}
 

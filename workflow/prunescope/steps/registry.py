@@ -11,8 +11,9 @@ from prunescope.config.resolve import resolve
 from prunescope.config.sections import Config
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean
-from prunescope.steps.planned import GGUF, Planned, PlannedSweep, Run
+from prunescope.steps.planned import GGUF, Planned, PlannedSweep
 from prunescope.steps.sources import CorpusSpec, WheelSpec
+from prunescope.steps.spec import Run
 from prunescope.steps.step import Task
 from prunescope.steps.table import TABLE
 

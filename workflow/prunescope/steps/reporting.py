@@ -1,7 +1,8 @@
 """The experiment's page and its row in MLflow; the comparison of a sweep."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -18,12 +19,9 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.measured import Measured
 from prunescope.config.sections import Recovery, Settings
-from prunescope.steps.spec import ExperimentSpec, Spec
+from prunescope.files import canonical
+from prunescope.steps.spec import ExperimentSpec, Planning, Spec
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
-
 
 MEASURED: tuple[File[Measured], ...] = tuple(
     file for file in Own.files().values() if isinstance(file.format, Json) and file.format.kind is Measured
@@ -45,14 +43,16 @@ class PageSpec(ExperimentSpec):
     data_license: str | None = None
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["PageSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PageSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
         if not settings.recovery.enabled:  # its settings decide nothing then
             settings = settings.model_copy(update={"recovery": Recovery()})
+        decisive = canonical({task.name: task.spec.digest() for task in planned.recorded})
+        digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
         yield cls(
             **common,
-            key=planned.identity,
+            key=f"{experiment.model}/{experiment.name}-{digest}",
             steps={task.name: task.key for task in planned.recorded},
             shared={task.name: task.key for task in planned.made.values() if task.step.shared},
             dataset=experiment.dataset,
@@ -69,7 +69,7 @@ class TrackSpec(ExperimentSpec):
     uri: str = Field(description="The store, without credentials.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["TrackSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["TrackSpec"]:
         if planned.experiment.tracking.enabled:
             yield cls(**common, uri=planned.run.tracking_uri)
 
@@ -117,8 +117,6 @@ STEPS = (
         records=False,
     ),
     Step(TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False),
-)
-COMPARISONS = (
     Step(
         ComparisonSpec,
         "reporting.comparison.report:compare",

@@ -1,16 +1,13 @@
 """Where models and texts come from."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prunescope.artifacts.folders import ModelFolder, Resources
 from prunescope.config.sections import DatasetSource, EmbeddedText, ModelSource, WheelMember
 from prunescope.steps.fingerprints import fingerprint, model_files
-from prunescope.steps.spec import SharedSpec, Spec
+from prunescope.steps.spec import Planning, SharedSpec, Spec
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
 
 
 class WheelSpec(Spec):
@@ -77,7 +74,7 @@ class ModelSpec(SharedSpec):
     fingerprint: str | None = None
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["ModelSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["ModelSpec"]:
         # Neither the licence nor the model's default settings change what is loaded.
         source = planned.experiment.source.model_copy(update={"settings": {}, "license": None, "context": None})
         files = model_files(source.path)

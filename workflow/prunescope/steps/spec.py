@@ -2,17 +2,47 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Section
 from prunescope.files import canonical
+from prunescope.steps.commands import START
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from prunescope.steps.planned import Planned
+    from prunescope.steps.step import Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run decides for all experiments: how its commands begin, and where they are tracked."""
+
+    start: str = START
+    tracking_uri: str = ""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """An experiment while its steps are planned, one after the other.
+
+    Attributes:
+        reference: the experiment that it is compared with, if there is one. made: the tasks so far, by name.
+    """
+
+    experiment: Experiment
+    reference: Experiment | None = None
+    run: Run = field(default_factory=Run)
+    made: dict[str, "Task"] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def recorded(self) -> "list[Task]":
+        """The own tasks so far that leave a record and are part of the experiment's identity."""
+        return [task for task in self.made.values() if task.step.own and task.step.records and not task.step.figure]
 
 
 class Spec(Section):
@@ -32,11 +62,11 @@ class Spec(Section):
     inputs: dict[str, str] = {}
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["Self"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["Self"]:
         """Yield what the step is told in an experiment: nothing where the experiment does without it.
 
         Args:
-            planned: the experiment; `planned.tasks` has the steps above this one in the table.
+            planned: the experiment, with the tasks of the steps above this one in the table.
             common: the fields that all specs of its kind have.
         """
         raise NotImplementedError

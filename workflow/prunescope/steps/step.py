@@ -53,6 +53,11 @@ class Step:
     def shared(self) -> bool:
         return issubclass(self.folder, SharedFolder)
 
+    @property
+    def own(self) -> bool:
+        """Whether it is an experiment's own, and no export."""
+        return not self.shared and not self.on_request
+
     @cached_property
     def files(self) -> tuple[File[Any], ...]:
         """The files that it always leaves."""

@@ -1,7 +1,7 @@
 """Texts as a step reads them, and the steps that cut windows from them."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -12,16 +12,14 @@ from prunescope.artifacts.folders import (
     RecoveryTextFolder,
     Resources,
 )
+from prunescope.config.leakage import Leakage, worst_leakage
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Calibration, DatasetSource, Section, SplitNames
 from prunescope.config.sections.sources import text_files
 from prunescope.steps.fingerprints import copied_files, fingerprint
 from prunescope.steps.sources import corpora
-from prunescope.steps.spec import SharedSpec
+from prunescope.steps.spec import Planning, SharedSpec
 from prunescope.steps.step import Step
-
-if TYPE_CHECKING:
-    from prunescope.steps.planned import Planned
 
 
 class TextSpec(Section):
@@ -72,7 +70,7 @@ class CalibrationSpec(Calibration, TextsSpec):
     weights: dict[str, float] = Field({}, description="Of the texts of a mixture.")
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["CalibrationSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["CalibrationSpec"]:
         experiment = planned.experiment
         yield cls(**common, **drawn(experiment, experiment.dataset), **dict(experiment.settings.calibration))
 
@@ -87,7 +85,7 @@ class RecoveryTextSpec(CalibrationSpec):
     step = "recovery_text"
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["RecoveryTextSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RecoveryTextSpec"]:
         told = planned.experiment.settings.recovery
         if told.enabled:
             samples = -(-told.tokens // told.seq_len)
@@ -104,7 +102,7 @@ class EvaluationTextSpec(TextsSpec):
     max_tokens: int
 
     @classmethod
-    def of(cls, planned: "Planned", common: Mapping[str, Any]) -> Iterable["EvaluationTextSpec"]:
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["EvaluationTextSpec"]:
         told = planned.experiment.settings.evaluation
         texts = {name: TextSpec.of(planned.experiment.texts[name], "test") for name in told.datasets}
         yield cls(**common, texts=texts, protocols=told.protocols, max_tokens=told.max_tokens)
@@ -128,6 +126,13 @@ def texts_of(experiment: Experiment, dataset: str) -> tuple[str, ...]:
 def recovery_dataset(experiment: Experiment) -> str:
     """Return the name of what the pruned model is trained on."""
     return experiment.settings.recovery.dataset or experiment.dataset
+
+
+def leakage(experiment: Experiment, *also: str) -> dict[str, Leakage]:
+    """Return what each evaluated text has in common with the calibration texts and the datasets in `also`."""
+    names = [name for dataset in (experiment.dataset, *also) for name in texts_of(experiment, dataset)]
+    used = [experiment.texts[name] for name in names]
+    return {name: worst_leakage(used, experiment.texts[name]) for name in experiment.settings.evaluation.datasets}
 
 
 READS = (ModelFolder.facts, Resources.corpus)

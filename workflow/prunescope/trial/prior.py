@@ -10,7 +10,7 @@ from prunescope.artifacts.folders import CalibrationFolder, ModelFolder, Removal
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches
-from prunescope.steps.gradients import RemovalSpec
+from prunescope.steps.importance import RemovalSpec
 from prunescope.steps.job import Job
 from prunescope.trial.blocks import BlockImportance
 from prunescope.trial.first_order import TOKENS, measure_first_order

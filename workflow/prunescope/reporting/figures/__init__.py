@@ -24,7 +24,7 @@ from prunescope.reporting.figures.scores import importance_heatmap
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
 from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec
 from prunescope.steps.job import Job
-from prunescope.steps.references import unequal
+from prunescope.steps.references import differences
 
 __all__ = ["PLOTS", "before_after", "draw", "gradient_analysis", "importance_heatmap", "pruning_rates"]
 
@@ -94,7 +94,7 @@ def beside(folder: ExperimentFolder, reference: str | None = None) -> BeforeAfte
     if reference == told.experiment:
         raise ConfigError(f"--reference {reference}: an experiment is not compared with itself")
     before = _next_to(folder, reference).identity.read()
-    changes = unequal(*((one.dataset, one.settings.model_dump(mode="json")) for one in (before, told)))
+    changes = differences(before, told)
     return BeforeAfterSpec(model=told.model, experiment=told.experiment, reference=reference, changes=changes)
 
 
