@@ -31,8 +31,8 @@ from prunescope.artifacts.folders import (
     SharedFolder,
 )
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.config import parse_config
 from prunescope.config.patches import merge
+from prunescope.config.resolve import parse_config
 from prunescope.config.sections import Limits, Method
 from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError

@@ -97,7 +97,7 @@ def load_model(arguments: argparse.Namespace) -> torch.nn.Module:
 
 def table_runs(adapter: ModelAdapter, windows: Tensor) -> list[Run]:
     """Return the way from saliency to sorted scores, from sums by group and from |w·g| group by group."""
-    from prunescope.artifacts.block_values import BlockValues
+    from prunescope.artifacts.passes import BlockValues
     from prunescope.config.sections import Method
     from prunescope.importance.engine import collect_gradients
     from prunescope.importance.prior import choose_prior

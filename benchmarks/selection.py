@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS, BlockFacts, ModelFacts
+from prunescope.artifacts.passes import BlockValues
 from prunescope.config.sections import BlockLimits, Corrections, EarlyLayers, Limits, Method
 from prunescope.importance.prior import Prior, choose_prior
 from prunescope.importance.selection import Selection, mark_removed, select

@@ -9,9 +9,9 @@ import pandas as pd
 
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.passes import StatisticsFile
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
-from prunescope.config import load_config, resolve
+from prunescope.config.resolve import load_config, resolve
 from prunescope.config.sections import Diagnosis, Limits, Report
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,

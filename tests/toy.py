@@ -3,11 +3,9 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import BlockFacts, ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
-from prunescope.artifacts.stability import Stability
-from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.passes import BlockValues, Stability, StatisticsFile
 from prunescope.config.sections import Corrections, Limits, Method
 from prunescope.importance.decision import score_and_select
 from prunescope.importance.prior import choose_prior

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.card import CalibrationTokens, Compute, RecoveryTokens
 from prunescope.artifacts.diagnosis import Checks, Finding
 from prunescope.artifacts.folders import (
@@ -17,12 +16,13 @@ from prunescope.artifacts.folders import (
     ModelFolder,
     RemovalFolder,
 )
+from prunescope.artifacts.identity import Receipt
 from prunescope.artifacts.manifests import CalibrationManifest, RecoveryManifest
 from prunescope.artifacts.measured import Measured
+from prunescope.artifacts.passes import BlockValues
 from prunescope.artifacts.perplexity import Perplexity
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
-from prunescope.artifacts.receipt import Receipt
 from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.config.sections import Limits

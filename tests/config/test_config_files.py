@@ -2,8 +2,8 @@
 
 import pytest
 
-from prunescope.config import load_merged, parse_config
-from prunescope.config.files import read_config_file
+from prunescope.config.files import load_merged, read_config_file
+from prunescope.config.resolve import parse_config
 from prunescope.config.sections import Efficiency
 from prunescope.errors import ConfigError
 

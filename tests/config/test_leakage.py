@@ -2,8 +2,8 @@
 
 import pytest
 
-from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.leakage import worst_leakage
+from prunescope.config.resolve import load_config, parse_config, resolve
 from prunescope.config.sections import DatasetSource
 from prunescope.steps.texts import leakage
 

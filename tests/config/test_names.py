@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.patches import merge
+from prunescope.config.resolve import load_config, parse_config, resolve
 from prunescope.errors import ConfigError
 
 CONFIG = load_config()

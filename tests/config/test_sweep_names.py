@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config import load_config, parse_config, resolve
 from prunescope.config.names import OPTIONS
 from prunescope.config.patches import merge
-from prunescope.config.resolve import settings_of
+from prunescope.config.resolve import load_config, parse_config, resolve, settings_of
 from prunescope.config.sections import Sweep
 from prunescope.config.sweep_words import patch_of, setting_paths
 from prunescope.config.sweeps import changes, declare, expand
@@ -219,7 +218,7 @@ def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
 def test_neither_torch_nor_pandas_is_imported_to_expand_a_sweep():
     code = (
         "import sys; import prunescope.runs.failures, prunescope.reporting.menu, prunescope.runs.remaining; "
-        "from prunescope.config import load_config; "
+        "from prunescope.config.resolve import load_config; "
         "from prunescope.steps.registry import Registry; "
         f"r = Registry(load_config()); print(len(r.sweep('{MODEL}', 'remedies').members)); "
         "sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"

@@ -9,7 +9,7 @@ import pytest
 
 from jobs import facts_of, job
 from prunescope.artifacts.folders import EvaluationTextFolder
-from prunescope.config import load_config
+from prunescope.config.resolve import load_config
 from prunescope.config.sections import DatasetSource
 from prunescope.data.calibration import tokens_sha256
 from prunescope.data.evaluation_text import cut_evaluation_text

@@ -7,9 +7,9 @@ from itertools import product
 import pytest
 
 from diagnosis_data import make_evidence, with_values
-from prunescope.config import parse_config, resolve
 from prunescope.config.names import known_name, parse_name, rename
 from prunescope.config.patches import leaves
+from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
 from prunescope.diagnosis.evidence import Bound, Texts, table_blocks
 from prunescope.diagnosis.measures import measure

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prunescope.steps.targets import Registry
 
-from prunescope.config import load_config
+from prunescope.config.resolve import load_config
 from prunescope.config.sections import Sweep
+from prunescope.steps.registry import Registry
 
 TEXT = (Path(__file__).parents[2] / "docs/sweeps.md").read_text(encoding="utf-8")
 EXAMPLES = yaml.safe_load(textwrap.dedent(re.search(r"^    sweeps:\n(?:     .*\n)+", TEXT, re.MULTILINE)[0]))["sweeps"]

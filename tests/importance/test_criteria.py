@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from jobs import job
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, RemovalFolder
-from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.passes import Stability
 from prunescope.criteria import CRITERIA, MODES, not_scored
 from prunescope.diagnosis.inputs import compared_stability, read_statistics
 from prunescope.errors import NonFiniteError

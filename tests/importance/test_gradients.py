@@ -6,7 +6,7 @@ import torch
 
 from checkpoints.cases import MIXED
 from prunescope.artifacts.folders import GradientsFolder
-from prunescope.artifacts.statistics import StatisticsFile
+from prunescope.artifacts.passes import StatisticsFile
 from prunescope.errors import NonFiniteError
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics

@@ -16,8 +16,7 @@ from transformers import (
 from jobs import job
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ModelFolder
-from prunescope.config import load_config
-from prunescope.config.resolve import resolve
+from prunescope.config.resolve import load_config, resolve
 from prunescope.config.sections import Limits, Method
 from prunescope.data.wheels import download, read_member
 from prunescope.evaluation.perplexity import measure_perplexity

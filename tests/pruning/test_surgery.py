@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from prunescope.artifacts.formats import Json
 from prunescope.artifacts.plan import PruningPlan, read_ranges, write_ranges
+from prunescope.artifacts.plan_file import PlanFile
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.families import FAMILIES
@@ -159,7 +161,7 @@ def test_damaged_shard_and_missing_parameter_are_named(tmp_path):
 def test_plan_round_trip(tmp_path):
     facts = tiny_facts(tiny_model())
     plan = uneven_plan(facts)
-    plan.write(tmp_path / "plan.json")
+    Json(PlanFile).write(tmp_path / "plan.json", PlanFile.of(plan))
     again = PruningPlan.read(tmp_path / "plan.json", facts)
     for one, other in zip(plan.blocks, again.blocks, strict=True):
         np.testing.assert_array_equal(one.removed, other.removed)

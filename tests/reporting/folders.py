@@ -8,11 +8,10 @@ import pandas as pd
 from prunescope.artifacts.card import CalibrationTokens, Compute, Parent, ProtocolCard, Removed, Seeds
 from prunescope.artifacts.diagnosis import Checks, DiagnosisReport, ExtremeLayer, Finding, GradientScale, OverallRates
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.artifacts.hardware import Hardware
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.measured import Measured
-from prunescope.artifacts.perplexity import EvaluationSettings, IntervalSettings, Perplexity, PerplexityReport
-from prunescope.artifacts.statistics import LayerStatistics, StatisticsFile
+from prunescope.artifacts.passes import LayerStatistics, StatisticsFile
+from prunescope.artifacts.perplexity import EvaluationSettings, Hardware, IntervalSettings, Perplexity, PerplexityReport
 from prunescope.artifacts.summary import LayerRates, PruningSummary
 from prunescope.config.sections import Diagnosis, Limits, Settings
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.config import load_config
 from prunescope.config.patches import flatten
+from prunescope.config.resolve import load_config
 from prunescope.files import write_json
 from prunescope.runs.changed import changed
 from prunescope.steps.registry import Registry

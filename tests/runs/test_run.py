@@ -10,7 +10,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.artifacts.folders import SharedFolder
 from prunescope.artifacts.record import StepRecord
-from prunescope.config import load_config, parse_config
+from prunescope.config.resolve import load_config, parse_config
 from prunescope.config.sections import Sweep
 from prunescope.files import write_text
 from prunescope.runs.banner import sweep_table

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic_core import to_jsonable_python
 
-from prunescope.config import parse_config, resolve
 from prunescope.config.patches import merge
+from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Section
 from prunescope.files import canonical
 from prunescope.steps.fingerprints import fingerprint

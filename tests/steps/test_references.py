@@ -2,7 +2,7 @@
 
 import pytest
 
-from prunescope.config import parse_config, resolve
+from prunescope.config.resolve import parse_config, resolve
 from prunescope.errors import ConfigError
 from prunescope.steps.references import differences
 from prunescope.steps.registry import Registry

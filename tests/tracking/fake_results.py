@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from prunescope.artifacts.diagnosis import Recommendation
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import (
     CalibrationFolder,
@@ -12,7 +13,6 @@ from prunescope.artifacts.folders import (
 )
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.manifests import CalibrationManifest
-from prunescope.artifacts.recommendation import Recommendation
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Method, Settings
 from prunescope.files import write_text

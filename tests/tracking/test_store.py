@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from prunescope.config import load_config, resolve
+from prunescope.config.resolve import load_config, resolve
 from prunescope.config.sections import Tracking
 from prunescope.errors import ConfigError
 from prunescope.runs.preflight import check_one

@@ -9,7 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.config import parse_config, resolve
+from prunescope.config.resolve import parse_config, resolve
 from prunescope.data.reading import read_documents
 from prunescope.reporting.comparison.frame import read_comparison
 from prunescope.steps.texts import leakage

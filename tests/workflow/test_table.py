@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config import parse_config
+from prunescope.config.resolve import parse_config
 from prunescope.steps.registry import Registry
 from prunescope.steps.table import TABLE
 

@@ -6,13 +6,14 @@ RULERS = {"l": "---", "r": "---:"}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], sides: str = "") -> str:
-    """Return a table.
+    """Return a table; a `|` in a cell is escaped.
 
     Args:
         sides: ``l`` or ``r`` for each column: where its cells are aligned; all to the left by default.
     """
     rulers = [RULERS[side] for side in sides or "l" * len(columns)]
-    head, *body = (f"| {' | '.join(map(str, row))} |" for row in (columns, *rows))
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (columns, *rows)]
+    head, *body = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([head, f"|{'|'.join(rulers)}|", *body])
 
 

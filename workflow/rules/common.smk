@@ -10,7 +10,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from prunescope.artifacts.folders import RESULTS
-from prunescope.config import CONFIG_FILE, load_merged, parse_config
+from prunescope.config.files import CONFIG_FILE, load_merged
+from prunescope.config.resolve import parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions

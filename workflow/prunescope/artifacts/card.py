@@ -3,9 +3,8 @@
 from pydantic import Field
 
 from prunescope.artifacts.document import Document
-from prunescope.artifacts.hardware import Hardware
 from prunescope.artifacts.manifests import CalibrationManifest, Drawn, EvaluationText, RecoveryManifest, Tokens
-from prunescope.artifacts.perplexity import Perplexity
+from prunescope.artifacts.perplexity import Hardware, Perplexity
 from prunescope.config.leakage import Leakage
 
 

@@ -1,11 +1,11 @@
-"""The report of the diagnosis: findings, remedies and the numbers behind them."""
+"""The report of the diagnosis: findings, remedies and the numbers behind them; what a comparison recommends."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
 from prunescope.artifacts.document import Document, Evidence, Known
-from prunescope.artifacts.stability import Correlations
+from prunescope.artifacts.passes import Correlations
 from prunescope.config.sections import Diagnosis
 
 Severity = Literal["info", "high", "critical"]
@@ -107,3 +107,11 @@ class DiagnosisReport(Document):
     def count(self, severity: Severity) -> int:
         """Return the number of findings of a severity."""
         return sum(finding.severity == severity for finding in self.diagnosis)
+
+
+class Recommendation(Document):
+    """The recommendation of a comparison."""
+
+    recommended: dict[str, str] = Field(description="Experiment -> reason; one for each ratio that several reached.")
+    experiments: list[str] = Field(description="That were compared.")
+    sentences: list[str] = Field(description="The recommendation in words.")

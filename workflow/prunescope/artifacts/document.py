@@ -1,14 +1,20 @@
 """The base class of what JSON files hold, and the types of their numbers."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Number = int | float
 """A number that stays an integer where it was one."""
-
-Scalar = str | int | float | bool | None
 
 
 class Document(BaseModel):
@@ -19,6 +25,26 @@ class Document(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+class Spread(Document):
+    """A document that writes the keys of one of its fields, `spread`, beside its other fields."""
+
+    spread: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, content: Any) -> Any:
+        others = cls.model_fields.keys() - {cls.spread}
+        if not isinstance(content, dict) or cls.spread in content or not others <= content.keys():
+            return content
+        gathered = {name: value for name, value in content.items() if name not in others}
+        return {cls.spread: gathered} | {name: content[name] for name in others}
+
+    @model_serializer(mode="wrap")
+    def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        return {**content.pop(self.spread)} | content
 
 
 def without_nan(value: Any) -> Any:

@@ -4,30 +4,23 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from prunescope.artifacts import tables
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.card import ProtocolCard
-from prunescope.artifacts.diagnosis import DiagnosisReport
+from prunescope.artifacts.diagnosis import DiagnosisReport, Recommendation
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, Tensors, Text
-from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.identity import Identity, Receipt
 from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest
 from prunescope.artifacts.measured import Measured, ZeroshotScores
+from prunescope.artifacts.passes import BlockValues, Stability, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
-from prunescope.artifacts.plan_file import PlanFile
-from prunescope.artifacts.pruning_map import PruningMap
-from prunescope.artifacts.receipt import Receipt
-from prunescope.artifacts.recommendation import Recommendation
+from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
-from prunescope.artifacts.stability import Stability
-from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.artifacts.summary import PruningSummary
-from prunescope.artifacts.timing import Timing
+from prunescope.config.resolve import COMPARISON
 from prunescope.errors import DataError
 
 RESULTS = "results"
-COMPARISON = "comparison"
-"""Folder of a model's sweeps, beside those of its experiments."""
 
 MANIFEST = "where the tokens come from"
 VECTOR = "the same for print"

@@ -1,10 +1,11 @@
-"""The identity of an experiment and its settings, for programs."""
+"""What an experiment is, for programs, and where it is in MLflow."""
 
 from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer
 
-from prunescope.artifacts.document import Document, Scalar
+from prunescope.artifacts.document import Document
+from prunescope.config.patches import Scalar
 from prunescope.config.sections import Settings
 
 
@@ -31,3 +32,16 @@ class Identity(Document):
     parent_license: str | None = None
     data_license: str | None = Field(None, description="Of the calibration text.")
     params: dict[str, Scalar] = Field(description="The settings by dotted path, and `dataset`.")
+
+
+class Receipt(Document):
+    """The row in MLflow, or why there is none yet: `prunescope track --all` catches up later."""
+
+    run_id: str | None = Field(description="Null where the store could not be reached.")
+    experiment_id: str | None = Field(None, description="MLflow's.")
+    key: str | None = Field(None, description="Of the experiment or comparison that was tracked.")
+    uri: str | None = Field(None, description="Of the store, without credentials.")
+    url: str | None = Field(None, description="Of the run's page; null without a server.")
+    synced_at: str | None = Field(None, description="Time in ISO 8601, UTC.")
+    pending: bool = Field(False, description="Only where the store could not be reached: true.")
+    reason: str | None = Field(None, description="Only where the store could not be reached.")

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from prunescope.artifacts.document import Document, Number
+from prunescope.artifacts.document import Document, Number, Spread
 from prunescope.config.patches import flatten
 
 Numbers = TypeAliasType("Numbers", "dict[str, Numbers | Number | None]")
@@ -14,7 +14,7 @@ Numbers = TypeAliasType("Numbers", "dict[str, Numbers | Number | None]")
 BASELINE, PRUNED, RECOVERED, SETTINGS = "baseline", "pruned", "recovered", "settings"
 
 
-class Measured(Document):
+class Measured(Spread):
     """Numbers of the unpruned, the pruned and the trained model, and how they were measured.
 
     Of zero-shot tasks: `{task: {metric: {value, stderr}}}`, of the last of the models and the baseline
@@ -22,6 +22,7 @@ class Measured(Document):
     of all models and, as `pruned_q8_0`, of their GGUF files ([what they are](evaluation.md#efficiency)).
     """
 
+    spread = "models"
     models: dict[str, Numbers] = Field(
         description="A key for each of `baseline`, `pruned`, `recovered` (trained) that was measured.",
         json_schema_extra={"key": "{model}"},
@@ -36,21 +37,6 @@ class Measured(Document):
     def flat(self, model: str) -> dict[str, Number | None]:
         """Return the numbers of a model by dotted name: ``{"arc.acc.value": 0.5}``; empty where it has none."""
         return flatten(self.models.get(model, {}))  # type: ignore[return-value]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, content: Any) -> Any:
-        """Gather the models, which are keys of their own in the file."""
-        if not isinstance(content, dict) or "models" in content or SETTINGS not in content:
-            return content
-        return {"models": {name: numbers for name, numbers in content.items() if name != SETTINGS}} | {
-            SETTINGS: content[SETTINGS]
-        }
-
-    @model_serializer(mode="wrap")
-    def _spread(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = dump(self)
-        return {**content["models"]} | {SETTINGS: content[SETTINGS]}
 
 
 class ZeroshotScores(Document):

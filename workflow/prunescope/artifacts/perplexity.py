@@ -3,7 +3,6 @@
 from pydantic import Field
 
 from prunescope.artifacts.document import Document
-from prunescope.artifacts.hardware import Hardware
 from prunescope.config.leakage import Leakage
 
 Interval = tuple[float, float]
@@ -44,6 +43,16 @@ Results = dict[str, dict[str, Perplexity]]
 """By text and protocol."""
 Ratios = dict[str, dict[str, Ratio]]
 """By text and protocol."""
+
+
+class Hardware(Document):
+    """The machine of a measurement."""
+
+    device_name: str = Field(description="Name of the accelerator, or of the CPU without one.")
+    cpu: str
+    cpu_count: int | None = Field(description="Cores.")
+    threads: int = Field(description="Of PyTorch.")
+    system: str = Field(description="Operating system and architecture.")
 
 
 class IntervalSettings(Document):

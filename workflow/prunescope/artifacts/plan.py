@@ -71,10 +71,6 @@ class PruningPlan:
     def removed_parameters(self) -> int:
         return sum(plan.removed_parameters for plan in self.blocks)
 
-    def write(self, path: Path) -> None:
-        """Write as a `PlanFile`."""
-        Json(PlanFile).write(path, PlanFile.of(self))
-
     @classmethod
     def read(cls, path: Path, facts: ModelFacts) -> "PruningPlan":
         """Read a plan, edited perhaps, and check that it fits the model.

@@ -1,4 +1,4 @@
-"""The pruning plan as a file that a person can read, compare and edit."""
+"""What is cut, as a file that a person can read, compare and edit, and what a checkpoint kept of its parent."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,3 +74,22 @@ def explain(error: ValidationError) -> str:
     if len(first["loc"]) == 3:
         return f"{place} must be text such as '0-31,40'"
     return "'removed' must hold, per layer, the groups to remove by block"
+
+
+class KeptGroups(Document):
+    """What one layer of the pruned model kept."""
+
+    layer: int = Field(description="Of the parent.")
+    attention_groups: list[int]
+    mlp_channels: list[int]
+
+
+class PruningMap(Document):
+    """Which groups of which layers of the parent are there."""
+
+    parent: str = Field(description="Name of the model.")
+    layers: list[KeptGroups] = Field(description="Per layer of the pruned model.")
+    experiment: str | None = None
+    plan: str | None = Field(None, description="The file, where a plan was applied by hand.")
+    parent_origin: str | None = None
+    parent_revision: str | None = None

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from prunescope.artifacts.document import Number, Scalar, without_nan
+from prunescope.artifacts.document import Number, without_nan
 from prunescope.artifacts.files import read_file
 from prunescope.artifacts.formats import Json
-from prunescope.config.patches import flatten
+from prunescope.config.patches import Scalar, flatten
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
 

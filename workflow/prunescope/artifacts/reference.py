@@ -1,7 +1,8 @@
 """The reference of the files, generated from the folders and classes: docs/files.md."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from prunescope.artifacts import folders
 from prunescope.artifacts.files import File, Folder
 from prunescope.artifacts.formats import Json, Table, Tensors
 from prunescope.config import sections
-from prunescope.files import write_text
+from prunescope.config.reference import type_in_words
+from prunescope.markdown import table
 
 PAGE = Path("docs/files.md")
 CONFIGURATION = "../config/README.md"
@@ -55,11 +57,6 @@ Kinds = dict[Any, str]
 """Class or columns of a file -> the heading that describes them."""
 
 
-def write_files_page(root: Path) -> None:
-    """Write the page below the project's root."""
-    write_text(root / PAGE, render_files())
-
-
 def render_files() -> str:
     """Return the page as Markdown: the files of each folder, then the columns and keys of each kind of file."""
     titles = _titles()
@@ -67,7 +64,7 @@ def render_files() -> str:
     for heading, kinds in SECTIONS.items():
         files = [file for kind in kinds for file in _own(kind)]
         rows = [(f"`{file.path}`", file.made_by or "each", _about(file, titles)) for file in files]
-        parts += [f"## {heading}", _prose(kinds[0].__doc__), _table(("file", "step", "what it is"), rows)]
+        parts += [f"## {heading}", _prose(kinds[0].__doc__), table(("file", "step", "what it is"), rows)]
         for file in files:
             title = titles.get(_kind(file))
             if title is not None and title not in described:
@@ -115,55 +112,34 @@ def _content(file: File[Any], described: set[str]) -> list[str]:
     """Describe the columns of a table, or the keys of a JSON file and of the classes in it that are new."""
     if isinstance(file.format, Table):
         rows = [(f"`{column.name}`", column.type, column.about) for column in file.format.columns]
-        return [_table(("column", "type", "meaning"), rows)]
+        return [table(("column", "type", "meaning"), rows)]
     schema = file.format.adapter.json_schema() if isinstance(file.format, Json) else {}
     definitions = schema.get("$defs", {})
     top = definitions[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
-    parts = _keys(top, definitions) if "properties" in top else [f"A {_type(top, definitions)}."]
+    link = partial(_link, definitions=definitions)
+    parts = _keys(top, link) if "properties" in top else [f"A {type_in_words(top, link)}."]
     for name, node in definitions.items():
         if "properties" in node and node is not top and name not in described and not hasattr(sections, name):
             described.add(name)
-            parts += [f"#### {name}", *_keys(node, definitions)]
+            parts += [f"#### {name}", *_keys(node, link)]
     return parts
 
 
-def _keys(node: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
+def _keys(node: dict[str, Any], link: Callable[[str], str]) -> list[str]:
     rows = [
-        (f"`{item.get('key', name)}`", _type(item, definitions), item.get("description", ""))
+        (f"`{item.get('key', name)}`", type_in_words(item, link), item.get("description", ""))
         for name, item in node["properties"].items()
     ]
-    return [_prose(node.get("description")), _table(("key", "type", "meaning"), rows)]
+    return [_prose(node.get("description")), table(("key", "type", "meaning"), rows)]
 
 
-def _type(item: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return the type of a key in words, with links to the classes that are described."""
-    if "$ref" in item:
-        name = item["$ref"].rsplit("/", 1)[-1]
-        if "properties" not in definitions[name]:
-            return f"nested {name.lower()}"
-        if name == sections.Settings.__name__:
-            return f"[{name}]({CONFIGURATION}#top-level)"
-        return f"[{name}]({CONFIGURATION if hasattr(sections, name) else ''}#{name.lower()})"
-    if "anyOf" in item:
-        return " or ".join(dict.fromkeys(_type(branch, definitions) for branch in item["anyOf"]))
-    if "enum" in item:
-        return ", ".join(f"`{value}`" for value in item["enum"])
-    if "prefixItems" in item:
-        return f"[{', '.join(_type(part, definitions) for part in item['prefixItems'])}]"
-    if item.get("type") == "array":
-        return f"list of {_type(item['items'], definitions)}"
-    if item.get("type") == "object":
-        values = item.get("additionalProperties")
-        return f"mapping to {_type(values, definitions)}" if isinstance(values, dict) else "mapping"
-    kind: str = item.get("type", "any")
-    return "text" if kind == "string" else kind
+def _link(name: str, definitions: dict[str, Any]) -> str:
+    if "properties" not in definitions[name]:
+        return f"nested {name.lower()}"
+    page = CONFIGURATION if hasattr(sections, name) else ""
+    return f"[{name}]({page}#{'top-level' if name == sections.Settings.__name__ else name.lower()})"
 
 
 def _prose(docstring: str | None) -> str:
     """Return a docstring as Markdown."""
     return "\n".join(line.strip() for line in (docstring or "").strip().splitlines()).replace("``", "`")
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (head, ("---",) * len(head), *rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,24 +1,15 @@
 """What a plan removes, layer by layer and in total."""
 
-import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from prunescope.artifacts.document import Document, InFull
 from prunescope.config.sections import Limits
-
-
-def _read_tau(value: Any) -> Any:
-    return math.inf if value == "inf" else value
-
-
-def _write_tau(value: float | None) -> float | str | None:
-    return "inf" if value == math.inf else value
-
+from prunescope.config.sections.base import read_tau, write_tau
 
 Threshold = Annotated[
-    Annotated[float, Field(allow_inf_nan=True)] | None, BeforeValidator(_read_tau), PlainSerializer(_write_tau)
+    Annotated[float, Field(allow_inf_nan=True)] | None, BeforeValidator(read_tau), PlainSerializer(write_tau)
 ]
 
 

@@ -28,7 +28,7 @@ def gguf(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
-    from prunescope.config import load_config
+    from prunescope.config.resolve import load_config
     from prunescope.export.steps import export_gguf
 
     if type not in GGUF_TYPES:

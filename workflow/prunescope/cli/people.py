@@ -27,7 +27,7 @@ def track(
     uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
 ) -> None:
     """Bring MLflow level with the records of one experiment or comparison, or of all."""
-    from prunescope.config import load_config
+    from prunescope.config.resolve import load_config
     from prunescope.tracking.track import track_all, track_one
 
     uri = uri or load_config(config).tracking.uri
@@ -42,7 +42,7 @@ def track(
 
 def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> None:
     """Start the MLflow UI on loopback and print the link to the runs table."""
-    from prunescope.config import load_config
+    from prunescope.config.resolve import load_config
     from prunescope.tracking.ui import serve
 
     serve(load_config(config).tracking.uri, port)
@@ -65,7 +65,7 @@ def diagnose(
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
     from prunescope.artifacts.diagnosis import DiagnosisReport
     from prunescope.artifacts.formats import Json
-    from prunescope.config import load_config
+    from prunescope.config.resolve import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_of
     from prunescope.diagnosis.report import replay
@@ -107,7 +107,7 @@ def apply(
 
 def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
-    from prunescope.config import load_config
+    from prunescope.config.resolve import load_config
     from prunescope.export.checks import print_checks
     from prunescope.export.verify import verify
 
@@ -160,14 +160,16 @@ def times(
 
 def reference() -> None:
     """Write config/README.md, workflow/schemas/config.schema.yaml, docs/files.md and docs/cli.md anew."""
-    from prunescope.artifacts.reference import write_files_page
+    from prunescope.artifacts import reference as files
     from prunescope.cli import app
-    from prunescope.cli.reference import write_commands
-    from prunescope.config.reference import write_reference
+    from prunescope.cli import reference as commands
+    from prunescope.config import reference as config
+    from prunescope.files import write_text
 
-    write_reference(Path())
-    write_files_page(Path())
-    write_commands(app, Path())
+    write_text(config.README, config.render_readme())
+    write_text(config.SCHEMA, config.render_schema())
+    write_text(files.PAGE, files.render_files())
+    write_text(commands.PAGE, commands.render_commands(app))
 
 
 COMMANDS = (diagnose, compare, plot, verify, apply, page, times, track, ui, reference)

@@ -5,8 +5,6 @@ from pathlib import Path
 import typer
 from typer.cli import get_docs_for_click
 
-from prunescope.files import write_text
-
 PAGE = Path("docs/cli.md")
 NAME = "prunescope"
 
@@ -20,11 +18,6 @@ PANELS = {
     "For the rules": "What every rule of the workflow calls. A line can be copied out of a log and run by hand: the "
     "spec, a line of JSON, holds all that the result depends on.",
 }
-
-
-def write_commands(app: typer.Typer, root: Path) -> None:
-    """Write the page below the project's root."""
-    write_text(root / PAGE, render_commands(app))
 
 
 def render_commands(app: typer.Typer) -> str:

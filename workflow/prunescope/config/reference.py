@@ -1,5 +1,6 @@
 """The configuration reference, generated from the classes: config/README.md and the JSON schema."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import yaml
 from prunescope.config.messages import values_of
 from prunescope.config.names import OPTIONS, SHAPE
 from prunescope.config.sections import Config
-from prunescope.files import write_text
 from prunescope.markdown import table
 
 README, SCHEMA = Path("config/README.md"), Path("workflow/schemas/config.schema.yaml")
@@ -27,12 +27,6 @@ name declares, the `settings` of a named experiment.
 
 {options}
 """
-
-
-def write_reference(root: Path) -> None:
-    """Write both files below the project's root."""
-    write_text(root / README, render_readme())
-    write_text(root / SCHEMA, render_schema())
 
 
 def render_schema() -> str:
@@ -57,10 +51,11 @@ def _table(node: dict[str, Any], schema: dict[str, Any]) -> str:
     rows = []
     for name, item in node["properties"].items():
         default = "required" if name in node.get("required", ()) else _default(item)
-        meaning = " ".join(item.get("description", "").split()).replace("|", "\\|")
+        meaning = " ".join(item.get("description", "").split())
         if item.get("examples"):
             meaning += f" Example: `{yaml.safe_dump(item['examples'][0], default_flow_style=True).split(chr(10))[0]}`"
-        rows.append((f"`{name}`", _type(item), default, meaning))
+        kind = type_in_words(item, lambda name: f"[{name}](#{name.lower()})")
+        rows.append((f"`{name}`", kind, default, meaning))
     return table(("key", "type", "default", "meaning"), rows)
 
 
@@ -72,22 +67,22 @@ def _default(item: dict[str, Any]) -> str:
     return f"`{text}`"
 
 
-def _type(item: dict[str, Any]) -> str:
+def type_in_words(item: dict[str, Any], link: Callable[[str], str]) -> str:
+    """Return the type of a field, by its JSON schema, in words; `link` stands for a class by its name."""
     if "$ref" in item:
-        name = item["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name.lower()})"
+        return link(item["$ref"].rsplit("/", 1)[-1])
     if "anyOf" in item:
-        return " or ".join(dict.fromkeys(_type(branch) for branch in item["anyOf"]))
-    if "enum" in item:
-        return " or ".join(f"`{value}`" for value in item["enum"])
-    if "const" in item:
-        return f"`{item['const']}`"
+        return " or ".join(dict.fromkeys(type_in_words(branch, link) for branch in item["anyOf"]))
+    if "enum" in item or "const" in item:
+        return " or ".join(f"`{value}`" for value in item.get("enum", [item.get("const")]))
     if "prefixItems" in item:
-        return f"[{', '.join(_type(part) for part in item['prefixItems'])}]"
+        return f"[{', '.join(type_in_words(part, link) for part in item['prefixItems'])}]"
     if item.get("type") == "array":
-        return f"list of {_type(item['items'])}"
-    if item.get("type") == "object" and (values := values_of(item)) is not None:
-        return f"name: {_type(values)}"
+        return f"list of {type_in_words(item['items'], link)}"
+    if item.get("type") == "object":
+        values = values_of(item)
+        return "mapping" if values is None else f"mapping to {type_in_words(values, link)}"
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = ", ".join(f"{sign} {item[key]:g}" for key, sign in bounds.items() if key in item)
-    return f"{item.get('type', 'any')}{f' ({limits})' if limits else ''}"
+    kind = "text" if item.get("type") == "string" else item.get("type", "any")
+    return f"{kind}{f' ({limits})' if limits else ''}"

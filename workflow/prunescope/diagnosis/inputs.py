@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from prunescope.artifacts.stability import Stability as StabilityFile
+from prunescope.artifacts.passes import Stability as StabilityFile
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
 from prunescope.criteria import CRITERIA

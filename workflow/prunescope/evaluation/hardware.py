@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from prunescope.artifacts.hardware import Hardware
+from prunescope.artifacts.perplexity import Hardware
 
 
 def describe_hardware(device: torch.device) -> Hardware:

@@ -4,9 +4,7 @@ import logging
 import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
-from prunescope.artifacts.stability import Stability
-from prunescope.artifacts.statistics import StatisticsFile
-from prunescope.artifacts.timing import Timing
+from prunescope.artifacts.passes import Stability, StatisticsFile, Timing
 from prunescope.importance.engine import GradientPass, collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
 from prunescope.importance.partial import PartialSums

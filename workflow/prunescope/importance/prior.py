@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind
+from prunescope.artifacts.passes import BlockValues
 from prunescope.artifacts.summary import NegativeDelta
 
 AUTO_PERCENTILE = 25

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.artifacts.pruning_map import KeptGroups, PruningMap
+from prunescope.artifacts.plan_file import KeptGroups, PruningMap
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import load_config, skeleton

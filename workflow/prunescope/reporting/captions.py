@@ -1,6 +1,6 @@
 """What an experiment does, in words: for its page and for the captions of the report."""
 
-from prunescope.config import Experiment
+from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Method
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from prunescope.artifacts.folders import COMPARISON, RESULTS
-from prunescope.config.resolve import resolve
+from prunescope.artifacts.folders import RESULTS
+from prunescope.config.resolve import COMPARISON, resolve
 from prunescope.config.sections import Config
 from prunescope.config.sweeps import APART, expand
 from prunescope.errors import ConfigError, PrunescopeError, did_you_mean

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from prunescope.artifacts.folders import COMPARISON, CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
+from prunescope.artifacts.folders import CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.record import StepRecord
+from prunescope.config.resolve import COMPARISON
 from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
 from prunescope.tracking.records import curves, metrics, tags

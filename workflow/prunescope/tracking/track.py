@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
-from prunescope.artifacts.receipt import Receipt
+from prunescope.artifacts.identity import Receipt
 from prunescope.errors import PrunescopeError
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import TrackComparisonSpec, TrackSpec

@@ -5,8 +5,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from prunescope.artifacts.block_values import BlockValues
 from prunescope.artifacts.folders import CalibrationFolder, ModelFolder, RemovalFolder
+from prunescope.artifacts.passes import BlockValues
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches

@@ -24,18 +24,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _parse_tau(value: Any) -> Any:
+def read_tau(value: Any) -> Any:
     return math.inf if value == "inf" else value
 
 
-def _dump_tau(value: Any) -> Any:
+def write_tau(value: Any) -> Any:
     return "inf" if value == math.inf else value
 
 
 Tau = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=True)] | Literal["auto"],
-    BeforeValidator(_parse_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
-    PlainSerializer(_dump_tau),
+    BeforeValidator(read_tau, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["inf", "auto"]),
+    PlainSerializer(write_tau),
 ]
 
 

@@ -2,8 +2,8 @@
 
 import logging
 
+from prunescope.artifacts.diagnosis import Recommendation
 from prunescope.artifacts.folders import ComparisonFolder
-from prunescope.artifacts.recommendation import Recommendation
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import DataError
 from prunescope.reporting.comparison.figures import FIGURES
