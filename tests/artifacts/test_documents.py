@@ -233,7 +233,8 @@ def test_what_a_step_notes_in_place_is_in_its_record(tmp_path):
     record = StepRecord(step="pruning", key="E")
     record.metrics["bytes"] = 3
     record.tags["device"] = "cpu"
-    record.write(tmp_path / "record.json")
-    again = StepRecord.read(tmp_path / "record.json")
+    file = ModelFolder(tmp_path).record
+    file.write(record)
+    again = file.read()
     assert (again.metrics, again.tags) == ({"bytes": 3}, {"device": "cpu"})
     assert json.loads((tmp_path / "record.json").read_text()).keys() == StepRecord.model_fields.keys()

@@ -85,7 +85,7 @@ def test_the_record_holds_metrics_and_curves(extreme):
     told = spec(extreme)
     report = write_diagnosis(told, extreme)
     path = extreme / "records" / "diagnosis.json"
-    record = StepRecord.read(path)
+    record = Json(StepRecord).read(path)
     assert (record.step, record.key) == ("diagnosis", told.record_key)
     assert set(record.metrics) == {
         "grad/mean_ratio", "grad/norm_ratio", "diagnosis/findings_high", "diagnosis/findings_critical",
@@ -122,7 +122,7 @@ def test_null_and_zero_statistics_stay_strict_json(extreme):
     assert codes["non_finite_gradient"].evidence["parameters"] == ["model.layers.3.mlp.up_proj.weight"]
     assert codes["vanishing_gradient"].layers == (5,)
     assert written["gradient_statistics"]["mean_ratio"] is None
-    assert "grad/mean_ratio" not in StepRecord.read(extreme / "records" / "diagnosis.json").metrics
+    assert "grad/mean_ratio" not in Json(StepRecord).read(extreme / "records" / "diagnosis.json").metrics
     assert strict(extreme / "records" / "diagnosis.json")["curves"]["grad/mean"][3] is None
 
 

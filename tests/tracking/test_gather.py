@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from fake_results import (
@@ -104,7 +105,10 @@ def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path, monkeypat
 )
 def test_which_files_are_shown(kind, files, tmp_path):
     for file in kind.files().values():
-        write_text(tmp_path / file.path, "x")
+        if Path(file.path).suffix:
+            write_text(tmp_path / file.path, "x")
+        else:
+            (tmp_path / file.path).mkdir(parents=True, exist_ok=True)
     figures = ("perplexity", "pruning_rates", "kept_groups", "gradient_profiles")
     drawn = [f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")]
     assert set(shown.artifacts(kind(tmp_path))) == set(files.replace("{figures}", " ".join(drawn)).split())

@@ -5,7 +5,7 @@ import pytest
 from prunescope.config.resolve import load_config, resolve
 from prunescope.config.sections import Tracking
 from prunescope.errors import ConfigError
-from prunescope.runs.preflight import check_one
+from prunescope.runs.preflight import check_reachable
 from prunescope.steps.planned import Planned
 from prunescope.tracking import store
 from prunescope.tracking.ui import free_port
@@ -46,8 +46,8 @@ def test_it_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
     experiment = resolve(load_config(), "SmolLM2-135M", "taylor_T0_20_wiki")
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
-        check_one(Planned(experiment))
-    check_one(Planned(experiment.model_copy(update={"tracking": Tracking(enabled=False)})))
+        check_reachable(Planned(experiment))
+    check_reachable(Planned(experiment.model_copy(update={"tracking": Tracking(enabled=False)})))
 
 
 @pytest.mark.parametrize("uri", ["http://localhost:5000", "sqlite:////data/mlflow.db", "postgresql+psycopg2://me@h/db"])

@@ -19,7 +19,7 @@ from prunescope.reporting.menu import menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.changed import changed
 from prunescope.runs.failures import report_failures
-from prunescope.runs.preflight import check_finished, check_one, check_reachable
+from prunescope.runs.preflight import check_finished, check_reachable
 from prunescope.runs.remaining import TimeLeft
 from prunescope.steps.commands import start
 from prunescope.steps.diagnosis import FIGURES
@@ -70,7 +70,7 @@ try:
     run = Run(
         start(workflow.overwrite_configfiles), redact(os.environ["MLFLOW_TRACKING_URI"])
     )
-    registry = Registry(settings, run, check_finished if reporting else check_one)
+    registry = Registry(settings, run, check_finished if reporting else check_reachable)
     typed = registry.targets(arguments)
     typed_sweeps = registry.sweep_targets(arguments)
     sweeps = {
@@ -86,7 +86,8 @@ try:
     whole = [target.planned for target in asked if target.whole]
     swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
     if workflow.is_main_process:
-        check_reachable(wanted + registry.references(wanted))
+        for one in wanted + registry.references(wanted):
+            check_reachable(one)
         for said in filter(None, map(changed, whole + swept)):
             logger.warning(said)
 except PrunescopeError as error:

@@ -40,20 +40,6 @@ class Format(Protocol[T]):
         ...
 
 
-def read_file(format: Format[T], path: Path, made_by: str) -> T:
-    """Read a file that the step `made_by` makes.
-
-    Raises:
-        DataError: the file is not there or is damaged; one sentence that names the first wrong field and the step.
-    """
-    try:
-        return format.read(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is not there; run the step that makes it first: {made_by}") from None
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {made_by}") from error
-
-
 def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
@@ -77,9 +63,15 @@ class Entry(Generic[T]):
         """Return the content.
 
         Raises:
-            DataError: the file is not there or is damaged; says which step makes it.
+            DataError: the file is not there or is damaged; names the first wrong field and the step that makes it.
         """
-        return read_file(self.file.format, self.path, self.file.made_by)
+        path, step = self.path, self.file.made_by
+        try:
+            return self.file.format.read(path)
+        except FileNotFoundError:
+            raise DataError(f"{path} is not there; run the step that makes it first: {step}") from None
+        except ValueError as error:
+            raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {step}") from error
 
     def copy(self, other: "Entry[T]") -> None:
         """Write the bytes of another file, atomically."""

@@ -24,6 +24,8 @@ RESULTS = "results"
 
 MANIFEST = "where the tokens come from"
 VECTOR = "the same for print"
+STATISTICS = "|g| by parameter, batch and layer"
+STABILITY = "whether two halves of the calibration set rank alike"
 
 
 class Resources(Folder):
@@ -76,43 +78,35 @@ class ModelFolder(SharedFolder, step="model"):
 
 
 class CalibrationFolder(SharedFolder, step="calibration"):
-    samples = File(
-        "samples.safetensors", Tensors("`input_ids`, int32 `[samples, seq_len]`: full windows, no padding, no BOS")
-    )
+    samples = File("samples.safetensors", Tensors("`input_ids`, int32 `[samples, seq_len]`, no padding, no BOS"))
     manifest = File("manifest.json", Json(CalibrationManifest), about=MANIFEST)
 
 
 class GradientsFolder(SharedFolder, step="gradients"):
     saliency = File("saliency.safetensors", Arrays("float32 `[groups]` under `{criterion}/{layer}.{block}`"))
-    statistics = File("gradient_statistics.json", Json(StatisticsFile), about="|g| by parameter, batch and layer")
-    stability = File("stability.json", Json(Stability), about="whether two halves of the calibration set rank alike")
+    statistics = File("gradient_statistics.json", Json(StatisticsFile), about=STATISTICS)
+    stability = File("stability.json", Json(Stability), about=STABILITY)
     timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")
     partial = File(
         "partial.safetensors",
         Opaque(),
-        about="sums so far, of a pass that takes longer than ten minutes, while it runs or where it was killed",
+        about="sums so far of a pass of over ten minutes or killed",
         always=False,
     )
 
 
 class RemovalFolder(SharedFolder, step="removal"):
-    losses = File(
-        "block_importance.json",
-        Json(BlockValues),
-        about="loss increase without each block and layer; 1 - cosine where the prior is `similarity`",
-    )
+    losses = File("block_importance.json", Json(BlockValues), about="the prior: of each block and of each layer")
     similarity = File(
         "similarity.json",
         Json(BlockValues),
-        about="1 - cosine of the residual stream, measured on the way",
+        about="1 - cosine of the residual stream before and after",
         always=False,
     )
 
 
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
-    windows = File(
-        "windows.safetensors", Tensors("int32 token ids `[spans, tokens]` under `{dataset}/{protocol}`, no BOS")
-    )
+    windows = File("windows.safetensors", Tensors("int32 `[spans, tokens]` under `{dataset}/{protocol}`, no BOS"))
     manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
 
 
@@ -146,19 +140,9 @@ class ExperimentFolder(Folder):
 
     pattern = f"{RESULTS}/{{model}}/{{experiment}}"
 
-    page = File(
-        "README.md",
-        Text(),
-        "page",
-        "one page: settings, perplexity, findings, pictures, protocol, how to load",
-    )
+    page = File("README.md", Text(), "page", "settings, perplexity, findings, pictures, protocol, how to load")
     html = File("README.html", Text(), "page", "the same with the pictures inside")
-    config = File(
-        "config.yaml",
-        Text(),
-        "page",
-        "every setting as it was resolved; with `key`, `model`, `experiment` and `dataset`",
-    )
+    config = File("config.yaml", Text(), "page", "every setting as resolved; `key`, `model`, `experiment`, `dataset`")
     identity = File("experiment.json", Json(Identity), "page", "the same, flat, for programs")
     tracked = File("mlflow.json", Json(Receipt), "track", "where its row in MLflow is")
 
@@ -166,19 +150,10 @@ class ExperimentFolder(Folder):
     plan = File("analysis/plan.json", Json(PlanFile), "importance", "what is cut")
     summary = File("analysis/pruning_summary.json", Json(PruningSummary), "importance", "rates by layer, and in total")
     rates = File("analysis/pruning_summary.csv", Table(*tables.RATES), "importance", "rates by layer")
-    statistics = File(
-        "analysis/gradient_statistics.json", Json(StatisticsFile), "importance", "|g| by parameter, batch and layer"
-    )
-    stability = File(
-        "analysis/stability.json",
-        Json(Stability),
-        "importance",
-        "whether two halves of the calibration set rank alike",
-    )
+    statistics = File("analysis/gradient_statistics.json", Json(StatisticsFile), "importance", STATISTICS)
+    stability = File("analysis/stability.json", Json(Stability), "importance", STABILITY)
     diagnosis = File("analysis/gradient_diagnosis.json", Json(DiagnosisReport), "diagnosis", "the report")
-    diagnosis_page = File(
-        "analysis/diagnosis.html", Text(), "page", "the report as a page that stands alone, in its language"
-    )
+    diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page, in its language")
 
     figure = File(
         "visualization/{plot}.png",
@@ -195,9 +170,7 @@ class ExperimentFolder(Folder):
     )
     before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", VECTOR)
 
-    checkpoint = File(
-        "model", Opaque(), "pruning", "the pruned checkpoint ([may I delete it?](your-model.md#what-it-costs))"
-    )
+    checkpoint = File("model", Opaque(), "pruning", "the pruned model ([delete it?](your-model.md#what-it-costs))")
     perplexity = File("evaluation/perplexity.json", Json(PerplexityReport), "evaluation", "before and after")
     windows = File(
         "evaluation/windows.parquet",
@@ -206,35 +179,15 @@ class ExperimentFolder(Folder):
         "a row per window; two experiments on the same windows can be compared by joining theirs",
     )
     card = File("evaluation/card.json", Json(ProtocolCard), "page", "what must be the same to compare")
-    recovered = File(
-        "recovered",
-        Opaque(),
-        "recovery",
-        "the trained checkpoint, with `recover` in the name ([recovery](recovery.md))",
-    )
-    training = File(
-        ".recovery", Opaque(), "recovery", "state of a training run under way, or where it was killed", always=False
-    )
-    recovered_perplexity = File(
-        "evaluation/recovered.json", Json(RecoveredReport), "recovered", "perplexity of the trained model too"
-    )
+    recovered = File("recovered", Opaque(), "recovery", "the trained model ([recovery](recovery.md))")
+    training = File(".recovery", Opaque(), "recovery", "state of a training run, under way or killed", always=False)
+    recovered_perplexity = File("evaluation/recovered.json", Json(RecoveredReport), "recovered", "after training too")
     recovered_windows = File("evaluation/recovered.parquet", Table(*tables.RECOVERED), "recovered", "a row per window")
-    zeroshot = File(
-        "evaluation/zeroshot.json", Json(Measured), "zeroshot", "scores of the tasks, where they were asked for"
-    )
-    efficiency = File(
-        "evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory and size, where they were asked for"
-    )
+    zeroshot = File("evaluation/zeroshot.json", Json(Measured), "zeroshot", "scores of the tasks, on request")
+    efficiency = File("evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory, size, on request")
 
-    gguf = File(
-        "export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp, where it was asked for ([exports](exports.md))"
-    )
-    uniform = File(
-        "export/uniform",
-        Opaque(),
-        "uniform",
-        "padded with zeros for stock transformers, where it was asked for ([exports](exports.md))",
-    )
+    gguf = File("export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp, on request ([exports](exports.md))")
+    uniform = File("export/uniform", Opaque(), "uniform", "padded with zeros for stock transformers, on request")
     record = File(
         "records/{step}.json",
         Json(StepRecord),
@@ -308,12 +261,8 @@ class ComparisonFolder(Folder):
     pattern: ClassVar[str] = f"{RESULTS}/{{model}}/{COMPARISON}/{{sweep}}"
     step = "comparison"
 
-    table = File(
-        "comparison.csv", Table(*tables.COMPARISON), about="a row per experiment, and one for the unpruned model"
-    )
-    page = File(
-        "comparison.md", Text(), about="the same with what it means ([what it shows](sweeps.md#the-comparison))"
-    )
+    table = File("comparison.csv", Table(*tables.COMPARISON), about="a row per experiment and for the unpruned model")
+    page = File("comparison.md", Text(), about="the table explained ([what it shows](sweeps.md#the-comparison))")
     html = File("comparison.html", Text(), about="the page with its figures inside")
     recommendation = File("recommendation.json", Json(Recommendation), about="which experiment to take, and why")
     perplexity, perplexity_vector = _figure("perplexity", "perplexity against ratio, with the Pareto front")

@@ -8,14 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from prunescope.artifacts.document import Number, without_nan
-from prunescope.artifacts.files import read_file
-from prunescope.artifacts.formats import Json
+from prunescope.artifacts.files import Entry
 from prunescope.config.patches import Scalar, flatten
 
 LIBRARIES = ("prunescope", "torch", "transformers", "datasets", "numpy", "pandas", "snakemake")
@@ -54,23 +52,12 @@ class StepRecord(BaseModel):
         # Steps fill dictionaries in place, which does not count as setting a field; what is not set is not written.
         self.model_fields_set.update(StepRecord.model_fields)
 
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        Json(StepRecord).write(path, self)
-
-    @classmethod
-    def read(cls, path: Path) -> "StepRecord":
-        """Read what `write` wrote.
-
-        Raises:
-            DataError: the file is missing or damaged.
-        """
-        return read_file(Json(StepRecord), path, path.stem)
-
 
 @contextmanager
-def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
-    """Time the block and write its `StepRecord` to `path` when it succeeds."""
+def recording(
+    step: str, key: str, entry: Entry[StepRecord], params: dict[str, Any] | None = None
+) -> Iterator[StepRecord]:
+    """Time the block and write its `StepRecord` when it succeeds."""
     record = StepRecord(step=step, key=key, params=flatten(params or {}), started=time.time())
     begin = time.perf_counter()
     yield record
@@ -83,7 +70,7 @@ def recording(step: str, key: str, path: Path, params: dict[str, Any] | None = N
         record.peak_device_bytes = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
     record.git_sha = git_sha()
     record.versions = library_versions()
-    record.write(path)
+    entry.write(record)
 
 
 def git_sha() -> str | None:

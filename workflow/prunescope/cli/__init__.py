@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from prunescope.cli import export, people, run
+from prunescope.cli import export, people
 from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 for command in people.COMMANDS:
     app.command(rich_help_panel="For people")(command)
 app.add_typer(export.app, name="export", rich_help_panel="For people")
-app.command(rich_help_panel="For the rules")(run.run)
+app.command(rich_help_panel="For the rules")(people.run)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.cli.options import ConfigFile, Directory
+from prunescope.cli.people import ConfigFile, Directory
+from prunescope.config.files import CONFIG_FILE
 from prunescope.config.sections import GGUF_TYPES
 from prunescope.steps.export import ExportSpec, GgufExportSpec, GgufSpec, UniformSpec
 from prunescope.steps.job import Job
@@ -14,16 +15,14 @@ from prunescope.steps.job import Job
 app = typer.Typer(no_args_is_help=True, help="Write a pruned checkpoint in another program's format.")
 
 Text = Annotated[Path | None, typer.Option(help="Text to compare on; default: one that is built in.")]
-Checkpoint = Annotated[
-    str | None, typer.Option(help="Folder of the checkpoint in DIR; default: recovered where it was trained.")
-]
+Checkpoint = Annotated[str | None, typer.Option(help="Folder of the checkpoint in DIR; default: the final one.")]
 
 
 @app.command()
 def gguf(
     directory: Directory,
     type: Annotated[str, typer.Option(help=f"One of {', '.join(GGUF_TYPES)}.")] = "f16",
-    config: ConfigFile = Path("config/config.yaml"),
+    config: ConfigFile = CONFIG_FILE,
     text: Text = None,
     checkpoint: Checkpoint = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Commands for people."""
+"""The commands for people, and the one for the rules."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.cli.options import ConfigFile, Directory
+from prunescope.config.files import CONFIG_FILE
 from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
+from prunescope.steps.table import TABLE
+
+Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
 
 
 class Language(StrEnum):
@@ -23,7 +27,7 @@ def track(
         Path | None, typer.Argument(help="results/{model}/{experiment}, or results/{model}/comparison/{sweep}")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything finished under results/.")] = False,
-    config: ConfigFile = Path("config/config.yaml"),
+    config: ConfigFile = CONFIG_FILE,
     uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
 ) -> None:
     """Bring MLflow level with the records of one experiment or comparison, or of all."""
@@ -40,7 +44,7 @@ def track(
     track_one(directory, uri)
 
 
-def ui(config: ConfigFile = Path("config/config.yaml"), port: int = 5000) -> None:
+def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
     """Start the MLflow UI on loopback and print the link to the runs table."""
     from prunescope.config.resolve import load_config
     from prunescope.tracking.ui import serve
@@ -105,7 +109,7 @@ def apply(
         evaluate_like(ExperimentFolder(like), ExperimentFolder(output))
 
 
-def verify(directory: Directory, config: ConfigFile = Path("config/config.yaml")) -> None:
+def verify(directory: Directory, config: ConfigFile = CONFIG_FILE) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
     from prunescope.config.resolve import load_config
     from prunescope.export.checks import print_checks
@@ -156,6 +160,17 @@ def times(
     from prunescope.runs.times import print_times
 
     print_times(ExperimentFolder(directory), since)
+
+
+def run(
+    step: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLE)}.")],
+    folder: Annotated[Path, typer.Argument(help="Where its files are: results/{model}/_shared/{step}/{key}, ...")],
+    spec: Annotated[str, typer.Option(help="What to do: one line of JSON, or the name of a file that holds it.")],
+) -> None:
+    """Run a step of the pipeline: what the rules call. A line of a log can be run again."""
+    from prunescope.steps.job import run as run_step
+
+    run_step(step, folder, spec)
 
 
 def reference() -> None:

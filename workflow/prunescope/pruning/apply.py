@@ -64,8 +64,8 @@ def record_plan(facts: ModelFacts, plan_file: Path, like: ExperimentFolder, outp
         DataError: the table does not fit the model.
     """
     step, name = ImportanceSpec.step, output.path.name
-    path = output.named(ExperimentFolder.record, step=step).path
-    with recording(step, name, path, {"plan": str(plan_file)}) as record:
+    entry = output.named(ExperimentFolder.record, step=step)
+    with recording(step, name, entry, {"plan": str(plan_file)}) as record:
         plan = PruningPlan.read(plan_file, facts)
         table = _read_table(like, facts) if like.table.exists() else None
         unit = rounding_unit(lanes_of(facts.blocks, NO_LIMITS, "group"))

@@ -1,6 +1,5 @@
 """What can be known to fail before anything runs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from prunescope.artifacts.folders import ModelFolder
@@ -10,19 +9,13 @@ from prunescope.steps.planned import Planned
 from prunescope.tracking.store import tracking_uri
 
 
-def check_reachable(experiments: Iterable[Planned]) -> None:
-    """Check that the packages for optional steps are installed, that the tracking store has an address and, for models
-    that have been obtained before, that each ratio can be reached under its limits.
+def check_reachable(planned: Planned) -> None:
+    """Check that the packages for optional steps are installed, that the tracking store has an address and, for a model
+    that has been obtained before, that the ratio can be reached under its limits.
 
     Raises:
         PrunescopeError: says what is missing or wrong; of a ratio, the largest reachable one and the limits that bind.
     """
-    for planned in experiments:
-        check_one(planned)
-
-
-def check_one(planned: Planned) -> None:
-    """Check one experiment, as `check_reachable`."""
     for task in (*planned.shared, *planned.own):
         if task.step.package:
             task.step.package.require()

@@ -65,10 +65,10 @@ class Job(Generic[S, F]):
     def recording(self, params: dict[str, Any] | None = None) -> Iterator[StepRecord]:
         """Time the block and write the step's record when it succeeds; `params`: settings that tracking shows."""
         if isinstance(self.folder, ExperimentFolder):
-            path, key = self.folder.named(ExperimentFolder.record, step=self.spec.task).path, self.spec.record_key  # type: ignore[attr-defined]
+            entry, key = self.folder.named(ExperimentFolder.record, step=self.spec.task), self.spec.record_key  # type: ignore[attr-defined]
         else:
-            path, key = self.folder.record.path, self.folder.path.name  # type: ignore[attr-defined]
-        with recording(self.spec.task, key, path, params) as record:
+            entry, key = self.folder.record, self.folder.path.name  # type: ignore[attr-defined]
+        with recording(self.spec.task, key, entry, params) as record:
             yield record
 
 

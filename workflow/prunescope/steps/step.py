@@ -121,11 +121,8 @@ class Task:
     @property
     def log(self) -> Path:
         _, model, *rest = Path(self.folder).parts
-        return (
-            Path(LOGS, model, self.step.name, f"{rest[-1]}.log")
-            if self.step.shared
-            else Path(LOGS, model, *rest, f"{self.name}.log")
-        )
+        parts = (self.step.name, rest[-1]) if self.step.shared else (*rest, self.name)
+        return Path(LOGS, model, *parts[:-1], f"{parts[-1]}.log")
 
     @property
     def done(self) -> bool:

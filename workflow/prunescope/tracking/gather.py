@@ -1,6 +1,8 @@
 """All that tracking shows of an experiment, a shared step or a comparison, read from `results/` and nothing else."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from prunescope.artifacts.folders import CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
@@ -10,12 +12,13 @@ from prunescope.artifacts.record import StepRecord
 from prunescope.config.resolve import COMPARISON
 from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
-from prunescope.tracking.records import curves, metrics, tags
 from prunescope.tracking.shown import artifacts
 from prunescope.tracking.tracked import CalibrationText, Checkpoint, TrackedRun
 
 ON_REQUEST = tuple(step.name for step in TABLE.values() if step.on_request)
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
+FIRST = ("ppl/", "prune/", "diagnosis/", "grad/")
+"""Metrics that decide come first: MLflow shows them in the order in which they were logged."""
 
 
 class RecordError(PrunescopeError):
@@ -53,8 +56,8 @@ def _own_records(folder: Own, steps: dict[str, str]) -> list[StepRecord]:
 
     While an experiment is run again under other settings, some of its records are of the new ones already.
     """
-    paths = [folder.named(Own.record, step=step).path for step in steps]
-    records = [StepRecord.read(path) for path in paths if path.is_file()]
+    entries = [folder.named(Own.record, step=step) for step in steps]
+    records = [entry.read() for entry in entries if entry.exists()]
     return records if [record.key for record in records] == list(steps.values()) else []
 
 
@@ -62,16 +65,16 @@ def gather_shared(folder: SharedFolder) -> TrackedRun | None:
     """Collect a shared step; None without its record."""
     if not folder.record.exists():
         return None
-    record = StepRecord.read(folder.record.path)
+    record = folder.record.read()
     model, _, step, key = folder.path.parts[-4:]
     return TrackedRun(
         key="/".join(folder.path.parts[-4:]),
         model=model,
         name=f"{step}/{key}",
         params={name: str(value) for name, value in record.params.items()},
-        metrics=metrics([record]),
-        curves=curves([record]),
-        tags=tags([record]) | {"step": step, "model": model},
+        metrics=_metrics([record]),
+        curves=_curves([record]),
+        tags=_tags([record]) | {"step": step, "model": model},
         artifacts=artifacts(folder),
         started=record.started,
         finished=record.finished,
@@ -79,8 +82,7 @@ def gather_shared(folder: SharedFolder) -> TrackedRun | None:
 
 
 def _experiment(folder: Own, identity: Identity, records: list[StepRecord]) -> TrackedRun:
-    exports = [entry.path for entry in folder.records() if entry.path.stem.startswith(ON_REQUEST)]
-    records = [*records, *map(StepRecord.read, exports)]
+    records = records + [entry.read() for entry in folder.records() if entry.path.stem.startswith(ON_REQUEST)]
     pruned = _pruned(folder, identity)
     labels = {"model": identity.model, "dataset": identity.dataset, "criterion": identity.settings.method.criterion}
     return TrackedRun(
@@ -88,9 +90,9 @@ def _experiment(folder: Own, identity: Identity, records: list[StepRecord]) -> T
         model=identity.model,
         name=identity.experiment,
         params={name: str(value) for name, value in identity.params.items()},
-        metrics=metrics(records),
-        curves=curves(records),
-        tags=tags(records) | labels | ({"prunescope.checkpoint": pruned.path} if pruned else {}),
+        metrics=_metrics(records),
+        curves=_curves(records),
+        tags=_tags(records) | labels | ({"prunescope.checkpoint": pruned.path} if pruned else {}),
         artifacts=artifacts(folder),
         started=min(record.started for record in records),
         finished=max(record.finished for record in records),
@@ -103,7 +105,7 @@ def _experiment(folder: Own, identity: Identity, records: list[StepRecord]) -> T
 
 
 def _comparison(folder: ComparisonFolder) -> TrackedRun:
-    record, said = StepRecord.read(folder.record.path), folder.recommendation.read()
+    record, said = folder.record.read(), folder.recommendation.read()
     model = folder.path.parents[1]
     return TrackedRun(
         key="/".join(folder.path.parts[-3:]),
@@ -147,7 +149,7 @@ def _parent(folder: Own, identity: Identity) -> Checkpoint | None:
 
 def _pruned(folder: Own, identity: Identity) -> Checkpoint | None:
     """Return the final checkpoint: the trained one, where the experiment trains."""
-    final = folder.recovered if Own.recovered.made_by in identity.steps else folder.checkpoint
+    final = folder.final
     if not final.path.is_dir():
         return None
     return Checkpoint(str(identity.key), identity.experiment, _relative(final.path, folder), {"parent": identity.model})
@@ -156,3 +158,37 @@ def _pruned(folder: Own, identity: Identity) -> Checkpoint | None:
 def _relative(path: Path | str, folder: Own) -> str:
     """Return a path relative to the project, if it is inside."""
     return str(path).removeprefix(f"{folder.path.parents[2]}/")
+
+
+def _metrics(records: Sequence[StepRecord]) -> dict[str, float]:
+    """Return the finite metrics of all records and what each step used, those that decide first."""
+    found: dict[str, float] = {}
+    for record in records:
+        found |= {name: value for name, value in record.metrics.items() if math.isfinite(value)}
+        found[f"usage/{record.step}_seconds"] = record.seconds
+        found[f"usage/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
+        if record.peak_device_bytes:
+            found[f"usage/{record.step}_peak_device_bytes"] = record.peak_device_bytes
+    return {name: found[name] for prefix in (*FIRST, "") for name in found if name.startswith(prefix)}
+
+
+def _curves(records: Sequence[StepRecord]) -> dict[str, dict[int, float]]:
+    """Return the numbers of all records by layer, under names that no metric has, and by training step."""
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        for name, curve in record.curves.items():
+            known = {layer: value for layer, value in enumerate(curve) if value is not None and math.isfinite(value)}
+            found[f"{name}_by_layer"] = known
+        found |= {name: dict(history) for name, history in record.histories.items()}
+    return found
+
+
+def _tags(records: Sequence[StepRecord]) -> dict[str, str]:
+    """Return the labels and the provenance of all records; the last one wins."""
+    found: dict[str, str] = {}
+    for record in records:
+        found |= record.tags
+        found |= {f"version.{library}": version for library, version in record.versions.items()}
+        if record.git_sha:
+            found["mlflow.source.git.commit"] = record.git_sha
+    return found

@@ -17,7 +17,6 @@ from prunescope.tracking.tracked import TrackedRun
 
 PERPLEXITIES, BEST_OF = "prunescope.perplexities", "prunescope.best_of"
 SUPERSEDED = "prunescope.superseded_by"
-SHARED = {kind.step: kind for kind in SharedFolder.__subclasses__()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class _Target:
     def _put_experiment(self, folder: ExperimentFolder, tracked: TrackedRun) -> tuple[Run, Change]:
         """Write one experiment, the shared steps it uses and the links between them."""
         keys = tracked.shared
-        used = {step: self.put_shared(SHARED[step](folder.shared(step, key).path)) for step, key in keys.items()}
+        used = {step: self.put_shared(folder.shared(step, key)) for step, key in keys.items()}
         run, change = self.rows.put(tracked.model, tracked)
         for step, shared in used.items():
             self.rows.tag(run, f"prunescope.shared.{step}", shared.info.run_id if shared else keys[step])

@@ -75,9 +75,7 @@ class Method(Section):
         description="`multiply`: score = saliency / cost x ln(1 + prior)^T; `share`: the block's prior is shared out "
         "among its groups by saliency, then divided by cost (T is not used).",
     )
-    prior_floor: float = Field(
-        1e-4, ge=0, description="Smallest prior under `share`, to keep the order inside a block."
-    )
+    prior_floor: float = Field(1e-4, ge=0, description="Smallest prior under `share`: keeps the order in a block.")
 
     @property
     def needs_prior(self) -> bool:
