@@ -7,7 +7,7 @@ import pytest
 from prunescope.config.patches import flatten
 from prunescope.config.resolve import load_config
 from prunescope.files import write_json
-from prunescope.runs.changed import changed
+from prunescope.runs.preflight import changed
 from prunescope.steps.registry import Registry
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")

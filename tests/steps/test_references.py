@@ -4,7 +4,7 @@ import pytest
 
 from prunescope.config.resolve import parse_config, resolve
 from prunescope.errors import ConfigError
-from prunescope.steps.references import differences
+from prunescope.steps.diagnosis import differences
 from prunescope.steps.registry import Registry
 
 NEW, OLD = "taylor_T1_tau0_20_wiki", "taylor_T0_20_wiki"

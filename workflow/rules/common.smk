@@ -17,11 +17,11 @@ from prunescope.files import canonical
 from prunescope.reporting.captions import captions
 from prunescope.reporting.menu import menu_entry
 from prunescope.runs.banner import banner, sweep_table
-from prunescope.runs.changed import changed
+from prunescope.runs.preflight import changed
 from prunescope.runs.failures import report_failures
 from prunescope.runs.preflight import check_finished, check_reachable
-from prunescope.runs.remaining import TimeLeft
-from prunescope.steps.commands import start
+from prunescope.runs.estimates import TimeLeft
+from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES
 from prunescope.steps.spec import Run
 from prunescope.steps.registry import Registry, Target, without_files

@@ -24,20 +24,10 @@ T = TypeVar("T")
 
 
 class Format(Protocol[T]):
-    """How the content of a file is read and written."""
+    """How the content of a file is read (`ValueError`: it is damaged) and written (whole or not at all)."""
 
-    def read(self, path: Path) -> T:
-        """Return the content.
-
-        Raises:
-            FileNotFoundError: it is not there.
-            ValueError: it is damaged.
-        """
-        ...
-
-    def write(self, path: Path, value: T) -> None:
-        """Write the content under a temporary name and rename it."""
-        ...
+    def read(self, path: Path) -> T: ...
+    def write(self, path: Path, value: T) -> None: ...
 
 
 def _reason(error: ValueError) -> str:

@@ -88,20 +88,14 @@ class GradientsFolder(SharedFolder, step="gradients"):
     stability = File("stability.json", Json(Stability), about=STABILITY)
     timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")
     partial = File(
-        "partial.safetensors",
-        Opaque(),
-        about="sums so far of a pass of over ten minutes or killed",
-        always=False,
+        "partial.safetensors", Opaque(), about="sums so far of a pass of over ten minutes or killed", always=False
     )
 
 
 class RemovalFolder(SharedFolder, step="removal"):
     losses = File("block_importance.json", Json(BlockValues), about="the prior: of each block and of each layer")
     similarity = File(
-        "similarity.json",
-        Json(BlockValues),
-        about="1 - cosine of the residual stream before and after",
-        always=False,
+        "similarity.json", Json(BlockValues), about="1 - cosine of the residual stream before and after", always=False
     )
 
 

@@ -20,11 +20,7 @@ IMPORTANCE = (
 )
 
 RATES = tuple(
-    Column(
-        name,
-        "int64" if field.annotation is int else "float64",
-        (field.description or "").rstrip("."),
-    )
+    Column(name, "int64" if field.annotation is int else "float64", (field.description or "").rstrip("."))
     for name, field in LayerRates.model_fields.items()
 )
 

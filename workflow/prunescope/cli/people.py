@@ -153,8 +153,7 @@ def page(directory: Directory) -> None:
 
 
 def times(
-    directory: Directory,
-    since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None,
+    directory: Directory, since: Annotated[float | None, typer.Option(help="Unix time when the run began.")] = None
 ) -> None:
     """Print where the time of an experiment went, step by step."""
     from prunescope.runs.times import print_times

@@ -41,11 +41,7 @@ class Experiment(Section):
 
 
 def load_config(path: Path = CONFIG_FILE) -> Config:
-    """Read and validate a configuration file.
-
-    Raises:
-        ConfigError: as `read_config_file` and `parse_config`.
-    """
+    """Read and validate a configuration file; errors as of `read_config_file` and `parse_config`."""
     return parse_config(read_config_file(path), str(path))
 
 
@@ -91,11 +87,7 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
 
 
 def settings_of(config: Config, model: str, name: str, patch: Patch | None = None) -> Settings:
-    """Return the settings of an experiment, changed by `patch`: each one valid, not yet checked against the others.
-
-    Raises:
-        ConfigError: as `resolve`.
-    """
+    """Return the settings of an experiment, changed by `patch`, not yet checked together; errors as of `resolve`."""
     _, declared, own = _declared(config, name)
     return _settings(config, config.models[model].settings, declared, own, patch or {}, where=f"{model}/{name}")
 

@@ -12,7 +12,7 @@ from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Measures
 from prunescope.errors import ConfigError
 from prunescope.importance.limits import lanes_of, most_parameters
-from prunescope.steps.commands import START
+from prunescope.steps.spec import START
 
 
 @dataclass(frozen=True)

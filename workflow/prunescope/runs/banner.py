@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.runs.estimates import estimate
+from prunescope.runs.estimates import duration, estimate
 from prunescope.steps.planned import Planned, PlannedSweep
 from prunescope.steps.step import Task
 
@@ -65,10 +65,3 @@ def _listed(tasks: list[Task]) -> str:
 
 def _about(seconds: float) -> str:
     return f", about {duration(seconds)}" if seconds else ""
-
-
-def duration(seconds: float) -> str:
-    """Return a rough time for people: ``40 s``, ``12 min`` or ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,12 +1,16 @@
-"""About how long steps take: as long as the same step of the same model took before."""
+"""About how long steps, and what is left of a run, take: as long as the same step of the same model took before."""
 
 import csv
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from snakemake_interface_logger_plugins.common import LogEvent
+
 from prunescope.artifacts.folders import RESULTS, SharedFolder
+from prunescope.steps.planned import Planned
 from prunescope.steps.step import LOGS, Task
 
 
@@ -56,3 +60,38 @@ def _total(benchmark: Path) -> float:
     with benchmark.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return float(rows[-1]["s"]) if rows else 0.0
+
+
+def time_left(experiments: Iterable[Planned]) -> str:
+    """Return about how long the missing steps take, such as ``about 12 min left``; empty where none is timed.
+
+    A step that runs now counts in full; each step that finishes makes the estimate of its kind better.
+    """
+    seconds, unknown = estimate(task for planned in experiments for task in planned.missing())
+    said = f"about {duration(seconds)} left" if seconds else ""
+    untimed = f"never timed yet: {', '.join(unknown)}" if unknown else ""
+    return "; ".join(part for part in (said, untimed) if part)
+
+
+class TimeLeft(logging.Handler):
+    """Logs the time that is left whenever Snakemake reports progress and it has changed."""
+
+    def __init__(self, experiments: Iterable[Planned], logger: logging.Logger) -> None:
+        super().__init__()
+        self.experiments, self.logger, self.said = list(experiments), logger, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        done, total = getattr(record, "done", 0), getattr(record, "total", 0)
+        if getattr(record, "event", None) != LogEvent.PROGRESS or done >= total:
+            return
+        said = time_left(self.experiments)
+        if said and said != self.said:
+            self.logger.info(said)
+        self.said = said
+
+
+def duration(seconds: float) -> str:
+    """Return a rough time for people: ``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

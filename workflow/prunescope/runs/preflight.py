@@ -1,11 +1,14 @@
-"""What can be known to fail before anything runs."""
+"""What can be said before anything runs: what must fail, and which experiments were made with other settings."""
 
 from pathlib import Path
 
-from prunescope.artifacts.folders import ModelFolder
+from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
+from prunescope.artifacts.identity import in_force
+from prunescope.config.patches import flatten
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.importance.limits import check_feasible
 from prunescope.steps.planned import Planned
+from prunescope.steps.reporting import PageSpec
 from prunescope.tracking.store import tracking_uri
 
 
@@ -44,3 +47,25 @@ def check_finished(planned: Planned) -> None:
     missing = [file for file in planned.files() if not Path(file).exists()]
     if missing:
         raise DataError(f"not finished: {missing[0]} is not there")
+
+
+def changed(planned: Planned) -> str | None:
+    """Say that an experiment was made with other settings, and with which; None where it was not or is not there.
+
+    Keys tell shared steps apart, but what the experiment's own steps were told only Snakemake remembers: where its
+    `.snakemake` folder is gone, it takes old files for new ones.
+    """
+    identity = ExperimentFolder.of(planned.experiment.model, planned.experiment.name).identity
+    if not identity.exists():
+        return None
+    made, now = identity.read(), planned.tasks["page"].spec
+    assert isinstance(now, PageSpec)
+    if made.key == now.key:
+        return None
+    settings = {"dataset": now.dataset} | flatten(in_force(now.settings))
+    others = [path for path in made.params | settings if made.params.get(path) != settings.get(path)]
+    return (
+        f"{now.model} / {now.experiment} was made with other settings ({', '.join(others) or 'and another version'}). "
+        "Its steps run again where Snakemake remembers what they were told; in a folder whose .snakemake was deleted "
+        "or not copied, end the command with --forcerun importance"
+    )

@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.artifacts.identity import Identity
+from prunescope.config import patches
 from prunescope.config.leakage import Leakage
+from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report
-from prunescope.steps.commands import START
-from prunescope.steps.references import differences
-from prunescope.steps.spec import ExperimentSpec, Planning
+from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
+
+DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
+"""The sections that decide what is removed."""
 
 FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap")
 
@@ -87,6 +92,19 @@ class BeforeAfterSpec(ExperimentSpec):
         return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
 
 
+def differences(before: Experiment | Identity, after: Experiment | Identity) -> dict[str, tuple[str, str]]:
+    """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
+    old, new = (
+        {"dataset": one.dataset} | one.settings.model_dump(mode="json", include=DECISIVE) for one in (before, after)
+    )
+    return {path: (_flow(one), _flow(other)) for path, one, other in patches.differences(old, new)}
+
+
+def _flow(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return text.removesuffix("...\n").strip()
+
+
 STEPS = (
     Step(
         DiagnosisSpec,
@@ -101,11 +119,5 @@ STEPS = (
         needs=(Own.table, Own.summary, Own.statistics, Own.diagnosis),
         figure=True,
     ),
-    Step(
-        BeforeAfterSpec,
-        "reporting.figures:plot_before_after",
-        Own,
-        needs=(Own.summary, Own.diagnosis),
-        figure=True,
-    ),
+    Step(BeforeAfterSpec, "reporting.figures:plot_before_after", Own, needs=(Own.summary, Own.diagnosis), figure=True),
 )

@@ -8,11 +8,11 @@ from pydantic import Field
 from prunescope.artifacts.folders import (
     BaselineFolder,
     EvaluationTextFolder,
-    ExperimentFolder,
     GgufBaselineFolder,
     ModelFolder,
     ZeroshotBaselineFolder,
 )
+from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Efficiency, Zeroshot
 from prunescope.config.sections.sources import matching_files
@@ -142,13 +142,8 @@ STEPS = (
     Step(
         EvaluationSpec,
         "evaluation.steps:evaluate_pruned",
-        ExperimentFolder,
-        needs=(
-            ExperimentFolder.checkpoint,
-            EvaluationTextFolder.windows,
-            BaselineFolder.perplexity,
-            BaselineFolder.losses,
-        ),
+        Own,
+        needs=(Own.checkpoint, EvaluationTextFolder.windows, BaselineFolder.perplexity, BaselineFolder.losses),
         timed=True,
         out_of_memory=SHORTER,
     ),
@@ -164,7 +159,7 @@ STEPS = (
     Step(
         ZeroshotSpec,
         "evaluation.zeroshot:run_final",
-        ExperimentFolder,
+        Own,
         needs=(*FINAL, ZeroshotBaselineFolder.scores),
         package=LM_EVAL,
         timed=True,
@@ -180,8 +175,8 @@ STEPS = (
     Step(
         EfficiencySpec,
         "evaluation.efficiency:measure",
-        ExperimentFolder,
-        needs=(*FINAL, ExperimentFolder.gguf, GgufBaselineFolder.gguf),
+        Own,
+        needs=(*FINAL, Own.gguf, GgufBaselineFolder.gguf),
         looks_at=(ModelFolder.facts,),
         timed=True,
         out_of_memory="the models must all fit on one device together: lower evaluation.efficiency.batch_sizes or "

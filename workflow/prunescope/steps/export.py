@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport, GgufType, Section
 from prunescope.packages import LLAMA_CPP
 from prunescope.steps.spec import ExperimentSpec, Planning
@@ -35,13 +35,13 @@ class GgufSpec(Section):
 def final(planned: Planning) -> str:
     """Return the folder of the final checkpoint, in the experiment's: of the trained one where there is one."""
     trained = planned.experiment.settings.recovery.enabled
-    return (ExperimentFolder.recovered if trained else ExperimentFolder.checkpoint).path
+    return (Own.recovered if trained else Own.checkpoint).path
 
 
 class ExportSpec(ExperimentSpec):
     """Base of the specs of exports."""
 
-    checkpoint: str = Field(ExperimentFolder.checkpoint.path, description="Its folder, in the experiment's.")
+    checkpoint: str = Field(Own.checkpoint.path, description="Its folder, in the experiment's.")
 
 
 class GgufExportSpec(GgufSpec, ExportSpec):
@@ -69,10 +69,10 @@ class UniformSpec(ExportSpec):
         yield cls(**common, checkpoint=final(planned))
 
 
-FINAL = (ExperimentFolder.checkpoint, ExperimentFolder.recovered)
+FINAL = (Own.checkpoint, Own.recovered)
 """The checkpoint, and the one that was trained after pruning where there is one."""
 
 STEPS = (
-    Step(GgufExportSpec, "export.steps:export_gguf", ExperimentFolder, needs=FINAL, on_request=True, package=LLAMA_CPP),
-    Step(UniformSpec, "export.steps:export_uniform", ExperimentFolder, needs=FINAL, on_request=True),
+    Step(GgufExportSpec, "export.steps:export_gguf", Own, needs=FINAL, on_request=True, package=LLAMA_CPP),
+    Step(UniformSpec, "export.steps:export_uniform", Own, needs=FINAL, on_request=True),
 )

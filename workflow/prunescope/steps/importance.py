@@ -3,13 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from prunescope.artifacts.folders import (
-    CalibrationFolder,
-    ExperimentFolder,
-    GradientsFolder,
-    ModelFolder,
-    RemovalFolder,
-)
+from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder, RemovalFolder
+from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.sections import Corrections, Gradients, Limits, Method, Removal
 from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
 from prunescope.steps.step import Step
@@ -90,13 +85,8 @@ STEPS = (
     Step(
         ImportanceSpec,
         "importance.decision:score_and_select",
-        ExperimentFolder,
-        needs=(
-            GradientsFolder.saliency,
-            GradientsFolder.statistics,
-            GradientsFolder.stability,
-            RemovalFolder.losses,
-        ),
+        Own,
+        needs=(GradientsFolder.saliency, GradientsFolder.statistics, GradientsFolder.stability, RemovalFolder.losses),
         looks_at=(ModelFolder.facts,),
     ),
 )

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
+from prunescope.artifacts.folders import ExperimentFolder as Own
+from prunescope.artifacts.folders import ModelFolder
 from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
 
@@ -27,10 +28,10 @@ STEPS = (
     Step(
         PruningSpec,
         "pruning.prune:prune",
-        ExperimentFolder,
-        needs=(ExperimentFolder.plan,),
+        Own,
+        needs=(Own.plan,),
         # A report that is merely worded anew must not cut again.
-        looks_at=(ModelFolder.facts, ExperimentFolder.diagnosis),
+        looks_at=(ModelFolder.facts, Own.diagnosis),
         timed=True,
     ),
 )

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from prunescope.artifacts.folders import EvaluationTextFolder, ExperimentFolder, RecoveryTextFolder
+from prunescope.artifacts.folders import EvaluationTextFolder, RecoveryTextFolder
+from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Recovery
 from prunescope.packages import PEFT
@@ -46,8 +47,8 @@ STEPS = (
     Step(
         RecoverySpec,
         "recovery.steps:train_and_merge",
-        ExperimentFolder,
-        needs=(ExperimentFolder.checkpoint, RecoveryTextFolder.samples),
+        Own,
+        needs=(Own.checkpoint, RecoveryTextFolder.samples),
         looks_at=(RecoveryTextFolder.manifest,),
         package=PEFT,
         timed=True,
@@ -56,13 +57,8 @@ STEPS = (
     Step(
         RecoveredSpec,
         "evaluation.steps:evaluate_recovered",
-        ExperimentFolder,
-        needs=(
-            ExperimentFolder.recovered,
-            EvaluationTextFolder.windows,
-            ExperimentFolder.perplexity,
-            ExperimentFolder.windows,
-        ),
+        Own,
+        needs=(Own.recovered, EvaluationTextFolder.windows, Own.perplexity, Own.windows),
         timed=True,
         out_of_memory=SHORTER,
     ),

@@ -1,8 +1,10 @@
 """What a step is told: one frozen class per step, passed to it as one line of JSON."""
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -10,12 +12,23 @@ from pydantic import Field
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Section
 from prunescope.files import canonical
-from prunescope.steps.commands import START
 
 if TYPE_CHECKING:
     from typing import Self
 
     from prunescope.steps.step import Task
+
+
+START = "snakemake --cores all"
+"""How the commands that a report recommends begin."""
+
+
+def start(configfiles: Iterable[Path]) -> str:
+    """Return `START` with the configuration files of a run, if it was given any; paths as seen from here."""
+    here = Path.cwd()
+    files = [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in configfiles]
+    # A list of files ends where `--` says so.
+    return shlex.join([*START.split(), "--configfile", *files, "--"]) if files else START
 
 
 @dataclass(frozen=True)

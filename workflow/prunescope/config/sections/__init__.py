@@ -4,12 +4,7 @@ Every field has a default (or is required) and a description; ``config/README.md
 ``workflow/schemas/config.schema.yaml`` are generated from these classes.
 """
 
-from prunescope.config.sections.base import (
-    GGUF_TYPES,
-    Dtype,
-    GgufType,
-    Section,
-)
+from prunescope.config.sections.base import GGUF_TYPES, Dtype, GgufType, Section
 from prunescope.config.sections.diagnosis import Diagnosis, Report
 from prunescope.config.sections.evaluation import Efficiency, Evaluation, Recovery, Zeroshot
 from prunescope.config.sections.importance import (

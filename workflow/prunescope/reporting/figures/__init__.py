@@ -22,9 +22,8 @@ from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
 from prunescope.reporting.figures.saving import save_figure
 from prunescope.reporting.figures.scores import importance_heatmap
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
-from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec
+from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec, differences
 from prunescope.steps.job import Job
-from prunescope.steps.references import differences
 
 __all__ = ["PLOTS", "before_after", "draw", "gradient_analysis", "importance_heatmap", "pruning_rates"]
 
