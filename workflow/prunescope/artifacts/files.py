@@ -41,10 +41,11 @@ def _reason(error: ValueError) -> str:
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A file of one folder on the disk."""
+    """A file of one folder on the disk; `step`: which task left it, where several leave one."""
 
     file: "File[T]"
     path: Path
+    step: str = ""
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -55,7 +56,7 @@ class Entry(Generic[T]):
         Raises:
             DataError: the file is not there or is damaged; names the first wrong field and the step that makes it.
         """
-        path, step = self.path, self.file.made_by
+        path, step = self.path, self.step or self.file.made_by
         try:
             return self.file.format.read(path)
         except FileNotFoundError:
@@ -132,4 +133,4 @@ class Folder:
 
     def named(self, file: File[T], **wildcards: str) -> Entry[T]:
         """Return a file whose path has wildcards: ``folder.named(ExperimentFolder.record, step="pruning")``."""
-        return Entry(file, self.path / file.path.format(**wildcards))
+        return Entry(file, self.path / file.path.format(**wildcards), wildcards.get("step", ""))

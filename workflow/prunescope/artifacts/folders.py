@@ -218,7 +218,7 @@ class ExperimentFolder(Folder):
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""
         pattern = ExperimentFolder.record.path.format(step="*")
-        return [Entry(ExperimentFolder.record, path) for path in sorted(self.path.glob(pattern))]
+        return [Entry(ExperimentFolder.record, path, path.stem) for path in sorted(self.path.glob(pattern))]
 
 
 def _figure(name: str, about: str) -> tuple[File[Path], File[Path]]:

@@ -8,6 +8,7 @@ import typer
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.cli.people import ConfigFile, Directory
 from prunescope.config.files import CONFIG_FILE
+from prunescope.config.resolve import load_config
 from prunescope.config.sections import GGUF_TYPES
 from prunescope.steps.export import ExportSpec, GgufExportSpec, GgufSpec, UniformSpec
 from prunescope.steps.job import Job
@@ -27,7 +28,6 @@ def gguf(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Write DIR/export/gguf/{type}.gguf for llama.cpp, compared with the checkpoint."""
-    from prunescope.config.resolve import load_config
     from prunescope.export.steps import export_gguf
 
     if type not in GGUF_TYPES:

@@ -1,25 +1,18 @@
 """The commands for people, and the one for the rules."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.files import CONFIG_FILE
+from prunescope.config.resolve import load_config
 from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
 from prunescope.steps.table import TABLE
 
 Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
-
-
-class Language(StrEnum):
-    """Languages of the report."""
-
-    en = "en"
-    zh = "zh"
 
 
 def track(
@@ -31,7 +24,6 @@ def track(
     uri: Annotated[str | None, typer.Option(help="MLflow store; default: the configuration's.")] = None,
 ) -> None:
     """Bring MLflow level with the records of one experiment or comparison, or of all."""
-    from prunescope.config.resolve import load_config
     from prunescope.tracking.track import track_all, track_one
 
     uri = uri or load_config(config).tracking.uri
@@ -46,7 +38,6 @@ def track(
 
 def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
     """Start the MLflow UI on loopback and print the link to the runs table."""
-    from prunescope.config.resolve import load_config
     from prunescope.tracking.ui import serve
 
     serve(load_config(config).tracking.uri, port)
@@ -64,12 +55,11 @@ def diagnose(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Replay: configuration with the thresholds.")] = None,
     output: Annotated[Path | None, typer.Option(help="Replay: write the report as JSON too.")] = None,
-    language: Annotated[Language | None, typer.Option(help="Replay: language of the report.")] = None,
+    language: Annotated[Literal["en", "zh"] | None, typer.Option(help="Replay: language of the report.")] = None,
 ) -> None:
     """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
     from prunescope.artifacts.diagnosis import DiagnosisReport
     from prunescope.artifacts.formats import Json
-    from prunescope.config.resolve import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.content import report_of
     from prunescope.diagnosis.report import replay
@@ -78,7 +68,7 @@ def diagnose(
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
         names = {"model": model or "model", "experiment": experiment or "replay"}
-        judgement = replay(statistics, rates, thresholds, language or Language.en, **names)
+        judgement = replay(statistics, rates, thresholds, language or "en", **names)
         if output is not None:
             Json(DiagnosisReport).write(output, report_of(judgement))
         context = judgement.situation.context
@@ -111,7 +101,6 @@ def apply(
 
 def verify(directory: Directory, config: ConfigFile = CONFIG_FILE) -> None:
     """Prove that the written model and its exports equal its parent with the removed groups silenced, or fail."""
-    from prunescope.config.resolve import load_config
     from prunescope.export.checks import print_checks
     from prunescope.export.verify import verify
 
