@@ -9,7 +9,7 @@ import yaml
 
 from prunescope.config import load_config
 from prunescope.config.sections import Sweep
-from prunescope.steps.targets import Registry
+from prunescope.steps.registry import Registry
 
 TEXT = (Path(__file__).parents[2] / "docs/sweeps.md").read_text(encoding="utf-8")
 EXAMPLES = yaml.safe_load(textwrap.dedent(re.search(r"^    sweeps:\n(?:     .*\n)+", TEXT, re.MULTILINE)[0]))["sweeps"]
