@@ -79,13 +79,13 @@ def replay(
 def _fill(record: StepRecord, judgement: Judgement) -> None:
     measures, layers = judgement.measures, judgement.situation.evidence.layers
     metrics = {
-        "grad/mean_ratio": measures.mean and measures.mean.ratio,
-        "grad/norm_ratio": measures.norm and measures.norm.ratio,
+        "grad/mean_ratio": measures.mean.ratio if measures.mean else None,
+        "grad/norm_ratio": measures.norm.ratio if measures.norm else None,
         "diagnosis/findings_high": judgement.count("high"),
         "diagnosis/findings_critical": judgement.count("critical"),
         "diagnosis/extreme_layers": len(measures.extreme),
         "diagnosis/spearman": measures.spearman,
-        "diagnosis/score_ratio": measures.scores and measures.scores.ratio,
+        "diagnosis/score_ratio": measures.scores.ratio if measures.scores else None,
     }
     record.metrics = {name: float(value) for name, value in metrics.items() if value is not None}
     record.curves = {name: layers[column].tolist() for name, column in CURVES.items()}

@@ -36,7 +36,7 @@ def show_report(report: DiagnosisReport, title: str, console: Console | None = N
         console.print(line, soft_wrap=True)
 
 
-def _findings(findings: list[Finding], title: str, language: Language) -> Table:
+def _findings(findings: tuple[Finding, ...], title: str, language: Language) -> Table:
     words = language.labels
     table = Table(title=title, title_justify="left", show_lines=True, expand=True)
     table.add_column(words["severity"], no_wrap=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from prunescope.artifacts.diagnosis import Severity
 from prunescope.diagnosis.rules import extremes, notes, ranking, scales
-from prunescope.diagnosis.rules.base import Observation, Rule, Severity, rule
+from prunescope.diagnosis.rules.base import Observation, Rule, rule
 from prunescope.diagnosis.situation import Situation
 
-__all__ = ["RULES", "Observation", "Rule", "Severity", "observe"]
+__all__ = ["RULES", "Observation", "Rule", "observe"]
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "info")
 
