@@ -4,9 +4,10 @@
     snakemake --cores all sweep_{name}
 
 An experiment is declared by its name, {criterion}_T{T}[_tau{tau}]_{percent}_{dataset}: see README.md.
-Every step is cached under results/{model}/_shared/{step}/{key}/, where the key names all that it
-depends on: calibration text -> gradients (-> removal prior) -> importance table -> diagnosis -> pruned
-model -> perplexity -> MLflow.
+The way of an experiment: calibration text -> gradients (-> removal losses) -> importance table, plan ->
+diagnosis -> pruned model -> perplexity -> page -> MLflow. Steps that experiments share are cached under
+results/{model}/_shared/{step}/{key}/; the key is a digest of all that the step's result depends on.
+Every rule calls `prunescope run STEP`; the table of steps is workflow/prunescope/steps/.
 """
 
 from snakemake.utils import min_version

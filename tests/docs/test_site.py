@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("mkdocs.yml", "docs", "README.md", "CHANGELOG.md", "config/README.md", "benchmarks/README.md")
+SOURCES = (
+    "mkdocs.yml",
+    "docs",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "config/README.md",
+    "benchmarks/README.md",
+)
 # A link to add, by file, and what the warning says.
 DEAD_LINKS = {
     "README.md": ("[x](docs/nowhere.md)", "README.md links to docs/nowhere.md"),

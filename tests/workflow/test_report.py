@@ -10,7 +10,7 @@ NAME = EXPERIMENT.rpartition("/")[2]
 FIGURES = {
     f"tiny / {NAME} > 2 Diagnosis": {
         "gradient analysis": "The gradients of tiny on 6 windows of 16 tokens of words",
-        "pruning rates": f"under {NAME}, where 20 % of all parameters were to go",
+        "pruning rates": f"under {NAME}, where 20 % of all parameters were to be removed",
         "importance heatmap": "by taylor, T = 1, tau = 0; low scores go first",
     },
     "tiny / comparison / alone": {

@@ -43,7 +43,7 @@ envvars:
     TYPED,
 
 
-# Bars are drawn over and over: what jobs print would tear them, and is in their logs.
+# What jobs print would tear the bars of the rich logger; their logs have it.
 if workflow.output_settings and "rich" in workflow.output_settings.log_handler_settings:
     shell.prefix("set -euo pipefail; exec > /dev/null; ")
 
@@ -59,7 +59,7 @@ wildcard_constraints:
 try:
     arguments = without_files(json.loads(os.environ[TYPED]))
     reporting = any(argument.startswith("--report") for argument in arguments)
-    # Read anew: Snakemake's own merge loses a section that a file sets to `{}` over null.
+    # Merged again by us: Snakemake's own merge loses a section that a file sets to `{}` over null.
     default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
     told = load_merged(
         default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
@@ -117,14 +117,17 @@ def task(name, wildcards):
 
 
 def spec(name):
-    """Params function: what a step is told. Snakemake does not compare what is a function of `input`: a path that
-    changes is no reason to run again. What is one is in the key of a shared step and in `identity` of the others.
+    """Params function: what a step is told.
+
+    It takes `input` because Snakemake does not compare such params with those of the last run: the spec also holds
+    paths, and one that changes is no reason to run again. What is a reason is in the key of a shared step, and in
+    `identity` of the others.
     """
     return lambda wildcards, input: task(name, wildcards).spec.text()
 
 
 def identity(name):
-    """Params function: what decides the result of a step whose files carry no key."""
+    """Params function: what decides the result of a step whose files carry no key. Snakemake compares it."""
     return lambda wildcards: canonical(task(name, wildcards).spec.identity())
 
 

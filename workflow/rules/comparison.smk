@@ -7,7 +7,7 @@ localrules:
     track_comparison,
 
 
-# What `--report` shows of it: title, which it sorts by, and caption, by file.
+# What `--report` shows of a comparison, by file: title (it sorts by it) and caption.
 SHOWN = {
     "comparison.html": ("1 summary", "comparison"),
     "perplexity.png": ("2 perplexity", "comparison_perplexity"),
@@ -53,7 +53,7 @@ rule comparison:
 
 rule track_comparison:
     input:
-        # Best runs are tagged, so that they must be there.
+        # The best runs are tagged, so they must be in MLflow first.
         experiments=lambda wildcards: sweep_of(wildcards).experiment_files(
             "track_comparison"
         ),
@@ -72,7 +72,7 @@ rule track_comparison:
         "prunescope run track_comparison {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
-# An experiment that is known to be impossible fails alone: the others run, and the exit code tells.
+# An experiment that is known to be impossible fails in a rule of its own: the others run, and the exit code says so.
 rule impossible:
     output:
         "results/{model}/comparison/{sweep}/{member}.impossible",

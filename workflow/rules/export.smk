@@ -14,7 +14,7 @@ for target in typed:
                 ],
 
 
-# An export comes after the page and the row in MLflow, and they depend on none: they are brought level at the end.
+# Page and row in MLflow do not depend on exports, so that a run which made one updates both at its end.
 onsuccess:
     for directory in {
         target.planned.directory

@@ -5,7 +5,7 @@ rule pruning:
     input:
         model=ancient(shared("model", "model.json")),
         plan="results/{model}/{experiment}/analysis/plan.json",
-        # The diagnosis may stop the run; a report that is merely worded anew must not cut again.
+        # The diagnosis may stop the run, but a report with new words must not cut again.
         report=ancient("results/{model}/{experiment}/analysis/gradient_diagnosis.json"),
     output:
         checkpoint=directory("results/{model}/{experiment}/model"),

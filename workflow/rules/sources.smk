@@ -60,7 +60,7 @@ rule model:
         runtime=240,
     params:
         spec=spec("model"),
-        # A local copy that moved is looked up again, and nothing else runs for it.
+        # When a local copy moves, this step runs again and no other.
         path=lambda wildcards: task("model", wildcards).spec.source.path,
         folder=subpath(output.facts, parent=True),
     message:

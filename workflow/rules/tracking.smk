@@ -6,7 +6,7 @@ localrules:
     track,
 
 
-# A figure that is drawn again is the same figure: not the figures, their records, and no reason to run again.
+# The page and the row wait for the records of the figures, and do not run again when a figure is drawn again.
 DRAWN = expand(
     "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=FIGURES
 )
