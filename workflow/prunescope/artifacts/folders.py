@@ -299,7 +299,7 @@ class CheckpointFolder(Folder):
         AnyJson(),
         about="`model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the widths of every layer",
     )
-    code = File("modeling_pruned_{family}.py", Opaque(), about="the code that transformers loads it with")
+    code = File("modeling_pruned.py", Opaque(), about="the code that transformers loads it with")
     card = File("README.md", Text(), "page", "the model card")
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
 
