@@ -12,8 +12,8 @@ import pytest
 from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values, write_diagnosis
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.summary import BoundLimit
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
-from prunescope.diagnosis.evidence import Bound
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import ConfigError
@@ -52,7 +52,7 @@ def evidence():
         mlp=with_values({2: 0.99, 3: 0.6}),
         rate=with_values({2: 0.8, 3: 0.45}),
         importance=depth + 1.0,
-        bound=(Bound("limits.max_rate", ("3.mlp",)),),
+        bound=(BoundLimit(limit="limits.max_rate", blocks=["3.mlp"]),),
         target_ratio=0.2,
     )
     made.layers["std"] = 2 * made.layers["mean"]

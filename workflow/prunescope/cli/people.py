@@ -67,7 +67,6 @@ def diagnose(
     from prunescope.artifacts.formats import Json
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
-    from prunescope.diagnosis.content import report_of
     from prunescope.diagnosis.report import replay
     from prunescope.reporting.console import print_report, show_report
 
@@ -76,9 +75,9 @@ def diagnose(
         names = {"model": model or "model", "experiment": experiment or "replay"}
         judgement = replay(statistics, rates, thresholds, language or Language.en, **names)
         if output is not None:
-            Json(DiagnosisReport).write(output, report_of(judgement))
+            Json(DiagnosisReport).write(output, judgement.report)
         context = judgement.situation.context
-        show_report(report_of(judgement), f"{context.model} / {context.experiment}")
+        show_report(judgement.report, f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):

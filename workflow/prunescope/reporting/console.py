@@ -1,6 +1,7 @@
 """The report in a terminal."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -36,7 +37,7 @@ def show_report(report: DiagnosisReport, title: str, console: Console | None = N
         console.print(line, soft_wrap=True)
 
 
-def _findings(findings: list[Finding], title: str, language: Language) -> Table:
+def _findings(findings: Iterable[Finding], title: str, language: Language) -> Table:
     words = language.labels
     table = Table(title=title, title_justify="left", show_lines=True, expand=True)
     table.add_column(words["severity"], no_wrap=True)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
+from prunescope.artifacts.diagnosis import Severity
 from prunescope.diagnosis.rules import extremes, notes, ranking, scales
-from prunescope.diagnosis.rules.base import Observation, Rule, Severity, rule
+from prunescope.diagnosis.rules.base import Observation, Rule, rule
 from prunescope.diagnosis.situation import Situation
-
-__all__ = ["RULES", "Observation", "Rule", "Severity", "observe"]
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "info")
 

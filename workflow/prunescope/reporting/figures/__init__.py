@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from prunescope.artifacts.files import Entry
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.diagnosis.evidence import Rates
-from prunescope.diagnosis.inputs import read_evidence, read_rates
+from prunescope.diagnosis.evidence import Rates, join_evidence
+from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.reporting.figures.before_after import before_after, comparison_lines
@@ -129,7 +129,7 @@ def _save(folder: ExperimentFolder, draw: Draw, *files: Entry) -> None:
 
 
 def _gradient_analysis(folder: ExperimentFolder, look: Look) -> Figure:
-    evidence = read_evidence(folder.statistics.path, folder.summary.path, folder.table.path)
+    evidence = join_evidence(read_statistics(folder.statistics.path), look.rates, folder.table.read())
     return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, look.words)
 
 
