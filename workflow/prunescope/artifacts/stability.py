@@ -1,19 +1,25 @@
-"""Whether two halves of the calibration set rank the groups of a layer alike."""
+"""Whether two halves of the calibration set rank the groups of a layer alike (no pydantic here: see `facts`)."""
 
-from pydantic import Field
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from prunescope.artifacts.document import Document, Known
+from prunescope.artifacts.facts import ABOUT, STRICT
 
-Correlations = dict[int, Known]
+Correlations = dict[int, float | None]
 """By layer, in [-1, 1]; None where there is nothing to compare."""
 
 
-class Stability(Document):
+@dataclass(frozen=True)
+class Stability:
     """Rank correlation of the saliency per parameter between even and odd batches."""
 
-    criterion: str = Field(description="That was compared.")
-    layers: Correlations = Field(
-        description="Spearman's rank correlation by layer, null where there is nothing to compare (a single batch)."
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    criterion: str = field(metadata={ABOUT: "That was compared."})
+    layers: Correlations = field(
+        metadata={
+            ABOUT: "Spearman's rank correlation by layer, null where there is nothing to compare (a single batch)."
+        }
     )
-    samples: int = Field(description="Calibration windows of both halves together.")
-    others: dict[str, Correlations] = Field(description="Such `layers` of the other criteria that have halves.")
+    samples: int = field(metadata={ABOUT: "Calibration windows of both halves together."})
+    others: dict[str, Correlations] = field(metadata={ABOUT: "Such `layers` of the other criteria that have halves."})

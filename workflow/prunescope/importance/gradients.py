@@ -4,7 +4,6 @@ import logging
 import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
-from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.statistics import StatisticsFile
 from prunescope.artifacts.timing import Timing
 from prunescope.importance.engine import GradientPass, collect_gradients
@@ -50,7 +49,7 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
             }
         )
         folder.statistics.write(StatisticsFile(**result.statistics.by_parameter_and_layer()))
-        folder.stability.write(Stability(**vars(result.stability)))
+        folder.stability.write(result.stability)
         folder.timing.write(timing)
         saved.discard()
         record.metrics |= {
