@@ -197,7 +197,7 @@ def test_a_missing_table_gets_a_sentence(ordinary):
 def test_the_terminal_shows_findings_layers_and_commands(extreme):
     write_diagnosis(spec(extreme), extreme)
     out = StringIO()
-    print_report(ExperimentFolder(extreme), Console(file=out, width=200))
+    print_report(ExperimentFolder(extreme).diagnosis.read(), "title", Console(file=out, width=200))
     shown = out.getvalue()
     assert "Early layers are pruned to extremes" in shown
     assert "critical" in shown
@@ -208,10 +208,9 @@ def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
     analysis = extreme / "analysis"
     rates = read_rates(analysis / "pruning_summary.csv")
     evidence = join_evidence(read_statistics(analysis / "gradient_statistics.json"), rates)
-    folder = ExperimentFolder(extreme)
-    folder.diagnosis.write(diagnose(evidence, Diagnosis(), Context("m", "named")).report)
+    report = diagnose(evidence, Diagnosis(), Context("m", "named")).report
     out = StringIO()
-    print_report(folder, Console(file=out, width=200))
+    print_report(report, "title", Console(file=out, width=200))
     assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()
 
 

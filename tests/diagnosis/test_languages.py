@@ -140,7 +140,7 @@ def without(value, keys):
 def test_the_terminal_speaks_the_language_of_the_report_and_cuts_nothing_off(extreme):
     report = write_diagnosis(spec(extreme, "zh"), extreme).report
     out = StringIO()
-    print_report(ExperimentFolder(extreme), Console(file=out, width=80))
+    print_report(report, "title", Console(file=out, width=80))
     shown = out.getvalue()
     assert "严重" in shown and "critical" not in shown
     assert "…" not in shown

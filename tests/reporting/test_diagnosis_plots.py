@@ -128,7 +128,7 @@ def test_stacked_bars_add_up_to_the_rate_of_the_layer(extreme):
 
 
 def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
-    _, axes = pruning_rates(evidence.rates, 0.5, LIMITS).axes
+    _, axes = pruning_rates(replace(evidence.rates, limits=LIMITS), 0.5).axes
     attention, mlp = axes.containers
     assert [bar.get_height() for bar in attention] == pytest.approx(evidence.layers["attention_rate"])
     assert [bar.get_height() for bar in mlp] == pytest.approx(evidence.layers["mlp_rate"])
@@ -143,7 +143,7 @@ def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
 
 def test_minima_of_a_kind_and_protected_layers_are_drawn(evidence):
     limits = Limits(attention=BlockLimits(min_rate=0.1), mlp=BlockLimits(min_rate=0.02), protect=(0, -1))
-    _, axes = pruning_rates(evidence.rates, 0.5, limits).axes
+    _, axes = pruning_rates(replace(evidence.rates, limits=limits), 0.5).axes
     assert segments(axes, "minimum 10 %, attention")[0].tolist() == [[-0.5, 0.1], [LAYERS - 0.5, 0.1]]
     assert "minimum 2 %, MLP" in legend(axes)
     assert lines(axes)[LABELS["protected"]].get_xdata().tolist() == [0, LAYERS - 1]
@@ -157,7 +157,7 @@ def drawings(layers):
     table = pd.DataFrame(rows | {"score": np.linspace(1, 2, 64 * layers), "cost": 3, "removed": False})
     title = f"a-model-with-a-long-name-70B / taylor_T1_tau0_20_c4_s256_n64_max50\n{'20 % of all ' * 8}"
     yield gradient_analysis(made.layers, 0.5, title)
-    yield pruning_rates(made.rates, 0.5, LIMITS, title)
+    yield pruning_rates(replace(made.rates, limits=LIMITS), 0.5, title)
     yield importance_heatmap(table, title)
     yield before_after(made.layers, made.layers, 0.5, title)
 

@@ -13,8 +13,7 @@ from prunescope.artifacts.folders import RESULTS
 from prunescope.config import CONFIG_FILE, load_merged, parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
-from prunescope.reporting.captions import captions
-from prunescope.reporting.menu import menu_entry
+from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.changed import changed
 from prunescope.runs.failures import report_failures

@@ -68,7 +68,7 @@ def diagnose(
     from prunescope.config import load_config
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.report import replay
-    from prunescope.reporting.console import print_report, show_report
+    from prunescope.reporting.console import print_report
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
@@ -77,7 +77,7 @@ def diagnose(
         if output is not None:
             Json(DiagnosisReport).write(output, judgement.report)
         context = judgement.situation.context
-        show_report(judgement.report, f"{context.model} / {context.experiment}")
+        print_report(judgement.report, f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):
@@ -86,7 +86,8 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        print_report(ExperimentFolder(directory))
+        report = ExperimentFolder(directory).diagnosis
+        print_report(report.read(), str(report.path))
 
 
 def apply(

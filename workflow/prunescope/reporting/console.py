@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, ExtremeLayer, Finding
-from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.reporting.remedies import remedies_once
 
@@ -21,13 +20,8 @@ COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 PIECE = re.compile(r"(?:[!-~]+ ?|.)[，。；：、）]*", re.DOTALL)
 
 
-def print_report(folder: ExperimentFolder, console: Console | None = None) -> None:
-    """Print the report of an experiment, in its language: findings, extreme layers, commands."""
-    show_report(folder.diagnosis.read(), str(folder.diagnosis.path), console)
-
-
-def show_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
-    """Print a report."""
+def print_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
+    """Print a report in its language: findings, extreme layers, commands."""
     console = console or Console()
     language = LANGUAGES[report.language]
     console.print(_findings(report.diagnosis, title, language))

@@ -18,15 +18,13 @@ from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.reporting.figures.before_after import before_after, comparison_lines
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.gradients import gradient_analysis
-from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
-from prunescope.reporting.figures.saving import save_figure
+from prunescope.reporting.figures.rates import pruning_rates
 from prunescope.reporting.figures.scores import importance_heatmap
+from prunescope.reporting.figures.style import save_figure
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
 from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec
 from prunescope.steps.job import Job
 from prunescope.steps.references import unequal
-
-__all__ = ["PLOTS", "before_after", "draw", "gradient_analysis", "importance_heatmap", "pruning_rates"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _gradient_analysis(folder: ExperimentFolder, look: Look) -> Figure:
 
 
 def _pruning_rates(_: ExperimentFolder, look: Look) -> Figure:
-    return pruning_rates(look.rates, look.extreme_rate, look.rates.limits or NO_LIMITS, look.subtitle, look.words)
+    return pruning_rates(look.rates, look.extreme_rate, look.subtitle, look.words)
 
 
 def _importance_heatmap(folder: ExperimentFolder, look: Look) -> Figure:
