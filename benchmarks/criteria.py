@@ -12,6 +12,7 @@ equal are evaluated once.
 import argparse
 import hashlib
 import json
+import math
 import tempfile
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -32,11 +33,12 @@ from prunescope.artifacts.folders import (
 )
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config.patches import merge
+from prunescope.config.protocols import Protocol
 from prunescope.config.resolve import parse_config
 from prunescope.config.sections import Limits, Method
 from prunescope.criteria import CRITERIA
 from prunescope.errors import PrunescopeError
-from prunescope.evaluation.perplexity import measure_perplexity
+from prunescope.evaluation.perplexity import measure_losses
 from prunescope.importance.decision import scores_of
 from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import select
@@ -111,7 +113,7 @@ def evaluate(plan: PruningPlan, facts: ModelFacts, windows: torch.Tensor) -> flo
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(facts, plan, Path(folder) / "model")
         model = load_checkpoint(Path(folder) / "model", torch.float32, torch.device("cpu"))
-        return measure_perplexity(model, windows).perplexity
+        return math.exp(measure_losses(model, windows, Protocol(windows.shape[1])).mean)
 
 
 def run() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jobs import job
+from prunescope.artifacts.diagnosis import ComparedStability
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.passes import StatisticsFile
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
@@ -19,7 +20,6 @@ from prunescope.diagnosis.evidence import (
     STATISTICS,
     Evidence,
     Rates,
-    Stability,
     Statistics,
     join_evidence,
 )
@@ -56,7 +56,7 @@ def make_evidence(
     for block, said in (("attention", attention), ("mlp", mlp)):
         decided[f"{block}_params"] = 100.0
         decided[f"{block}_removed"] = 100.0 * np.asarray(said)
-    found = stability and Stability("taylor", 32, stability)
+    found = stability and ComparedStability(criterion="taylor", samples=32, layers=stability)
     evidence = join_evidence(Statistics(statistics, (), ()), Rates(decided, **rates), None, found, texts)
     evidence.layers["importance"] = pd.Series(importance, index=index, dtype=float)
     return replace(evidence, scores=pd.Series(scores or {}, dtype=float))

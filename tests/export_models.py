@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.config.sections import GgufExport
-from prunescope.export.reference import CHECK_TEXT
+from prunescope.export.agreement import CHECK_TEXT
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.export import GgufExportSpec, GgufSpec, UniformSpec
 from prunescope.steps.job import Job

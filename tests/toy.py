@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from prunescope.artifacts.facts import BlockFacts, ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
-from prunescope.artifacts.passes import BlockValues, Stability, StatisticsFile
+from prunescope.artifacts.passes import BlockValues, StatisticsFile
+from prunescope.artifacts.stability import Stability
 from prunescope.config.sections import Corrections, Limits, Method
 from prunescope.importance.decision import score_and_select
 from prunescope.importance.prior import choose_prior

@@ -65,7 +65,7 @@ def test_device_map(case, tokens, tmp_path, device_map):
 @torch.no_grad()
 def test_saved_again_it_still_carries_its_code(case, tokens, tmp_path):
     case.pruned().save_pretrained(tmp_path / "again")
-    assert list((tmp_path / "again").glob("modeling_pruned_*.py"))
+    assert (tmp_path / "again/modeling_pruned.py").is_file()
     again = load(tmp_path / "again", trust_remote_code=True)
     close(again(tokens).logits, case.masked()(tokens).logits)
 

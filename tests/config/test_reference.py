@@ -10,8 +10,6 @@ from prunescope.cli import app
 from prunescope.cli.reference import PAGE, PANELS, render_commands
 from prunescope.config.reference import README, SCHEMA, render_readme, render_schema
 from prunescope.config.sections import Config
-from prunescope.models.pruned import modeling_file
-from prunescope.models.pruned.generate import GENERATED, render
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,12 +41,6 @@ def test_every_key_has_a_description():
     walk(schema, "config")
     for name, definition in schema["$defs"].items():
         walk(definition, name)
-
-
-def test_pruned_families_are_current():
-    for family in GENERATED:
-        expected = render(family)
-        assert modeling_file(family).read_text() == expected, "run python -m prunescope.models.pruned.generate"
 
 
 def test_environment_file_repeats_no_dependency():

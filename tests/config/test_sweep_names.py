@@ -217,7 +217,7 @@ def test_a_sweep_that_is_not_asked_for_is_not_expanded(monkeypatch):
 
 def test_neither_torch_nor_pandas_is_imported_to_expand_a_sweep():
     code = (
-        "import sys; import prunescope.runs.failures, prunescope.reporting.menu, prunescope.runs.estimates; "
+        "import sys; import prunescope.runs.failures, prunescope.reporting.captions, prunescope.runs.estimates; "
         "from prunescope.config.resolve import load_config; "
         "from prunescope.steps.registry import Registry; "
         f"r = Registry(load_config()); print(len(r.sweep('{MODEL}', 'remedies').members)); "

@@ -14,10 +14,9 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.content import report_of
-from prunescope.diagnosis.evidence import layer_importance
+from prunescope.diagnosis.evidence import join_evidence, layer_importance
 from prunescope.diagnosis.findings import diagnose
-from prunescope.diagnosis.inputs import read_evidence, read_rates, read_statistics
+from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.situation import Context
 from prunescope.errors import DataError
 from prunescope.reporting.console import print_report
@@ -66,8 +65,8 @@ def test_the_report_has_the_documented_keys(extreme):
 
 
 def test_the_extreme_experiment_is_found_out(extreme):
-    report = write_diagnosis(spec(extreme), extreme)
-    codes = {finding.code: finding for finding in report.findings}
+    report = write_diagnosis(spec(extreme), extreme).report
+    codes = {finding.code: finding for finding in report.diagnosis}
     assert codes["early_layers_extreme"].layers == (2, 3, 4)
     assert codes["gradient_valley"].layers == (2, 3, 4)
     assert codes["limit_bound"].layers == (3, 7)
@@ -75,15 +74,15 @@ def test_the_extreme_experiment_is_found_out(extreme):
 
 
 def test_the_ordinary_experiment_has_no_problem(ordinary):
-    report = write_diagnosis(spec(ordinary), ordinary)
-    assert [finding.code for finding in report.findings] == [
+    report = write_diagnosis(spec(ordinary), ordinary).report
+    assert [finding.code for finding in report.diagnosis] == [
         "no_problem", "negative_removal_delta", "shared_source",
     ]  # fmt: skip
 
 
 def test_the_record_holds_metrics_and_curves(extreme):
     told = spec(extreme)
-    report = write_diagnosis(told, extreme)
+    judgement = write_diagnosis(told, extreme)
     path = extreme / "records" / "diagnosis.json"
     record = Json(StepRecord).read(path)
     assert (record.step, record.key) == ("diagnosis", told.record_key)
@@ -91,7 +90,7 @@ def test_the_record_holds_metrics_and_curves(extreme):
         "grad/mean_ratio", "grad/norm_ratio", "diagnosis/findings_high", "diagnosis/findings_critical",
         "diagnosis/extreme_layers", "diagnosis/spearman", "diagnosis/score_ratio",
     }  # fmt: skip
-    assert record.metrics["diagnosis/extreme_layers"] == len(report.measures.extreme)
+    assert record.metrics["diagnosis/extreme_layers"] == len(judgement.situation.measures.extreme)
     assert set(record.curves) == {
         "grad/mean", "grad/std", "grad/norm", "prune/rate", "prune/attention_rate",
         "prune/mlp_rate", "importance/score",
@@ -103,8 +102,8 @@ def test_the_record_holds_metrics_and_curves(extreme):
 def test_commands_start_as_the_run_did(extreme):
     start = "snakemake --cores all --configfile a.yaml --"
     told = spec(extreme).model_copy(update={"start": start})
-    report = write_diagnosis(told, extreme)
-    commands = [remedy.command for finding in report.findings for remedy in finding.remedies if remedy.command]
+    report = write_diagnosis(told, extreme).report
+    commands = [remedy.command for finding in report.diagnosis for remedy in finding.remedies if remedy.command]
     assert commands and all(command.startswith(f"{start} results/SmolLM2-135M/") for command in commands)
 
 
@@ -115,9 +114,9 @@ def test_null_and_zero_statistics_stay_strict_json(extreme):
     content["layers"]["5"] |= {"mean": 0.0, "norm": 0.0}
     content["model.layers.3.mlp.up_proj.weight"]["mean"][1] = None
     path.write_text(json.dumps(content))
-    report = write_diagnosis(spec(extreme), extreme)
+    report = write_diagnosis(spec(extreme), extreme).report
     written = strict(extreme / "analysis" / "gradient_diagnosis.json")
-    codes = {finding.code: finding for finding in report.findings}
+    codes = {finding.code: finding for finding in report.diagnosis}
     assert codes["non_finite_gradient"].layers == (3,)
     assert codes["non_finite_gradient"].evidence["parameters"] == ["model.layers.3.mlp.up_proj.weight"]
     assert codes["vanishing_gradient"].layers == (5,)
@@ -139,11 +138,11 @@ def test_infinity_in_a_file_is_not_finite_either(tmp_path):
 @pytest.mark.parametrize("rates", ["pruning_summary.json", "pruning_summary.csv"])
 def test_a_replay_needs_statistics_and_rates_alone(extreme, rates, tmp_path):
     analysis = extreme / "analysis"
-    evidence = read_evidence(analysis / "gradient_statistics.json", analysis / rates)
-    report = diagnose(evidence, Diagnosis(), Context("m", "replay"))
-    assert report.findings[0].code == "early_layers_extreme"
-    assert report.measures.spearman is None
-    Json(DiagnosisReport).write(tmp_path / "out.json", report_of(report))
+    evidence = join_evidence(read_statistics(analysis / "gradient_statistics.json"), read_rates(analysis / rates))
+    judgement = diagnose(evidence, Diagnosis(), Context("m", "replay"))
+    assert judgement.report.diagnosis[0].code == "early_layers_extreme"
+    assert judgement.situation.measures.spearman is None
+    Json(DiagnosisReport).write(tmp_path / "out.json", judgement.report)
     assert strict(tmp_path / "out.json")["extreme_pruning_layers"][0]["importance"] is None
 
 
@@ -189,7 +188,7 @@ def test_bad_rates_get_a_sentence(tmp_path, name, content, said):
 
 def test_a_missing_table_gets_a_sentence(ordinary):
     (ordinary / "analysis" / "importance_table.parquet").unlink()
-    with pytest.raises(DataError, match="run the importance step"):
+    with pytest.raises(DataError, match="run the step that makes it first: importance"):
         write_diagnosis(spec(ordinary), ordinary)
     assert not (ordinary / "analysis" / "gradient_diagnosis.json").exists()
 
@@ -197,7 +196,7 @@ def test_a_missing_table_gets_a_sentence(ordinary):
 def test_the_terminal_shows_findings_layers_and_commands(extreme):
     write_diagnosis(spec(extreme), extreme)
     out = StringIO()
-    print_report(ExperimentFolder(extreme), Console(file=out, width=200))
+    print_report(ExperimentFolder(extreme).diagnosis.read(), "title", Console(file=out, width=200))
     shown = out.getvalue()
     assert "Early layers are pruned to extremes" in shown
     assert "critical" in shown
@@ -205,13 +204,12 @@ def test_the_terminal_shows_findings_layers_and_commands(extreme):
 
 
 def test_the_terminal_shows_the_patch_of_a_named_experiment(extreme):
-    evidence = read_evidence(
-        extreme / "analysis" / "gradient_statistics.json", extreme / "analysis" / "pruning_summary.csv"
-    )
-    folder = ExperimentFolder(extreme)
-    folder.diagnosis.write(report_of(diagnose(evidence, Diagnosis(), Context("m", "named"))))
+    analysis = extreme / "analysis"
+    rates = read_rates(analysis / "pruning_summary.csv")
+    evidence = join_evidence(read_statistics(analysis / "gradient_statistics.json"), rates)
+    report = diagnose(evidence, Diagnosis(), Context("m", "named")).report
     out = StringIO()
-    print_report(folder, Console(file=out, width=200))
+    print_report(report, "title", Console(file=out, width=200))
     assert "{limits: {early_layers: {max_rate: 0.3}}}" in out.getvalue()
 
 

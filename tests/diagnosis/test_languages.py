@@ -13,9 +13,10 @@ from rich.console import Console
 
 from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.sections import Diagnosis, Report
 from prunescope.diagnosis import words
-from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
+from prunescope.diagnosis.evidence import Texts
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context
@@ -93,10 +94,10 @@ def everything():
         texts=Texts(("wiki",), ("wiki", "hansard", "ptb"), {"wiki": "source", "hansard": "none", "ptb": "documents"}),
         collapsed=("3.attention",),
         bound=(
-            Bound("limits.protect", ("2.mlp",)),
-            Bound("limits.mlp.max_rate", tuple(f"{layer}.{kind}" for layer in range(20) for kind in KINDS)),
+            BoundLimit(limit="limits.protect", blocks=["2.mlp"]),
+            BoundLimit(limit="limits.mlp.max_rate", blocks=[f"{n}.{kind}" for n in range(20) for kind in KINDS]),
         ),
-        negative_deltas=(NegativeDelta(7, "attention", -0.003),),
+        negative_deltas=(NegativeDelta(layer=7, block="attention", delta=-0.003),),
     )
     vanished = make_evidence(mean=with_values({5: 0.0}), rate=[0.1, 0.2] * 15, importance=[1.0, 1.0, 2.0] * 10)
     inverted = make_evidence(rate=[0.1, 0.2] * 15, importance=[1.0, 2.0] * 15)
@@ -106,11 +107,11 @@ def everything():
 @pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 def test_every_finding_and_every_remedy_can_be_said(language):
     reports = [
-        diagnose(evidence, Diagnosis(), Context("m", name), language)
+        diagnose(evidence, Diagnosis(), Context("m", name), language).report
         for evidence in everything()
         for name in ("taylor_T0_20_c4", "taylor_T1_20_c4_n8_s512")
     ]
-    found = [finding for report in reports for finding in report.findings]
+    found = [finding for report in reports for finding in report.diagnosis]
     assert {finding.code for finding in found} == set(RULES)
     kinds = {remedy.kind for finding in found for remedy in finding.remedies}
     assert set(language.words["remedies"]) - kinds <= {"cap_mlp"}
@@ -137,15 +138,15 @@ def without(value, keys):
 
 
 def test_the_terminal_speaks_the_language_of_the_report_and_cuts_nothing_off(extreme):
-    report = write_diagnosis(spec(extreme, "zh"), extreme)
+    report = write_diagnosis(spec(extreme, "zh"), extreme).report
     out = StringIO()
-    print_report(ExperimentFolder(extreme), Console(file=out, width=80))
+    print_report(report, "title", Console(file=out, width=80))
     shown = out.getvalue()
     assert "严重" in shown and "critical" not in shown
     assert "…" not in shown
     rows = [line.split("│")[2:4] for line in shown.splitlines() if line.startswith("│") and line.count("│") == 4]
     said = "".join("".join(row).replace(" ", "") for row in rows)
-    assert all(character in said for finding in report.findings for character in finding.description.replace(" ", ""))
+    assert all(character in said for finding in report.diagnosis for character in finding.description.replace(" ", ""))
 
 
 def test_chinese_wraps_between_characters_but_not_inside_names():

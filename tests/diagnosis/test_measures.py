@@ -8,7 +8,8 @@ import pytest
 import scipy.stats
 
 from diagnosis_data import make_evidence, with_values
-from prunescope.diagnosis.evidence import COUNTS, Stability, block_scores
+from prunescope.artifacts.diagnosis import ComparedStability
+from prunescope.diagnosis.evidence import COUNTS, block_scores
 from prunescope.diagnosis.measures import (
     extreme_layers,
     measure,
@@ -121,7 +122,7 @@ def test_zero_scores_take_no_part_in_the_scale(thresholds):
 
 
 def test_unstable_layers_are_those_below_the_threshold():
-    stability = Stability("gate", 8, {0: 0.9, 1: 0.8, 2: 0.79, 3: None})
+    stability = ComparedStability(criterion="gate", samples=8, layers={0: 0.9, 1: 0.8, 2: 0.79, 3: None})
     assert unstable_layers(stability, 0.8) == (2,)
     assert unstable_layers(None, 0.8) == ()
 

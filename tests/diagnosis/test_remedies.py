@@ -7,13 +7,14 @@ from itertools import product
 import pytest
 
 from diagnosis_data import make_evidence, with_values
+from prunescope.artifacts.summary import BoundLimit
 from prunescope.config.names import known_name, parse_name, rename
 from prunescope.config.patches import leaves
 from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Calibration, Corrections, Diagnosis, EarlyLayers, Limits, Method, Settings
-from prunescope.diagnosis.evidence import Bound, Texts, table_blocks
+from prunescope.diagnosis.evidence import Texts, table_blocks
+from prunescope.diagnosis.findings import exhausted, suggest
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.remedies import exhausted, suggest
 from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import BudgetError
@@ -231,7 +232,8 @@ def test_resolved_settings_say_what_the_name_does_not():
 def test_a_named_experiment_gets_only_the_patch():
     early, *_ = suggest("early_layers_extreme", situation("my_best_run"))
     assert (early.patch, early.experiment) == ({"limits": {"early_layers": {"max_rate": 0.3}}}, None)
-    bound = (Bound("limits.max_rate", ("3.mlp",)), Bound("limits.early_layers", ("1.mlp",)))
+    limits = {"limits.max_rate": ["3.mlp"], "limits.early_layers": ["1.mlp"]}
+    bound = tuple(BoundLimit(limit=limit, blocks=blocks) for limit, blocks in limits.items())
     assert suggest("early_layers_extreme", situation("my_best_run", bound=bound)) == ()
 
 

@@ -30,8 +30,8 @@ def files_of(temperature):
 
 
 def known_case(temperature, **kwargs):
-    report = replay(*files_of(temperature), **kwargs)
-    return {finding.code: finding for finding in report.findings}
+    report = replay(*files_of(temperature), **kwargs).report
+    return {finding.code: finding for finding in report.diagnosis}
 
 
 def diagnose(temperature, *options):
@@ -115,14 +115,14 @@ def test_few_columns_are_enough_and_names_can_be_given(tmp_path):
     statistics, rates = tmp_path / "statistics.json", tmp_path / "rates.csv"
     statistics.write_text(json.dumps({"layers": {layer: {"mean": 1.0 + layer} for layer in range(12)}}))
     rates.write_text("layer,mlp_rate\n2,0.99\n3,0.99\n")
-    report = replay(statistics, rates, Diagnosis(early_layers=3), model="m", experiment="taylor_T0_20_c4")
-    (finding,) = report.findings
+    report = replay(statistics, rates, Diagnosis(early_layers=3), model="m", experiment="taylor_T0_20_c4").report
+    (finding,) = report.diagnosis
     assert (finding.code, finding.layers) == ("early_layers_extreme", (2,))
     assert finding.remedy.command == "snakemake --cores all results/m/taylor_T0_20_c4_early30_first3"
     # 2 of 12 layers, not of the two in the file
-    assert "many_extreme_layers" not in {finding.code for finding in report.findings}
-    unnamed = replay(statistics, rates)
-    assert [remedy.command for remedy in unnamed.findings[0].remedies] == [None, None, None]
+    assert "many_extreme_layers" not in {finding.code for finding in report.diagnosis}
+    unnamed = replay(statistics, rates).report
+    assert [remedy.command for remedy in unnamed.diagnosis[0].remedies] == [None, None, None]
 
 
 def test_limits_of_a_file_that_are_no_limits_get_a_sentence(tmp_path):

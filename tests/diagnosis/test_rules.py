@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from diagnosis_data import make_evidence, not_finite, with_values
+from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.sections import Diagnosis
 from prunescope.criteria import WITHOUT_GRADIENT
-from prunescope.diagnosis.evidence import Bound, NegativeDelta, Texts
+from prunescope.diagnosis.evidence import Texts
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.rules import RULES
 from prunescope.diagnosis.situation import Context
@@ -17,8 +18,8 @@ CONTEXT = Context("Mistral-7B-v0.3", "taylor_T0_20_c4")
 
 
 def findings(evidence, context=CONTEXT, **thresholds):
-    report = diagnose(evidence, Diagnosis(**thresholds), context)
-    return {finding.code: finding for finding in report.findings}
+    report = diagnose(evidence, Diagnosis(**thresholds), context).report
+    return {finding.code: finding for finding in report.diagnosis}
 
 
 def test_nothing_wrong_is_said_once():
@@ -140,8 +141,8 @@ def test_rank_correlation_of_importance_and_rate():
 
 def test_limits_that_bound_and_deltas_below_zero_are_told():
     evidence = make_evidence(
-        bound=(Bound("limits.max_rate", ("3.mlp", "2.attention", "3.attention")),),
-        negative_deltas=(NegativeDelta(7, "attention", -0.003),),
+        bound=(BoundLimit(limit="limits.max_rate", blocks=["3.mlp", "2.attention", "3.attention"]),),
+        negative_deltas=(NegativeDelta(layer=7, block="attention", delta=-0.003),),
     )
     found = findings(evidence)
     assert found["limit_bound"].layers == (2, 3)
@@ -178,7 +179,7 @@ def test_attention_against_mlp(attention, fires):
 @pytest.mark.parametrize(("count", "code", "severity"), [(30, "limit_bound", "info"), (31, "limit_saturation", "high")])
 def test_saturation_at_a_limit(count, code, severity):
     blocks = tuple(f"{layer % 30}.{'mlp' if layer < 30 else 'attention'}" for layer in range(count))
-    found = findings(make_evidence(bound=(Bound("limits.max_rate", blocks),)))
+    found = findings(make_evidence(bound=(BoundLimit(limit="limits.max_rate", blocks=blocks),)))
     assert found[code].severity == severity
     assert len({"limit_bound", "limit_saturation"} & set(found)) == 1
     assert (found[code].remedy is not None) is (severity == "high")
@@ -187,13 +188,13 @@ def test_saturation_at_a_limit(count, code, severity):
 @pytest.mark.parametrize("limit", ["limits.attention.max_rate", "limits.mlp.min_rate"])
 def test_a_limit_of_one_kind_counts_among_the_blocks_of_that_kind(limit):
     blocks = tuple(f"{layer}.{limit.split('.')[1]}" for layer in range(16))
-    found = findings(make_evidence(bound=(Bound(limit, blocks),)))["limit_saturation"]
+    found = findings(make_evidence(bound=(BoundLimit(limit=limit, blocks=blocks),)))["limit_saturation"]
     assert (found.evidence["count"], found.evidence["of"]) == (16, 30)
 
 
 def test_what_is_for_few_layers_does_not_saturate():
     blocks = tuple(f"{layer}.{kind}" for layer in range(5) for kind in ("attention", "mlp"))
-    assert "limit_bound" in findings(make_evidence(bound=(Bound("limits.early_layers", blocks),)))
+    assert "limit_bound" in findings(make_evidence(bound=(BoundLimit(limit="limits.early_layers", blocks=blocks),)))
 
 
 def test_collapsed_blocks_are_told():

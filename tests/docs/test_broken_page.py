@@ -57,6 +57,6 @@ def test_the_files_of_another_tool_give_the_findings_that_the_page_says(tmp_path
     examples = dict(re.findall(r"^```(json|csv)\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
     for kind, text in examples.items():
         (tmp_path / f"numbers.{kind}").write_text(text)
-    report = replay(tmp_path / "numbers.json", tmp_path / "numbers.csv")
+    report = replay(tmp_path / "numbers.json", tmp_path / "numbers.csv").report
     sentence = section.partition("It finds ")[2].partition(". ")[0]
-    assert [found.code for found in report.findings] == re.findall(r"`(\w+)`", sentence)
+    assert [found.code for found in report.diagnosis] == re.findall(r"`(\w+)`", sentence)

@@ -15,7 +15,7 @@ from prunescope.config.protocols import Protocol
 from prunescope.config.sections import Settings
 from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import DataError, NonFiniteError
-from prunescope.evaluation.perplexity import measure_losses, measure_perplexity, tokens_read
+from prunescope.evaluation.perplexity import measure_losses, summarise, tokens_read
 from prunescope.evaluation.steps import evaluate_baseline, evaluate_like, evaluate_pruned, evaluate_recovered
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.evaluation import BaselineSpec, EvaluationSpec
@@ -45,7 +45,8 @@ def test_equals_the_naive_loop(name, length, windows):
     model, spans, protocol = tiny_model(), tiny_tokens(samples=3, length=length), Protocol.parse(name)
     losses = [naive_losses(model, span, protocol.window, protocol.stride) for span in spans]
     total = 3 * (length - 1)
-    result = measure_perplexity(model, spans, protocol)
+    found = measure_losses(model, spans, protocol)
+    result = summarise(model, spans, protocol, found)
     assert result.tokens == sum(map(len, losses)) == total
     assert (result.windows, result.window, result.stride) == (3 * windows, protocol.window, protocol.stride)
     assert result.dtype == "float64"
@@ -54,7 +55,7 @@ def test_equals_the_naive_loop(name, length, windows):
     # Stretches of a window's length, counted from the start of each span.
     ends = range(protocol.window - 1, length + protocol.window - 1, protocol.window)
     sums = [sum(span[max(0, end - protocol.window) : end]) for span in losses for end in ends]
-    np.testing.assert_allclose(measure_losses(model, spans, protocol).sums, sums, rtol=1e-9)
+    np.testing.assert_allclose(found.sums, sums, rtol=1e-9)
 
 
 def test_a_strided_window_has_context_that_an_independent_one_lacks():
@@ -78,7 +79,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
     model = tiny_model()
     model.model.norm.weight[0] = float("inf")
     with pytest.raises(NonFiniteError, match=r"windows of 12 tokens is nan; try evaluation\.dtype: float32"):
-        measure_perplexity(model, tiny_tokens())
+        measure_losses(model, tiny_tokens(), Protocol(12))
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_weights_that_are_not_numbers_fail(experiment):
 
 
 def test_a_checkpoint_that_needs_this_package_fails(experiment):
-    code = experiment / "model/modeling_pruned_qwen3.py"
+    code = experiment / "model/modeling_pruned.py"
     code.write_text("import prunescope\n" + code.read_text())
     (check,) = checks_of(experiment)
     assert not check.passed
@@ -80,7 +80,7 @@ def test_a_checkpoint_that_needs_this_package_fails(experiment):
 
 
 def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experiment):
-    code = experiment / "model/modeling_pruned_qwen3.py"
+    code = experiment / "model/modeling_pruned.py"
     whole = code.read_text()
     code.write_text(f'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n{whole}')
     (check,) = checks_of(experiment)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from prunescope.evaluation.perplexity import measure_perplexity
+from prunescope.config.protocols import Protocol
+from prunescope.evaluation.perplexity import measure_losses
 from prunescope.models.adapter import adapter_for
 from prunescope.trial.first_order import measure_first_order
 from prunescope.trial.removal import measure_removal
@@ -21,7 +22,7 @@ from tiny import tiny_model, tiny_tokens
 LOWER = ("model.embed_tokens", "model.rotary_emb", "model.layers.0", "model.layers.1")
 UPPER = ("model.layers.2", "model.layers.3", "model.norm", "lm_head")
 STEPS = {
-    "perplexity": measure_perplexity,
+    "perplexity": lambda model, windows: measure_losses(model, windows, Protocol(windows.shape[1])),
     "removal": lambda model, windows: measure_removal(adapter_for(model), windows, 2),
     "similarity": lambda model, windows: measure_similarity(adapter_for(model), windows, 2),
     "first_order": lambda model, windows: measure_first_order(adapter_for(model), windows, 2),

@@ -9,7 +9,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config.sections import Limits, Method
 from prunescope.errors import DataError
-from prunescope.importance.summary import layer_rates
+from prunescope.importance.decision import layer_rates
 from prunescope.pruning.apply import apply_plan, record_plan
 from toy import facts_of, run_importance, table_of
 

@@ -88,7 +88,7 @@ def test_attention_keeps_its_true_index_in_vllm(tmp_path, monkeypatch):
     assert [model.model.layers[index].self_attn.layer_idx for index in attended] == list(range(len(attended)))
     # vLLM takes the backbone that `auto_map` names, without the head.
     config = AutoConfig.from_pretrained(tmp_path / "model")
-    assert config.auto_map["AutoModel"] == "modeling_pruned_llama.PrunedLlamaModel"
+    assert config.auto_map["AutoModel"] == "modeling_pruned.PrunedLlamaModel"
     config._attn_implementation_internal = "vllm"
     there = AutoModel.from_config(config)
     assert type(there) is type(model.model)

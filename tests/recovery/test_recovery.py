@@ -53,7 +53,7 @@ def test_a_text_is_learned_and_only_projections_change(experiment):
     assert {name: tensor.shape for name, tensor in before.items()} == {n: t.shape for n, t in after.items()}
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.endswith("_proj.weight")}
-    for name in ("config.json", "pruning_map.json", "tokenizer.json", "modeling_pruned_llama.py"):
+    for name in ("config.json", "pruning_map.json", "tokenizer.json", "modeling_pruned.py"):
         assert (experiment / "recovered" / name).read_bytes() == (experiment / "model" / name).read_bytes()
     steps, losses = zip(*record.histories["recover/loss"], strict=True)
     assert steps == tuple(range(1, 21))

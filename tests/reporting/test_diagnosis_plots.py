@@ -12,8 +12,8 @@ import pytest
 from diagnosis_data import CHANNELS, GROUPS, LAYERS, make_evidence, spec, with_values, write_diagnosis
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.summary import BoundLimit
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits
-from prunescope.diagnosis.evidence import Bound
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.errors import ConfigError
@@ -52,7 +52,7 @@ def evidence():
         mlp=with_values({2: 0.99, 3: 0.6}),
         rate=with_values({2: 0.8, 3: 0.45}),
         importance=depth + 1.0,
-        bound=(Bound("limits.max_rate", ("3.mlp",)),),
+        bound=(BoundLimit(limit="limits.max_rate", blocks=["3.mlp"]),),
         target_ratio=0.2,
     )
     made.layers["std"] = 2 * made.layers["mean"]
@@ -128,7 +128,7 @@ def test_stacked_bars_add_up_to_the_rate_of_the_layer(extreme):
 
 
 def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
-    _, axes = pruning_rates(evidence.rates, 0.5, LIMITS).axes
+    _, axes = pruning_rates(replace(evidence.rates, limits=LIMITS), 0.5).axes
     attention, mlp = axes.containers
     assert [bar.get_height() for bar in attention] == pytest.approx(evidence.layers["attention_rate"])
     assert [bar.get_height() for bar in mlp] == pytest.approx(evidence.layers["mlp_rate"])
@@ -143,7 +143,7 @@ def test_block_rates_stand_beside_each_other_under_their_limits(evidence):
 
 def test_minima_of_a_kind_and_protected_layers_are_drawn(evidence):
     limits = Limits(attention=BlockLimits(min_rate=0.1), mlp=BlockLimits(min_rate=0.02), protect=(0, -1))
-    _, axes = pruning_rates(evidence.rates, 0.5, limits).axes
+    _, axes = pruning_rates(replace(evidence.rates, limits=limits), 0.5).axes
     assert segments(axes, "minimum 10 %, attention")[0].tolist() == [[-0.5, 0.1], [LAYERS - 0.5, 0.1]]
     assert "minimum 2 %, MLP" in legend(axes)
     assert lines(axes)[LABELS["protected"]].get_xdata().tolist() == [0, LAYERS - 1]
@@ -157,7 +157,7 @@ def drawings(layers):
     table = pd.DataFrame(rows | {"score": np.linspace(1, 2, 64 * layers), "cost": 3, "removed": False})
     title = f"a-model-with-a-long-name-70B / taylor_T1_tau0_20_c4_s256_n64_max50\n{'20 % of all ' * 8}"
     yield gradient_analysis(made.layers, 0.5, title)
-    yield pruning_rates(made.rates, 0.5, LIMITS, title)
+    yield pruning_rates(replace(made.rates, limits=LIMITS), 0.5, title)
     yield importance_heatmap(table, title)
     yield before_after(made.layers, made.layers, 0.5, title)
 

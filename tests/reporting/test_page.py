@@ -13,7 +13,7 @@ from prunescope.errors import DataError
 from prunescope.reporting.page import refresh_page
 from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import render
 from prunescope.steps.reporting import PageSpec
 
 

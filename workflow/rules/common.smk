@@ -14,8 +14,7 @@ from prunescope.config.files import CONFIG_FILE, load_merged
 from prunescope.config.resolve import parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
-from prunescope.reporting.captions import captions
-from prunescope.reporting.menu import menu_entry
+from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.preflight import changed
 from prunescope.runs.failures import report_failures

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer
 
 from prunescope.artifacts.document import Document, Evidence, Known
-from prunescope.artifacts.passes import Correlations
+from prunescope.artifacts.stability import Correlations
 from prunescope.config.sections import Diagnosis
 
 Severity = Literal["info", "high", "critical"]

@@ -12,10 +12,11 @@ from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, T
 from prunescope.artifacts.identity import Identity, Receipt
 from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest
 from prunescope.artifacts.measured import Measured, ZeroshotScores
-from prunescope.artifacts.passes import BlockValues, Stability, StatisticsFile, Timing
+from prunescope.artifacts.passes import BlockValues, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
+from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.config.resolve import COMPARISON
 from prunescope.errors import DataError
@@ -239,7 +240,7 @@ class CheckpointFolder(Folder):
         AnyJson(),
         about="`model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the widths of every layer",
     )
-    code = File("modeling_pruned_{family}.py", Opaque(), about="the code that transformers loads it with")
+    code = File("modeling_pruned.py", Opaque(), about="the code that transformers loads it with")
     card = File("README.md", Text(), "page", "the model card")
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
 

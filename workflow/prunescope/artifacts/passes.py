@@ -6,20 +6,6 @@ from pydantic import Field
 
 from prunescope.artifacts.document import Document, Known, Spread
 
-Correlations = dict[int, Known]
-"""By layer, in [-1, 1]; None where there is nothing to compare."""
-
-
-class Stability(Document):
-    """Rank correlation of the saliency per parameter between even and odd batches."""
-
-    criterion: str = Field(description="That was compared.")
-    layers: Correlations = Field(
-        description="Spearman's rank correlation by layer, null where there is nothing to compare (a single batch)."
-    )
-    samples: int = Field(description="Calibration windows of both halves together.")
-    others: dict[str, Correlations] = Field(description="Such `layers` of the other criteria that have halves.")
-
 
 class ParameterStatistics(Document):
     """Of |g| of one parameter: a number per batch, of the gradient of that batch alone; null where not finite."""

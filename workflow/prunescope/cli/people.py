@@ -61,18 +61,17 @@ def diagnose(
     from prunescope.artifacts.diagnosis import DiagnosisReport
     from prunescope.artifacts.formats import Json
     from prunescope.config.sections import Diagnosis
-    from prunescope.diagnosis.content import report_of
     from prunescope.diagnosis.report import replay
-    from prunescope.reporting.console import print_report, show_report
+    from prunescope.reporting.console import print_report
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
         names = {"model": model or "model", "experiment": experiment or "replay"}
         judgement = replay(statistics, rates, thresholds, language or "en", **names)
         if output is not None:
-            Json(DiagnosisReport).write(output, report_of(judgement))
+            Json(DiagnosisReport).write(output, judgement.report)
         context = judgement.situation.context
-        show_report(report_of(judgement), f"{context.model} / {context.experiment}")
+        print_report(judgement.report, f"{context.model} / {context.experiment}")
     elif directory is None:
         raise typer.BadParameter("give results/{model}/{experiment}, or --statistics and --rates")
     elif any((model, experiment, config, output, language)):
@@ -81,7 +80,8 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        print_report(ExperimentFolder(directory))
+        report = ExperimentFolder(directory).diagnosis
+        print_report(report.read(), str(report.path))
 
 
 def apply(

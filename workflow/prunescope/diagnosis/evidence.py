@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from prunescope.artifacts.diagnosis import ComparedStability
 from prunescope.artifacts.facts import KINDS, BlockFacts
+from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Limits
 
@@ -33,27 +35,6 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A limit that kept groups which the score alone would have removed; `blocks` such as ``3.mlp``."""
-
-    limit: str
-    blocks: tuple[str, ...]
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return block_layers(self.blocks)
-
-
-@dataclass(frozen=True)
-class NegativeDelta:
-    """A block whose removal lowered the loss; selection clamps the value to zero."""
-
-    layer: int
-    block: str
-    delta: float
-
-
-@dataclass(frozen=True)
 class Rates:
     """What selection decided.
 
@@ -70,22 +51,9 @@ class Rates:
     experiment: str = ""
     target_ratio: float | None = None
     limits: Limits | None = None
-    bound: tuple[Bound, ...] = ()
+    bound: tuple[BoundLimit, ...] = ()
     collapsed: tuple[str, ...] = ()
     negative_deltas: tuple[NegativeDelta, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stability:
-    """Rank correlation of a criterion's scores between two halves of the calibration set.
-
-    `layers` maps a layer to its correlation in [-1, 1], None where it is undefined; `samples` counts
-    the windows of both halves together.
-    """
-
-    criterion: str
-    samples: int
-    layers: dict[int, float | None]
 
 
 @dataclass(frozen=True)
@@ -124,7 +92,7 @@ class Evidence:
     rates: Rates
     blocks: tuple[BlockFacts, ...]
     scores: pd.Series
-    stability: Stability | None
+    stability: ComparedStability | None
     texts: Texts
 
 
@@ -132,7 +100,7 @@ def join_evidence(
     statistics: Statistics,
     rates: Rates,
     table: pd.DataFrame | None = None,
-    stability: Stability | None = None,
+    stability: ComparedStability | None = None,
     texts: Texts = NO_TEXTS,
 ) -> Evidence:
     """Join by layer; the last layer that either of them knows says how many there are.

@@ -2,12 +2,26 @@
 
 from dataclasses import dataclass
 
-from prunescope.artifacts.diagnosis import Finding, Severity
+import pandas as pd
+
+from prunescope.artifacts.diagnosis import (
+    Checks,
+    DiagnosisReport,
+    ExtremeLayer,
+    Finding,
+    GradientScale,
+    OverallRates,
+    Remedy,
+    Severity,
+)
+from prunescope.artifacts.folders import RESULTS
+from prunescope.config.names import rename, without
+from prunescope.config.patches import Patch
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
-from prunescope.diagnosis.measures import Measures, measure
-from prunescope.diagnosis.remedies import exhausted, suggest
-from prunescope.diagnosis.rules import Observation, Rule, observe
+from prunescope.diagnosis.measures import Extreme, Measures, measure
+from prunescope.diagnosis.rules import RULES, observe
+from prunescope.diagnosis.rules.base import Observation, Rule
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.diagnosis.words import ENGLISH, Language
 
@@ -17,26 +31,17 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Judgement:
-    """The findings, worst first, what they rest on, and the language (``en``) they are worded in."""
+    """A report and what it rests on."""
 
-    findings: tuple[Finding, ...]
+    report: DiagnosisReport
     situation: Situation
-    language: str
-
-    @property
-    def measures(self) -> Measures:
-        return self.situation.measures
-
-    def count(self, severity: Severity) -> int:
-        """Return the number of findings of a severity."""
-        return sum(finding.severity == severity for finding in self.findings)
 
 
 def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH) -> Judgement:
     """Judge the evidence by the rules of `rules.RULES`."""
     now = Situation(context, evidence, measure(evidence, thresholds), thresholds)
     findings = tuple(_finding(*observed, now, language) for observed in observe(now))
-    return Judgement(findings, now, language.code)
+    return Judgement(_report(now, findings, language), now)
 
 
 def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, words: Language) -> Finding:
@@ -55,4 +60,74 @@ def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, 
         evidence=seen.evidence,
         remedy=remedies[0] if remedies else None,
         remedies=remedies,
+    )
+
+
+# --- remedies: only what is not in force yet, can be reached, and can be configured today ---------------
+
+
+def suggest(code: str, now: Situation) -> tuple[Remedy, ...]:
+    """Return the remedies against the finding `code`, the first choice first and not yet in words."""
+    found = ((change.kind, change.patch(now)) for change in RULES[code].remedies if change.applies(now))
+    return tuple(_remedy(kind, patch, now.context) for kind, patch in found if patch is not None)
+
+
+def exhausted(code: str, now: Situation) -> bool:
+    """Whether there are remedies against `code`, and all of them are in force or out of reach."""
+    return any(change.applies(now) for change in RULES[code].remedies) and not suggest(code, now)
+
+
+def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
+    # Training costs more than all the rest, and hides what a setting does.
+    name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
+    command = f"{context.start} {RESULTS}/{context.model}/{name}" if name else None
+    return Remedy(kind=kind, patch=patch, experiment=str(name) if name else None, command=command, what="")
+
+
+# --- the report: what is unknown or undefined is None ---------------------------------------------------
+
+
+def _report(now: Situation, findings: tuple[Finding, ...], language: Language) -> DiagnosisReport:
+    measures = now.measures
+    return DiagnosisReport(
+        extreme_pruning_layers=[_extreme(extreme, now.evidence.layers) for extreme in measures.extreme],
+        num_extreme_layers=len(measures.extreme),
+        gradient_statistics=_scale(measures),
+        diagnosis=findings,
+        checks=Checks(
+            spikes=list(measures.spikes),
+            spearman=measures.spearman,
+            spread={spread.block: spread.value for spread in measures.spreads},
+            attention_vs_mlp=OverallRates(
+                attention_rate=measures.attention_rate, mlp_rate=measures.mlp_rate, rate=measures.rate
+            ),
+            score_ratio=measures.scores.ratio if measures.scores else None,
+            stability=now.evidence.stability,
+        ),
+        language=language.code,
+        thresholds=now.thresholds,
+    )
+
+
+def _extreme(extreme: Extreme, layers: pd.DataFrame) -> ExtremeLayer:
+    row = layers.loc[extreme.layer]
+    return ExtremeLayer(
+        layer_idx=extreme.layer,
+        pruning_rate=row["rate"],
+        importance=row["importance"],
+        gradient_mean=row["mean"],
+        gradient_norm=row["norm"],
+        attention_rate=row["attention_rate"],
+        mlp_rate=row["mlp_rate"],
+        which=list(extreme.above),
+    )
+
+
+def _scale(measures: Measures) -> GradientScale:
+    mean, norm = measures.mean, measures.norm
+    return GradientScale(
+        mean_range=(mean.low, mean.high) if mean else None,
+        mean_ratio=mean.ratio if mean else None,
+        norm_range=(norm.low, norm.high) if norm else None,
+        norm_ratio=norm.ratio if norm else None,
     )

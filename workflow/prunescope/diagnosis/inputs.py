@@ -8,67 +8,27 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from prunescope.artifacts.passes import Stability as StabilityFile
+from prunescope.artifacts.diagnosis import ComparedStability
+from prunescope.artifacts.stability import Stability
+from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
 from prunescope.criteria import CRITERIA
-from prunescope.diagnosis.evidence import (
-    COUNTS,
-    NO_TEXTS,
-    RATES,
-    STATISTICS,
-    Bound,
-    Evidence,
-    NegativeDelta,
-    Rates,
-    Stability,
-    Statistics,
-    Texts,
-    join_evidence,
-)
+from prunescope.diagnosis.evidence import COUNTS, RATES, STATISTICS, Rates, Statistics
 from prunescope.errors import DataError
 from prunescope.files import read_json
 
 
-def read_evidence(
-    statistics: Path,
-    rates: Path,
-    table: Path | None = None,
-    stability: Stability | None = None,
-    texts: Texts = NO_TEXTS,
-) -> Evidence:
-    """Read `gradient_statistics.json` and `pruning_summary.json` (or `.csv`) and, if given, the rest.
-
-    Args:
-        table: `importance_table.parquet`. stability: from `compared_stability`.
-
-    Raises:
-        DataError: a file is missing or is not what it should be.
-    """
-    return join_evidence(
-        read_statistics(statistics),
-        read_rates(rates),
-        read_table(table) if table else None,
-        stability,
-        texts,
-    )
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read `importance_table.parquet`, a row per group."""
-    if not path.is_file():
-        raise DataError(f"no importance table at {path}; run the importance step first")
-    return pd.read_parquet(path)
-
-
-def compared_stability(found: StabilityFile, criterion: str) -> Stability | None:
+def compared_stability(found: Stability, criterion: str) -> ComparedStability | None:
     """Return the stability of a criterion, or of the one that stands for it.
 
     None where it has none: nothing of a ranking by weights or whole layers is compared.
     """
     wanted = CRITERIA[criterion].stability
     compared = found.others | {found.criterion: found.layers}
-    return Stability(wanted, found.samples, compared[wanted]) if wanted in compared else None
+    if wanted is None or wanted not in compared:
+        return None
+    return ComparedStability(criterion=wanted, samples=found.samples, layers=compared[wanted])
 
 
 def read_statistics(path: Path) -> Statistics:
@@ -110,7 +70,7 @@ def read_rates(path: Path) -> Rates:
         experiment=summary.get("experiment", ""),
         target_ratio=summary.get("target_ratio"),
         limits=_limits(summary, path),
-        bound=tuple(Bound(bound["limit"], tuple(bound["blocks"])) for bound in summary.get("bound", ())),
+        bound=tuple(BoundLimit(**bound) for bound in summary.get("bound", ())),
         collapsed=tuple(summary.get("collapsed", ())),
         negative_deltas=tuple(NegativeDelta(**delta) for delta in summary.get("negative_deltas", ())),
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from prunescope.artifacts.diagnosis import ComparedStability, Spike
 from prunescope.config.sections import Diagnosis
-from prunescope.diagnosis.evidence import Evidence, Stability
+from prunescope.diagnosis.evidence import Evidence
 from prunescope.ranks import rank_correlation
 
 RATE_OF = {"attention": "attention_rate", "mlp": "mlp_rate", "total": "rate"}
@@ -43,14 +44,6 @@ class Extreme:
 
     layer: int
     above: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Spike:
-    """A layer whose gradient stands out: robust z-score of log10 of its mean, negative for a valley."""
-
-    layer: int
-    z: float
 
 
 @dataclass(frozen=True)
@@ -168,9 +161,7 @@ def spikes(means: pd.Series, threshold: float) -> tuple[Spike, ...]:
     if positive.empty:
         return ()
     scores = robust_z(np.log10(positive.to_numpy()))
-    return tuple(
-        Spike(int(layer), float(z)) for layer, z in zip(positive.index, scores, strict=True) if abs(z) > threshold
-    )
+    return tuple(Spike(layer=layer, z=z) for layer, z in zip(positive.index, scores, strict=True) if abs(z) > threshold)
 
 
 def spearman(x: pd.Series, y: pd.Series) -> float | None:
@@ -217,7 +208,7 @@ def overall_rate(layers: pd.DataFrame, block: str) -> float | None:
     return float(rates.mean()) if rates.notna().all() else None
 
 
-def unstable_layers(stability: Stability | None, threshold: float) -> tuple[int, ...]:
+def unstable_layers(stability: ComparedStability | None, threshold: float) -> tuple[int, ...]:
     """Return the layers whose rank correlation between halves of the calibration set is below `threshold`."""
     if stability is None:
         return ()

@@ -5,10 +5,9 @@ from pathlib import Path
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis, Settings
-from prunescope.diagnosis.content import report_of
-from prunescope.diagnosis.evidence import Texts
+from prunescope.diagnosis.evidence import Texts, join_evidence
 from prunescope.diagnosis.findings import Judgement, diagnose
-from prunescope.diagnosis.inputs import compared_stability, read_evidence
+from prunescope.diagnosis.inputs import compared_stability, read_rates, read_statistics
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.steps.diagnosis import DiagnosisSpec
@@ -35,17 +34,17 @@ def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
     """
     spec, folder = job.spec, job.folder
     with job.recording({"diagnosis": spec.diagnosis.model_dump(mode="json")}) as record:
-        evidence = read_evidence(
-            folder.statistics.path,
-            folder.summary.path,
-            folder.table.path,
+        evidence = join_evidence(
+            read_statistics(folder.statistics.path),
+            read_rates(folder.summary.path),
+            folder.table.read(),
             compared_stability(folder.stability.read(), spec.method.criterion) if folder.stability.exists() else None,
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
         context = Context(spec.model, spec.experiment, settings, spec.start)
         judgement = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language])
-        folder.diagnosis.write(report_of(judgement))
+        folder.diagnosis.write(judgement.report)
         _fill(record, judgement)
     return judgement
 
@@ -71,21 +70,21 @@ def replay(
     Raises:
         DataError: a file is missing or is not what it should be.
     """
-    evidence = read_evidence(statistics, rates)
+    evidence = join_evidence(read_statistics(statistics), read_rates(rates))
     context = Context(evidence.rates.model or model, evidence.rates.experiment or experiment)
     return diagnose(evidence, thresholds, context, LANGUAGES[language])
 
 
 def _fill(record: StepRecord, judgement: Judgement) -> None:
-    measures, layers = judgement.measures, judgement.situation.evidence.layers
-    metrics = {
-        "grad/mean_ratio": measures.mean.ratio if measures.mean else None,
-        "grad/norm_ratio": measures.norm.ratio if measures.norm else None,
-        "diagnosis/findings_high": judgement.count("high"),
-        "diagnosis/findings_critical": judgement.count("critical"),
-        "diagnosis/extreme_layers": len(measures.extreme),
-        "diagnosis/spearman": measures.spearman,
-        "diagnosis/score_ratio": measures.scores.ratio if measures.scores else None,
+    report, layers = judgement.report, judgement.situation.evidence.layers
+    metrics: dict[str, float | None] = {
+        "grad/mean_ratio": report.gradient_statistics.mean_ratio,
+        "grad/norm_ratio": report.gradient_statistics.norm_ratio,
+        "diagnosis/findings_high": report.count("high"),
+        "diagnosis/findings_critical": report.count("critical"),
+        "diagnosis/extreme_layers": report.num_extreme_layers,
+        "diagnosis/spearman": report.checks.spearman,
+        "diagnosis/score_ratio": report.checks.score_ratio,
     }
     record.metrics = {name: float(value) for name, value in metrics.items() if value is not None}
     record.curves = {name: layers[column].tolist() for name, column in CURVES.items()}

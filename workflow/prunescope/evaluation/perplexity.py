@@ -30,16 +30,6 @@ class WindowLosses:
         return float(self.sums.sum() / self.tokens.sum())
 
 
-def measure_perplexity(model: nn.Module, spans: Tensor, protocol: Protocol | None = None) -> Perplexity:
-    """Measure the perplexity of spans by a protocol (None: each span is one window).
-
-    Raises:
-        NonFiniteError: the loss is NaN or infinite.
-    """
-    protocol = protocol or Protocol(spans.shape[1])
-    return summarise(model, spans, protocol, measure_losses(model, spans, protocol))
-
-
 def summarise(model: nn.Module, spans: Tensor, protocol: Protocol, losses: WindowLosses) -> Perplexity:
     """Return the perplexity that the losses of `model` on the spans amount to."""
     return Perplexity(

@@ -14,9 +14,8 @@ from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Closeness
 from prunescope.errors import ExportError
 from prunescope.export import llama_cpp
-from prunescope.export.agreement import Agreement
+from prunescope.export.agreement import Agreement, Reference
 from prunescope.export.gguf_file import tensors, write_gguf
-from prunescope.export.reference import Reference
 from prunescope.export.source import Checkpoint, open_checkpoint
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory

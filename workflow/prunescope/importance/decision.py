@@ -5,16 +5,16 @@ import logging
 import numpy as np
 import pandas as pd
 
+from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.artifacts.record import StepRecord
-from prunescope.artifacts.summary import PruningSummary
+from prunescope.artifacts.summary import BoundLimit, LayerRates, PruningSummary
 from prunescope.criteria import CRITERIA
 from prunescope.errors import ConfigError
-from prunescope.importance.prior import choose_prior
-from prunescope.importance.selection import mark_removed, select
-from prunescope.importance.summary import layer_rates, summarise
+from prunescope.importance.prior import Prior, choose_prior
+from prunescope.importance.selection import Selection, mark_removed, select
 from prunescope.importance.table import build_table
 from prunescope.steps.importance import ImportanceSpec
 from prunescope.steps.job import Job
@@ -47,6 +47,51 @@ def score_and_select(job: Job[ImportanceSpec, ExperimentFolder]) -> None:
         job.folder.statistics.copy(gradients.statistics)
         job.folder.stability.copy(gradients.stability)
         note_decision(record, summary)
+
+
+def layer_rates(plan: PruningPlan) -> pd.DataFrame:
+    """Return a row per layer: prunable parameters, removed ones and rates in [0, 1], per block and together.
+
+    Columns: ``layer, attention_params, attention_removed, attention_rate, mlp_params, mlp_removed,
+    mlp_rate, rate``. The norm and output bias that go with a whole block are counted in the totals of
+    the summary only, so that a rate of 1 means that every group is gone.
+    """
+    rows = pd.DataFrame({"layer": plan.layers})
+    for kind in KINDS:
+        blocks = [plan.block(layer, kind) for layer in plan.layers]
+        rows[f"{kind}_params"] = [block.facts.parameters for block in blocks]
+        rows[f"{kind}_removed"] = [len(block.removed) * block.facts.cost for block in blocks]
+        rows[f"{kind}_rate"] = rows[f"{kind}_removed"] / rows[f"{kind}_params"]
+    removed, params = (rows[f"attention_{what}"] + rows[f"mlp_{what}"] for what in ("removed", "params"))
+    return rows.assign(rate=removed / params)
+
+
+def summarise(facts: ModelFacts, selection: Selection, prior: Prior | None, experiment: str) -> PruningSummary:
+    """Return what was asked and what goes; its `layers` are the rows of `layer_rates`."""
+    removed = selection.plan.removed_parameters
+    rates = layer_rates(selection.plan)
+    return PruningSummary(
+        model=facts.name,
+        experiment=experiment,
+        target_ratio=selection.ratio,
+        total_parameters=facts.total_parameters,
+        decoder_parameters=facts.decoder_parameters,
+        removed_parameters=removed,
+        remaining_parameters=facts.total_parameters - removed,
+        ratio_of_total=removed / facts.total_parameters,
+        ratio_of_decoder=removed / facts.decoder_parameters,
+        rounding_unit=selection.rounding_unit,
+        attention_rate=float(np.average(rates["attention_rate"], weights=rates["attention_params"])),
+        mlp_rate=float(np.average(rates["mlp_rate"], weights=rates["mlp_params"])),
+        limits=selection.limits,
+        layers_dropped=sorted(set(selection.plan.layers) - set(selection.plan.kept_layers)),
+        tau=prior.tau if prior else None,
+        layer_wise=prior.layer_wise if prior else [],
+        negative_deltas=prior.negative() if prior else [],
+        bound=[BoundLimit(limit=limit, blocks=blocks) for limit, blocks in selection.bound.items()],
+        collapsed=selection.collapsed,
+        layers=[LayerRates(**row) for row in rates.to_dict(orient="records")],
+    )
 
 
 def write_decision(

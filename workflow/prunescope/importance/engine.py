@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prunescope.artifacts.stability import Stability
 from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
@@ -16,7 +17,6 @@ from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
-from prunescope.importance.stability import RankStability
 from prunescope.importance.statistics import GradientStatistics
 from prunescope.importance.weight_gradients import WeightGradients
 from prunescope.models.adapter import ModelAdapter
@@ -64,7 +64,7 @@ class GradientPass:
     tokens: int
     computed: int
     statistics: GradientStatistics
-    stability: RankStability
+    stability: Stability
     statistics_seconds: float
     effort: Effort
     resumed: int = 0
@@ -184,10 +184,10 @@ class _Pass:
             resumed=resumed,
         )
 
-    def _stability(self) -> RankStability:
+    def _stability(self) -> Stability:
         collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
         found = {collector.compared: collector.agreement() for collector in collectors}
-        return RankStability(
+        return Stability(
             criterion=self.observer.compared,
             layers=found.pop(self.observer.compared),
             samples=self.extent.samples,

@@ -1,6 +1,7 @@
 """What collectors of gradients have in common: statistics of |g| per batch, and stability between two halves."""
 
 from abc import abstractmethod
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,9 @@ from torch import Tensor
 from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Collector, Extent, Scores
 from prunescope.importance.criteria import Terms
-from prunescope.importance.stability import layer_correlations
 from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics, Stopwatch
 from prunescope.models.adapter import ModelAdapter
+from prunescope.ranks import rank_correlation
 
 WAY_OUT = "try gradients.dtype: float32, or check the checkpoint for damaged weights"
 
@@ -68,12 +69,16 @@ class GradientCollector(Collector):
         }
 
     def agreement(self) -> dict[int, float | None]:
-        """Correlate the ranking of the groups by even batches with that by odd batches, layer by layer."""
-        halves = {
-            block.name: np.stack([self._numbers(block.name, half, block.facts.groups) for half in (0, 1)])
-            for block in self.adapter.blocks
-        }
-        return layer_correlations((block.facts for block in self.adapter.blocks), halves)
+        """Correlate the ranking of the groups by even batches with that by odd batches, layer by layer.
+
+        By saliency per cost, over the attention and MLP groups of a layer together, since selection compares both
+        kinds with each other. With a single batch the second half is zero: there is no correlation.
+        """
+        layers: dict[int, list[np.ndarray]] = defaultdict(list)
+        for block in self.adapter.blocks:
+            halves = np.stack([self._numbers(block.name, half, block.facts.groups) for half in (0, 1)])
+            layers[block.facts.layer].append(halves / block.facts.cost)
+        return {layer: rank_correlation(*np.concatenate(parts, axis=1)) for layer, parts in layers.items()}
 
     def _numbers(self, block: str, half: int, groups: int) -> np.ndarray:
         terms = self.half(self.compared, block, half)

@@ -4,7 +4,7 @@ import logging
 import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
-from prunescope.artifacts.passes import Stability, StatisticsFile, Timing
+from prunescope.artifacts.passes import StatisticsFile, Timing
 from prunescope.importance.engine import GradientPass, collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
 from prunescope.importance.partial import PartialSums
@@ -48,7 +48,7 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
             }
         )
         folder.statistics.write(StatisticsFile(**result.statistics.by_parameter_and_layer()))
-        folder.stability.write(Stability(**vars(result.stability)))
+        folder.stability.write(result.stability)
         folder.timing.write(timing)
         saved.discard()
         record.metrics |= {

@@ -1,7 +1,7 @@
 """The table of families: what differs between Llama-shaped architectures, a row each.
 
-A new family is a row here, its modeling file from ``python -m prunescope.models.pruned.generate``, and its cases in
-the tests (`tests/shapes.py`).
+A new family is a row here, its classes in `models/pruned/modeling_pruned.py`, and its cases in the tests
+(`tests/shapes.py`).
 """
 
 from dataclasses import dataclass

@@ -11,10 +11,9 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.record import recording
 from prunescope.config.sections import Limits
 from prunescope.errors import DataError
-from prunescope.importance.decision import note_decision, write_decision
+from prunescope.importance.decision import note_decision, summarise, write_decision
 from prunescope.importance.limits import lanes_of, rounding_unit
 from prunescope.importance.selection import Selection
-from prunescope.importance.summary import summarise
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.importance import ImportanceSpec
 

@@ -15,7 +15,7 @@ from prunescope.artifacts.plan_file import KeptGroups, PruningMap
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import load_config, skeleton
-from prunescope.models.pruned import auto_map, modeling_file, pruned_class
+from prunescope.models.pruned import MODELING_FILE, auto_map, pruned_class
 from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
 from prunescope.pruning.surgery import cut_weights
 
@@ -68,7 +68,7 @@ def write_checkpoint(
         folder.config.write(pruned_config(config, adapter, plan))
         copy_companions(source, temporary)
         _describe_tokenizer(temporary / TOKENIZER_CONFIG)
-        shutil.copy(modeling_file(config.model_type), temporary)
+        shutil.copy(MODELING_FILE, temporary)
         folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
     log.info("wrote %s parameters to %s", f"{written:,}", output)
     return written

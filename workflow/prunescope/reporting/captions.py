@@ -1,5 +1,12 @@
-"""What an experiment does, in words: for its page and for the captions of the report."""
+"""What an experiment does and what came of it, in words: for its page, the captions and the menus of the report."""
 
+from collections import Counter
+from math import exp, log
+from pathlib import Path
+from statistics import fmean
+
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.perplexity import Results
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Method
 
@@ -24,3 +31,24 @@ def method_in_words(method: Method) -> str:
         return f"{method.criterion}, T = 0 (no prior)"
     tau = method.tau if method.tau == "auto" else format(method.tau, "g")
     return f"{method.criterion}, T = {method.temperature:g}, tau = {tau}"
+
+
+def menu_entry(page: str) -> dict[str, str]:
+    """Return what was removed, perplexity before and after (geometric mean of all), and the findings.
+
+    Args:
+        page: a file of the experiment's own folder.
+    """
+    folder = ExperimentFolder(Path(page).parent)
+    perplexity = folder.perplexity.read()
+    counted = Counter(finding.severity for finding in folder.diagnosis.read().diagnosis)
+    return {
+        "result": "page",
+        "removed": f"{folder.summary.read().ratio_of_total:.1%}",
+        "perplexity": f"{_mean(perplexity.baseline):,.1f} → {_mean(perplexity.pruned):,.1f}",
+        "findings": ", ".join(f"{counted[severity]} {severity}" for severity in counted) or "none",
+    }
+
+
+def _mean(results: Results) -> float:
+    return exp(fmean(log(result.perplexity) for protocols in results.values() for result in protocols.values()))

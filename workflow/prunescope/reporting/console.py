@@ -1,6 +1,7 @@
 """The report in a terminal."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -10,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, ExtremeLayer, Finding
-from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.reporting.remedies import remedies_once
 
@@ -20,13 +20,8 @@ COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 PIECE = re.compile(r"(?:[!-~]+ ?|.)[，。；：、）]*", re.DOTALL)
 
 
-def print_report(folder: ExperimentFolder, console: Console | None = None) -> None:
-    """Print the report of an experiment, in its language: findings, extreme layers, commands."""
-    show_report(folder.diagnosis.read(), str(folder.diagnosis.path), console)
-
-
-def show_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
-    """Print a report."""
+def print_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
+    """Print a report in its language: findings, extreme layers, commands."""
     console = console or Console()
     language = LANGUAGES[report.language]
     console.print(_findings(report.diagnosis, title, language))
@@ -36,7 +31,7 @@ def show_report(report: DiagnosisReport, title: str, console: Console | None = N
         console.print(line, soft_wrap=True)
 
 
-def _findings(findings: tuple[Finding, ...], title: str, language: Language) -> Table:
+def _findings(findings: Iterable[Finding], title: str, language: Language) -> Table:
     words = language.labels
     table = Table(title=title, title_justify="left", show_lines=True, expand=True)
     table.add_column(words["severity"], no_wrap=True)

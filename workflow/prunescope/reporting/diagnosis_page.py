@@ -4,9 +4,8 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
-from prunescope.reporting.html import encoded
 from prunescope.reporting.remedies import remedies_once
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import encoded, render
 
 FIGURE = "gradient_analysis"
 
@@ -17,16 +16,11 @@ def write_diagnosis_page(folder: ExperimentFolder) -> None:
     Raises:
         DataError: the report or the summary is missing. FileNotFoundError: the figure is.
     """
-    folder.diagnosis_page.write(render_diagnosis(folder))
-
-
-def render_diagnosis(folder: ExperimentFolder) -> str:
-    """Return the page as HTML."""
     report = folder.diagnosis.read()
     language = LANGUAGES[report.language]
     layers = read_rates(folder.summary.path).layers
     commands, patches = remedies_once(report)
-    return render(
+    page = render(
         "diagnosis_page.html.j2",
         language=language.code,
         words=language.labels,
@@ -38,3 +32,4 @@ def render_diagnosis(folder: ExperimentFolder) -> str:
         patches=patches,
         figure=encoded(folder.named(ExperimentFolder.vector, plot=FIGURE).path),
     )
+    folder.diagnosis_page.write(page)

@@ -7,8 +7,6 @@ from prunescope.diagnosis.rules import extremes, notes, ranking, scales
 from prunescope.diagnosis.rules.base import Observation, Rule, rule
 from prunescope.diagnosis.situation import Situation
 
-__all__ = ["RULES", "Observation", "Rule", "observe"]
-
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "info")
 
 

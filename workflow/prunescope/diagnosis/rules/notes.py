@@ -28,8 +28,8 @@ def _bound(now: Situation, saturated: bool) -> Iterator[Observation]:
         blocks = len(now.evidence.layers) * (1 if of_one_kind else 2)
         share = len(bound.blocks) / blocks
         if (share > now.thresholds.saturation) is saturated:
-            numbers = {"limit": bound.limit, "blocks": list(bound.blocks), "count": len(bound.blocks)}
-            yield Observation(numbers | {"of": blocks, "share": share}, bound.layers)
+            numbers = {"limit": bound.limit, "blocks": bound.blocks, "count": len(bound.blocks)}
+            yield Observation(numbers | {"of": blocks, "share": share}, block_layers(bound.blocks))
 
 
 @rule("info")

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Iterator
 
+from prunescope.artifacts.diagnosis import Spike
 from prunescope.diagnosis import changes
-from prunescope.diagnosis.measures import Spike
 from prunescope.diagnosis.rules.base import Observation, rule
 from prunescope.diagnosis.situation import Situation
 

@@ -11,8 +11,6 @@ from jinja2 import Environment, StrictUndefined, Template
 from prunescope.config.patches import leaves
 from prunescope.diagnosis.words import numbers
 
-__all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Language"]
-
 FILTERS = {
     "runs": numbers.runs,
     "rate": numbers.rate,

@@ -11,8 +11,8 @@ from prunescope.reporting.comparison.frame import Comparison, read_comparison
 from prunescope.reporting.comparison.recommend import best, recommend
 from prunescope.reporting.comparison.show import as_page
 from prunescope.reporting.figures.fonts import drawn_in
-from prunescope.reporting.figures.saving import save_figure
-from prunescope.reporting.html import as_html
+from prunescope.reporting.figures.style import save_figure
+from prunescope.reporting.rendering import as_html
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import ComparisonSpec
 

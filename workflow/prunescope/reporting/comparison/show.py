@@ -12,7 +12,7 @@ from prunescope.markdown import table as markdown_table
 from prunescope.reporting.comparison.frame import Comparison
 from prunescope.reporting.comparison.recommend import recommend
 from prunescope.reporting.dtypes import mixed_dtypes
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import render
 
 RATES = {
     "attention rate": "attention %",

@@ -11,21 +11,19 @@ from matplotlib.figure import Figure
 
 from prunescope.artifacts.files import Entry
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.diagnosis.evidence import Rates
-from prunescope.diagnosis.inputs import read_evidence, read_rates
+from prunescope.diagnosis.evidence import Rates, join_evidence
+from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.reporting.figures.before_after import before_after, comparison_lines
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.gradients import gradient_analysis
-from prunescope.reporting.figures.rates import NO_LIMITS, pruning_rates
-from prunescope.reporting.figures.saving import save_figure
+from prunescope.reporting.figures.rates import pruning_rates
 from prunescope.reporting.figures.scores import importance_heatmap
+from prunescope.reporting.figures.style import save_figure
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
 from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec, differences
 from prunescope.steps.job import Job
-
-__all__ = ["PLOTS", "before_after", "draw", "gradient_analysis", "importance_heatmap", "pruning_rates"]
 
 
 @dataclass(frozen=True)
@@ -128,12 +126,12 @@ def _save(folder: ExperimentFolder, draw: Draw, *files: Entry) -> None:
 
 
 def _gradient_analysis(folder: ExperimentFolder, look: Look) -> Figure:
-    evidence = read_evidence(folder.statistics.path, folder.summary.path, folder.table.path)
+    evidence = join_evidence(read_statistics(folder.statistics.path), look.rates, folder.table.read())
     return gradient_analysis(evidence.layers, look.extreme_rate, look.subtitle, look.words)
 
 
 def _pruning_rates(_: ExperimentFolder, look: Look) -> Figure:
-    return pruning_rates(look.rates, look.extreme_rate, look.rates.limits or NO_LIMITS, look.subtitle, look.words)
+    return pruning_rates(look.rates, look.extreme_rate, look.subtitle, look.words)
 
 
 def _importance_heatmap(folder: ExperimentFolder, look: Look) -> Figure:

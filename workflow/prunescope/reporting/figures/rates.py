@@ -12,16 +12,9 @@ from prunescope.reporting.figures import style
 
 BAR = 0.4
 OFFSETS = {"attention": -BAR / 2, "mlp": BAR / 2}
-NO_LIMITS = Limits()
 
 
-def pruning_rates(
-    rates: Rates,
-    extreme_rate: float = 0.5,
-    limits: Limits = NO_LIMITS,
-    subtitle: str = "",
-    words: Language = ENGLISH,
-) -> Figure:
+def pruning_rates(rates: Rates, extreme_rate: float = 0.5, subtitle: str = "", words: Language = ENGLISH) -> Figure:
     """Draw two panels over the layer index, extreme layers shaded in both.
 
     What each layer loses of all its parameters: a bar, its attention part and its MLP part stacked, so that
@@ -31,7 +24,7 @@ def pruning_rates(
     figure = style.figure(9.4, words.labels["rates"], subtitle)
     whole, blocks = figure.subplots(2, 1)
     _layer_shares(whole, rates, words)
-    _block_rates(blocks, rates, limits, words)
+    _block_rates(blocks, rates, words)
     for axes in (whole, blocks):
         style.shade_extreme(axes, rates.layers, extreme_rate, words.labels["extreme_layer"])
         style.threshold(axes, extreme_rate, words)
@@ -62,8 +55,8 @@ def layer_shares(layers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({block: layers[f"{block}_removed"] / params for block in ("mlp", "attention")})
 
 
-def _block_rates(axes: Axes, rates: Rates, limits: Limits, words: Language) -> None:
-    labels, layers = words.labels, rates.layers
+def _block_rates(axes: Axes, rates: Rates, words: Language) -> None:
+    labels, layers, limits = words.labels, rates.layers, rates.limits or Limits()
     axes.set_title(labels["block_rates"], loc="left")
     for block, offset in OFFSETS.items():
         color = style.BLOCK_COLOURS[block]

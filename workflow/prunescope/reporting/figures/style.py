@@ -1,6 +1,8 @@
-"""What the plots share: size, colours (Okabe and Ito, safe for colour-blind readers), axes over layers."""
+"""What the plots share: size, colours (Okabe and Ito, safe for colour-blind readers), axes over layers, their files."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from prunescope.diagnosis.measures import extreme_layers, varies
 from prunescope.diagnosis.words import Language
+from prunescope.files import replacing
 
-WIDTH = 11.5
+WIDTH, DPI = 11.5, 130
+NO_DATE = {".svg": {"Date": None}}
 # More layers than this are drawn with smaller markers.
 MANY = 48
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -25,6 +29,13 @@ def figure(height: float, title: str, subtitle: str) -> Figure:
     made = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08))
     made.suptitle(f"{title}\n{subtitle}" if subtitle else title, fontsize=12, ha="left", x=0.01)
     return made
+
+
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure (130 dpi) to all paths or none, as their suffixes say; the same numbers give the same bytes."""
+    with ExitStack() as stack:
+        for path in paths:
+            figure.savefig(stack.enter_context(replacing(path)), dpi=DPI, metadata=NO_DATE.get(path.suffix))
 
 
 def over_layers(axes: Axes, layers: pd.Index, words: Language) -> None:

@@ -13,14 +13,13 @@ from prunescope.errors import DataError
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.dtypes import computed_in
 from prunescope.reporting.figures.subtitle import experiment_name
-from prunescope.reporting.html import as_html
 from prunescope.reporting.page.card import protocol_card
 from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
 from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
 from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import as_html, render
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import MEASURED, PageSpec
 from prunescope.steps.table import TABLE

@@ -5,7 +5,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import GGUF_TYPES
 from prunescope.markdown import table
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import render
 
 METRICS = ("bytes", "agreement", "kl_nats")
 

@@ -7,7 +7,7 @@ import yaml
 from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.markdown import table
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import render
 from prunescope.steps.reporting import PageSpec
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3"}

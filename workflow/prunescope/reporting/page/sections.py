@@ -7,7 +7,7 @@ from prunescope.artifacts.summary import PruningSummary
 from prunescope.markdown import pairs
 from prunescope.reporting.captions import method_in_words
 from prunescope.reporting.dtypes import dtypes_of, in_words, mixed_within
-from prunescope.reporting.templates import render
+from prunescope.reporting.rendering import render
 from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoverySpec
 from prunescope.steps.reporting import PageSpec

@@ -1,17 +1,27 @@
-"""Markdown pages as HTML files that stand alone: their figures are inside, nothing is fetched."""
+"""Pages: templates that are filled (`*.j2` beside this module), and Markdown as HTML that stands alone."""
 
 import base64
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from prunescope.reporting.templates import render
+
+def render(name: str, **values: Any) -> str:
+    """Fill a template; in HTML what is filled in is escaped."""
+    pages = Environment(
+        loader=PackageLoader("prunescope", "reporting"),
+        autoescape=lambda template: ".html." in (template or ""),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return pages.get_template(name).render(values)
 
 
 def as_html(markdown: str, title: str, folder: Path) -> str:
-    """Return a page of Markdown (CommonMark with tables) as one HTML document.
+    """Return a page of Markdown (CommonMark with tables) as one HTML document: its figures are inside.
 
     Args:
         folder: where the paths of its figures (PNG) start.
