@@ -24,6 +24,7 @@ from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES
 from prunescope.steps.spec import Run
 from prunescope.steps.registry import Registry, Target, without_files
+from prunescope.steps.reporting import MEASURED
 from prunescope.steps.table import TABLE
 from prunescope.tracking.store import redact, tracking_uri
 

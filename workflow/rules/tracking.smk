@@ -20,6 +20,12 @@ def records(wildcards):
     ]
 
 
+def measured(wildcards):
+    """Input function: what the optional steps measured."""
+    found = (planned(wildcards).file(file) for file in MEASURED)
+    return [file for file in found if file]
+
+
 def shared_records(wildcards):
     """Input function: the records of all steps that the experiment shares."""
     return [f"{task.folder}/record.json" for task in planned(wildcards).shared]
@@ -38,8 +44,7 @@ rule page:
         evaluation_text=shared("evaluation_text", "manifest.json"),
         records=records,
         recovered=where("recovered", "evaluation/recovered.json"),
-        zeroshot=where("zeroshot", "evaluation/zeroshot.json"),
-        efficiency=where("efficiency", "evaluation/efficiency.json"),
+        measured=measured,
         figures=ancient(DRAWN),
         before_after=where("before_after", "records/before_after.json"),
     output:
