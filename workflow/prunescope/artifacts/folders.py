@@ -88,13 +88,11 @@ class GradientsFolder(SharedFolder, step="gradients"):
     statistics = File("gradient_statistics.json", Json(StatisticsFile), about=STATISTICS)
     stability = File("stability.json", Json(Stability), about=STABILITY)
     timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")
-    partial = File(
-        "partial.safetensors", Opaque(), about="sums so far of a pass of over ten minutes or killed", always=False
-    )
+    partial = File("partial.safetensors", Opaque(), about="sums so far, of a pass under way or killed", always=False)
 
 
 class RemovalFolder(SharedFolder, step="removal"):
-    losses = File("block_importance.json", Json(BlockValues), about="the prior: of each block and of each layer")
+    losses = File("block_importance.json", Json(BlockValues), about="the prior of each block and layer, as measured")
     similarity = File(
         "similarity.json", Json(BlockValues), about="1 - cosine of the residual stream before and after", always=False
     )
@@ -182,7 +180,7 @@ class ExperimentFolder(Folder):
     efficiency = File("evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory, size, on request")
 
     gguf = File("export/gguf/{type}.gguf", Opaque(), "gguf", "for llama.cpp, on request ([exports](exports.md))")
-    uniform = File("export/uniform", Opaque(), "uniform", "padded with zeros for stock transformers, on request")
+    uniform = File("export/uniform", Opaque(), "uniform", "padded with zeros, on request ([exports](exports.md))")
     record = File(
         "records/{step}.json",
         Json(StepRecord),

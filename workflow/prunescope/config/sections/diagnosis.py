@@ -20,7 +20,9 @@ class Diagnosis(Section):
     block_imbalance: Rate = Field(0.4, description="Difference of total attention and MLP rate to report.")
     stability: float = Field(0.8, ge=-1, le=1, description="Rank correlation of halves of the text to report below.")
     unstable_share: Rate = Field(0.25, description="Share of layers below `stability` that makes it a high finding.")
-    correlation: float = Field(-0.3, ge=-1, le=0, description="Rank correlation of importance and rate to report.")
+    correlation: float = Field(
+        -0.3, ge=-1, le=0, description="Rank correlation of importance and rate, reported above."
+    )
     saturation: Rate = Field(0.5, description="A limit that binds more than this share of its blocks is too tight.")
     on_critical: Literal["warn", "fail"] = Field("warn", description="`fail`: a critical finding stops before the cut.")
 

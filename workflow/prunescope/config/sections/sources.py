@@ -73,7 +73,9 @@ class Instruction(Section):
 
     prompt: str | None = Field(None, description="Column with the prompt.", examples=["instruction"])
     response: str | None = Field(None, description="Column with the response.", examples=["output"])
-    messages: str | None = Field(None, description="Column with lists of {role, content}: system, user, assistant.")
+    messages: str | None = Field(
+        None, description="Column with lists of {role, content}, role being system, user or assistant."
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
