@@ -33,7 +33,7 @@ ORDER = (
     ("cli", "commands"),
 )
 ROOMS = [name for name, _ in ORDER]
-WIDTH, HEIGHT, STEP, MARGIN = 250, 34, 52, 330
+WIDTH, HEIGHT, STEP, MARGIN = 300, 34, 52, 330
 
 
 def room_of(module: Path) -> str:
