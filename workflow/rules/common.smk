@@ -63,7 +63,8 @@ try:
     told = load_merged(
         default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
     )
-    settings = parse_config(told)
+    files = [CONFIG_FILE] * bool(default) + [*workflow.overwrite_configfiles]
+    settings = parse_config(told, " + ".join(dict.fromkeys(map(str, files))))
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(
