@@ -11,6 +11,7 @@ from prunescope.artifacts.card import CalibrationTokens, Compute, RecoveryTokens
 from prunescope.artifacts.diagnosis import Checks, Finding
 from prunescope.artifacts.folders import (
     BaselineFolder,
+    CalibrationFolder,
     ExperimentFolder,
     GradientsFolder,
     ModelFolder,
@@ -112,6 +113,36 @@ def test_a_missing_file_names_its_step(folder):
         folder.diagnosis.read()
     with pytest.raises(DataError, match=r"timing\.json is not there; run the step .* first: gradients"):
         GradientsFolder(folder.path).timing.read()
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_sentence(folder):
+    folder.plan.path.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"plan\.json, a file of the step importance, cannot be read: Is a directory"):
+        folder.plan.read()
+    folder.page.write("a file")
+    with pytest.raises(DataError, match=r"plan\.json is not there; run the step that makes it first: importance"):
+        ExperimentFolder(folder.page.path).plan.read()
+
+
+def test_damaged_tensors_and_tables_are_a_sentence(folder):
+    for file in (CalibrationFolder(folder.path).samples, GradientsFolder(folder.path).saliency, folder.windows):
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_bytes(b"no tensors")
+        with pytest.raises(DataError, match=rf"{file.path} is damaged: .*; delete it and run its step again: "):
+            file.read()
+    folder.windows.write(pd.DataFrame({"dataset": ["wiki"]}))
+    with pytest.raises(DataError, match=r"windows\.parquet is damaged: no column 'protocol'; delete it"):
+        folder.windows.read()
+
+
+def test_what_is_damaged_is_not_copied(folder):
+    gradients = GradientsFolder(folder.path)
+    with pytest.raises(DataError, match=r"stability\.json is not there; run the step .* first: gradients"):
+        folder.stability.copy(gradients.stability)
+    put(gradients.stability.path, {})
+    with pytest.raises(DataError, match=r"stability\.json is damaged: .*run its step again: gradients"):
+        folder.stability.copy(gradients.stability)
+    assert not folder.stability.exists()
 
 
 def test_nan_in_a_file_is_damage(tmp_path):
@@ -224,9 +255,14 @@ def test_plan_file_round_trip(folder):
 @pytest.mark.parametrize("file", ["rates", "windows"])
 def test_tables_are_written_by_their_suffix(folder, file):
     entry = getattr(folder, file)
-    frame = pd.DataFrame({"layer": [0, 1], "rate": [0.5, 0.25]})
+    frame = pd.DataFrame({column.name: [0.5, 0.25] for column in entry.file.format.columns})
     entry.write(frame)
     pd.testing.assert_frame_equal(entry.read(), frame)
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path):
+    put(tmp_path / "record.json", {"step": "model", "key": "m", "artifacts": ["model.json"]})
+    assert ModelFolder(tmp_path).record.read() == StepRecord(step="model", key="m")
 
 
 def test_what_a_step_notes_in_place_is_in_its_record(tmp_path):

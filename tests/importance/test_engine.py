@@ -244,6 +244,13 @@ def test_sums_of_another_pass_are_not_taken_up(file, caplog):
     assert "belongs to another gradient pass" in caplog.text
 
 
+def test_damaged_sums_are_not_taken_up(file, caplog):
+    model = tiny_model()
+    file.write_bytes(b"no tensors")
+    assert collect(model, partial=PartialSums(file, "this")).resumed == 0
+    assert "is damaged" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("every", "interval", "expected"), [(2, 1e9, [2]), (3, 1e9, [3]), (None, 0.0, [1, 2, 3]), (None, 1e9, [])]
 )

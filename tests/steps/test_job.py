@@ -57,6 +57,10 @@ def test_a_spec_may_be_in_a_file(tmp_path, step):
     assert jobs[0].spec == SPEC
     with pytest.raises(ConfigError, match=r"--spec: no file .*other\.json"):
         run("gradients", folder_in(tmp_path).path, str(tmp_path / "other.json"))
+    with pytest.raises(ConfigError, match=r"--spec: no file \["):
+        run("gradients", folder_in(tmp_path).path, "[" + "1, " * 2000 + "1]")
+    with pytest.raises(ConfigError, match=r"^--spec: Invalid JSON: EOF"):
+        run("gradients", folder_in(tmp_path).path, '{"inputs": ')
 
 
 def test_the_key_is_written_when_the_step_has_succeeded(tmp_path, step):

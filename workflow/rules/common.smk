@@ -64,7 +64,9 @@ try:
     told = load_merged(
         default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
     )
-    settings = parse_config(told)
+    files = [CONFIG_FILE] * bool(default) + [*workflow.overwrite_configfiles]
+    names = dict.fromkeys(map(os.path.relpath, files))  # Snakemake makes them absolute
+    settings = parse_config(told, " + ".join(names))
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(

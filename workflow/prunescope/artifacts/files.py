@@ -59,13 +59,20 @@ class Entry(Generic[T]):
         path, step = self.path, self.step or self.file.made_by
         try:
             return self.file.format.read(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{path} is not there; run the step that makes it first: {step}") from None
+        except OSError as error:
+            raise DataError(f"{path}, a file of the step {step}, cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {step}") from error
 
     def copy(self, other: "Entry[T]") -> None:
-        """Write the bytes of another file, atomically."""
+        """Write the bytes of another file, atomically.
+
+        Raises:
+            DataError: the other file is not there or is damaged.
+        """
+        other.read()
         with replacing(self.path) as temporary:
             shutil.copyfile(other.path, temporary)
 

@@ -1,6 +1,7 @@
 """The kinds of files: JSON of one class, tables, tensors, text, and what other programs write."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +55,11 @@ class Table:
     def read(self, path: Path) -> "pd.DataFrame":
         import pandas as pd
 
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        for column in self.columns:
+            if "{" not in column.name and column.name not in table:
+                raise ValueError(f"no column '{column.name}'")
+        return table
 
     def write(self, path: Path, value: "pd.DataFrame") -> None:
         with replacing(path) as temporary:
@@ -62,6 +67,16 @@ class Table:
                 value.to_csv(temporary, index=False)
             else:
                 value.to_parquet(temporary, index=False)
+
+
+def _loaded(load: Callable[[Path], dict[str, T]], path: Path) -> dict[str, T]:
+    """Return the tensors of a file; that it is damaged is a ``ValueError``, as in the other formats."""
+    from safetensors import SafetensorError
+
+    try:
+        return load(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 class Tensors:
@@ -73,7 +88,7 @@ class Tensors:
     def read(self, path: Path) -> "dict[str, torch.Tensor]":
         from safetensors.torch import load_file
 
-        return load_file(path)
+        return _loaded(load_file, path)
 
     def write(self, path: Path, value: "dict[str, torch.Tensor]") -> None:
         from safetensors.torch import save_file
@@ -88,7 +103,7 @@ class Arrays(Tensors):
     def read(self, path: Path) -> "dict[str, np.ndarray]":
         from safetensors.numpy import load_file
 
-        return load_file(path)
+        return _loaded(load_file, path)
 
     def write(self, path: Path, value: "dict[str, np.ndarray]") -> None:
         from safetensors.numpy import save_file

@@ -25,7 +25,8 @@ WithoutNan = PlainSerializer(without_nan)
 class StepRecord(BaseModel):
     """One run of one step. Metrics that are not finite are left out; in a curve they are null."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Shared steps are kept for months: a record from before a field went must not cost their GPU hours.
+    model_config = ConfigDict(extra="ignore")
 
     step: str = Field(description="Name of the step.")
     key: str = Field(description="Of a shared step the name of its folder; of an experiment's, the digest of its spec.")

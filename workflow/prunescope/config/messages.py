@@ -65,7 +65,7 @@ def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
     said = first["msg"].removeprefix("Value error, ")
     reason = said if first["type"] == "value_error" else _kind(first, node) or _allowed(node) or said
     shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{where}: {path}{shown}: {reason}{more}"
+    return f"{where}: {path}{shown}: {reason}{more}" if path else f"{where}: {reason}{more}"
 
 
 def _kind(error: Mapping[str, Any], node: dict[str, Any]) -> str:

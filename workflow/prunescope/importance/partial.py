@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from prunescope.files import replacing
@@ -44,8 +44,12 @@ class PartialSums:
         """Return how far the pass had come; None: it begins."""
         if not self.path.is_file():
             return None
-        with safe_open(self.path, framework="pt") as file:
-            metadata = file.metadata()
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata()
+        except SafetensorError as error:
+            log.warning("%s is damaged (%s) and is not used", self.path, error)
+            return None
         if metadata["identity"] != self.identity:
             log.warning("%s belongs to another gradient pass and is not used", self.path)
             return None

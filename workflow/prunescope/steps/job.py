@@ -128,7 +128,7 @@ def read_spec(kind: type[S], told: str) -> S:
     try:
         text = told if told.lstrip().startswith("{") else Path(told).read_text(encoding="utf-8")
         return kind.model_validate_json(text)
-    except FileNotFoundError:
-        raise ConfigError(f"--spec: no file {told}") from None
+    except OSError:
+        raise ConfigError(f"--spec: no file {told:.100}; give one line of JSON, or the name of a file") from None
     except ValidationError as error:
         raise ConfigError(sentence(error, kind, "--spec")) from None

@@ -17,7 +17,6 @@ from prunescope.artifacts.folders import (
     ExperimentFolder,
     ModelFolder,
     RecoveryTextFolder,
-    SharedFolder,
 )
 from prunescope.artifacts.perplexity import PerplexityReport
 from prunescope.steps.evaluation import EvaluationSpec
@@ -73,7 +72,7 @@ def _evaluation(job: Job[PageSpec, ExperimentFolder], perplexity: PerplexityRepo
 
 def _compute(job: Job[PageSpec, ExperimentFolder]) -> dict[str, Compute]:
     """Return device and dtype of every step that computed with a model."""
-    records = {step: SharedFolder(path).record for step, path in job.inputs.items()}
+    records = {step: job.folder.shared(step, path.name).record for step, path in job.inputs.items()}
     records |= {step: job.folder.named(ExperimentFolder.record, step=step) for step in job.spec.steps}
     tags = {step: record.read().tags for step, record in records.items()}
     return {
