@@ -58,6 +58,13 @@ SUMMARY = {
 }  # fmt: skip
 
 
+SETTINGS = {
+    "device": "cpu", "dtype": "float32", "spans_spread": "", "bos": False, "documents_joined_by": "",
+    "hardware": {"device_name": "", "cpu": "", "cpu_count": 1, "threads": 1, "system": ""},
+    "interval": {"level": 0.95, "draws": 1, "seed": 0},
+}  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path) -> ExperimentFolder:
     return ExperimentFolder(tmp_path / "results/M/E")
@@ -274,3 +281,14 @@ def test_what_a_step_notes_in_place_is_in_its_record(tmp_path):
     again = file.read()
     assert (again.metrics, again.tags) == ({"bytes": 3}, {"device": "cpu"})
     assert json.loads((tmp_path / "record.json").read_text()).keys() == StepRecord.model_fields.keys()
+
+
+def test_values_and_results_that_do_not_fit_together_are_damage(tmp_path):
+    losses = RemovalFolder(tmp_path).losses
+    put(losses.path, {"attention": {"0": 1.0}, "mlp": {}, "layer": {"0": 1.0}})
+    with pytest.raises(DataError, match="must have the same layers, from 0 on; delete it and run its step again"):
+        losses.read()
+    report = ExperimentFolder(tmp_path).perplexity
+    put(report.path, {"baseline": {"wiki": {"w128": FIGURE}}, "pruned": {}, "ratio": {}, "settings": SETTINGS})
+    with pytest.raises(DataError, match="pruned was measured on other texts or protocols than baseline"):
+        report.read()

@@ -37,7 +37,6 @@ def test_the_step_keeps_the_statistics_with_the_experiment_and_records_what_goes
     assert folder.stability.path.read_bytes() == gradients.stability.path.read_bytes()
     record = folder.named(ExperimentFolder.record, step="importance")
     assert record.read().metrics["prune/removed_parameters"] == folder.summary.read().removed_parameters
-    assert all((record.path.parent / artifact).is_file() for artifact in record.read().artifacts)
 
 
 @pytest.mark.parametrize("method", [Method(combine="share"), Method(temperature=1.0)])

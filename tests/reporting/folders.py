@@ -40,7 +40,7 @@ def write(
     table["cost"] = table["block"].map(COST)
     table["removed"] = pd.MultiIndex.from_frame(table[["layer", "block", "group"]]).isin(gone)
     table["score"] = np.arange(len(table), dtype=float) if scores is None else scores
-    folder.table.write(table)
+    folder.table.write(whole(table, ExperimentFolder.table))
     folder.summary.write(summary(table, model, name, ratio))
     layers = {layer: dict.fromkeys(LayerStatistics.model_fields, value) for layer, value in enumerate(mean)}
     folder.statistics.write(StatisticsFile(parameters={}, layers=layers))
@@ -90,6 +90,12 @@ def results(perplexity: dict) -> dict[str, dict[str, Perplexity]]:
             window=8, stride=0, sha256="0", bos=False, dtype="float32",
         )  # fmt: skip
     return content
+
+
+def whole(table: pd.DataFrame, file) -> pd.DataFrame:
+    """Return a table with all columns of its file; those that no test looks at are 0."""
+    missing = [column.name for column in file.format.columns if column.name not in table]
+    return table.assign(**dict.fromkeys(missing, 0))
 
 
 def summary(table: pd.DataFrame, model: str, name: str, ratio: float) -> PruningSummary:
@@ -150,4 +156,4 @@ def card(experiment: str, dtypes: dict[str, str]) -> ProtocolCard:
 def write_losses(folder: ExperimentFolder, measurement: str, losses) -> None:
     text, protocol = measurement.split()
     rows = {"dataset": text, "protocol": protocol, "window": np.arange(len(losses)), "tokens": 7, "pruned": losses}
-    folder.windows.write(pd.DataFrame(rows))
+    folder.windows.write(whole(pd.DataFrame(rows), ExperimentFolder.windows))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prunescope.artifacts.document import Document, Known, Spread
 
@@ -67,6 +67,12 @@ class BlockValues(Document):
     attention: dict[int, float] = Field(description="Of the attention block.")
     mlp: dict[int, float] = Field(description="Of the MLP block.")
     layer: dict[int, float] = Field(description="Of both blocks together.")
+
+    @model_validator(mode="after")
+    def _same_layers(self) -> "BlockValues":
+        if not set(self.attention) == set(self.mlp) == set(self.layer) == set(range(len(self.layer))):
+            raise ValueError("attention, mlp and layer must have the same layers, from 0 on")
+        return self
 
     @classmethod
     def of(cls, attention: Iterable[float], mlp: Iterable[float], layer: Iterable[float]) -> "BlockValues":

@@ -1,6 +1,6 @@
 """Perplexities: of the unpruned, the pruned and the trained model, and how they compare."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prunescope.artifacts.document import Document
 from prunescope.config.leakage import Leakage
@@ -75,7 +75,20 @@ class EvaluationSettings(Document):
     interval: IntervalSettings
 
 
-class PerplexityReport(Document):
+class SameTexts(Document):
+    """Base of reports whose models were all measured on the same texts and protocols."""
+
+    @model_validator(mode="after")
+    def _same_texts(self) -> "SameTexts":
+        models = {name: value for name, value in self if name in ("baseline", "pruned", "recovered")}
+        measured = {name: [(text, *protocols) for text, protocols in value.items()] for name, value in models.items()}
+        for name, texts in measured.items():
+            if texts != measured["baseline"]:
+                raise ValueError(f"{name} was measured on other texts or protocols than baseline")
+        return self
+
+
+class PerplexityReport(SameTexts):
     """Perplexity before and after pruning, by text and protocol."""
 
     baseline: Results = Field(description="Of the unpruned model.")
@@ -84,7 +97,7 @@ class PerplexityReport(Document):
     settings: EvaluationSettings
 
 
-class RecoveredReport(Document):
+class RecoveredReport(SameTexts):
     """Perplexity of the trained model beside the others, by text and protocol."""
 
     baseline: Results = Field(description="Of the unpruned model.")
