@@ -21,8 +21,6 @@ if "PRUNESCOPE_TEST_NATIVE_BFLOAT16" in os.environ:
 import pytest
 import torch
 
-pytest_plugins = ["diagnosed"]
-
 # Tiny models are slower with more threads, and test workers share the cores.
 torch.set_num_threads(1)
 
