@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.plan_file import PlanFile
+from prunescope.errors import NonFiniteError
 from prunescope.models.checkpoint import Checkpoint
 from prunescope.pruning import checkpoint as writing
 from prunescope.pruning.checkpoint import write_checkpoint
@@ -70,5 +71,5 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     weights = load_file(tmp_path / "source/model.safetensors")
     weights["model.layers.3.self_attn.o_proj.weight"][0, 0] = torch.nan
     save_file(weights, tmp_path / "source/model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ProofError, match=r"not finite .*NaN or infinite weights in .*source"):
+    with pytest.raises(NonFiniteError, match=r"'model\.layers\.3\.self_attn\.o_proj\.weight' in .* holds NaN"):
         write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")

@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.errors import PrunescopeError
+from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.models.adapter import adapter_for
+from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.loading import default_device
 from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
@@ -46,16 +47,13 @@ def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path) -> float:
         the largest difference of a logit, in standard deviations of the logits.
 
     Raises:
-        ProofError: it is above `TOLERANCE`, or a logit is not finite.
+        ProofError: it is above `TOLERANCE`. NonFiniteError: the masked model's logits are not finite.
     """
     parent = load_by_transformers(Path(facts.path))
     windows = {RANDOM: random_windows(parent.config.vocab_size, 1, TOKENS)}
     wanted = logits_by_layer(parent, windows, plan)[RANDOM]
     if not wanted.isfinite().all():
-        raise ProofError(
-            f"'{facts.name}' computes logits that are not finite once the plan's groups are silent: look for NaN or "
-            f"infinite weights in {facts.path}"
-        )
+        raise NonFiniteError(_explain(facts))
     difference = logit_difference(logits_by_layer(load_by_transformers(checkpoint), windows)[RANDOM], wanted)
     if not difference <= TOLERANCE:  # NaN is a failure too
         raise ProofError(
@@ -69,6 +67,16 @@ def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path) -> float:
     return difference
 
 
+def _explain(facts: ModelFacts) -> str:
+    """Say why the logits of a model are not finite."""
+    said = f"'{facts.name}' computes logits that are not finite once the removed groups are silent"
+    checkpoint = open_checkpoint(facts.path)
+    for name in checkpoint.in_file_order:
+        if not checkpoint.read(name).isfinite().all():
+            return f"{said}: '{name}' in {checkpoint.tensors[name].file} holds NaN or infinity; fetch the model again"
+    return f"{said}, although its weights are: they are too large for {checkpoint.config.dtype}"
+
+
 def random_windows(vocabulary: int, count: int, tokens: int) -> Tensor:
     """Return random token ids, int64 ``[count, tokens]``, the same at every call."""
     return torch.randint(vocabulary, (count, tokens), generator=torch.Generator().manual_seed(0))
@@ -77,7 +85,12 @@ def random_windows(vocabulary: int, count: int, tokens: int) -> Tensor:
 def load_by_transformers(folder: Path) -> PreTrainedModel:
     """Load a checkpoint by transformers alone, on the CPU, in the dtype that its configuration names."""
     register_pruned_architectures()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, trust_remote_code=False)
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    for kind, names in report.items():
+        if names:
+            log.warning("transformers reports of %s: %s %s", folder, kind.replace("_", " "), ", ".join(map(str, names)))
     return model.eval().requires_grad_(False)
 
 
