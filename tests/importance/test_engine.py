@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from jobs import job
+from passes import NAMES, assert_equal, collect
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
-from prunescope.criteria import CRITERIA, not_scored
+from prunescope.criteria import not_scored
 from prunescope.errors import ConfigError
 from prunescope.importance import gradients, modes
-from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
 from prunescope.importance.partial import PartialSums
 from prunescope.models import loading
@@ -33,24 +33,8 @@ from prunescope.steps.importance import GradientsSpec
 from prunescope.steps.job import run
 from tiny import save_source, tiny_facts, tiny_model, tiny_tokens, uneven_plan
 
-NAMES = tuple(CRITERIA)
 SHAPES = [{}, {"kv_heads": 2, "ratio": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-def collect(model, batch_size=2, criteria=NAMES, **options):
-    return collect_gradients(adapter_for(model), tiny_tokens(samples=7), criteria, batch_size, **options)
-
-
-def assert_equal(found, expected, criteria=None):
-    """Bit for bit, evidence and verdict."""
-    assert found.loss == expected.loss
-    for criterion in criteria or expected.saliency:
-        for block, scores in expected.saliency[criterion].items():
-            assert torch.equal(found.saliency[criterion][block], scores), (criterion, block)
-    if criteria is None:
-        assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
-        assert found.stability == expected.stability
 
 
 # --- modes ------------------------------------------------------------------------------------------
@@ -93,7 +77,7 @@ def test_stream_keeps_no_gradient(file):
     ("name", "criteria", "free", "expected"),
     [
         ("auto", NAMES, 2 * RESERVE, "accumulate"),
-        ("auto", NAMES, RESERVE, "stream"),
+        ("auto", NAMES, RESERVE, "layered"),
         ("auto", ("gate", "taylor_stream"), 2 * RESERVE, "stream"),
         ("accumulate", NAMES, RESERVE, "accumulate"),
         ("stream", NAMES, 2 * RESERVE, "stream"),
@@ -105,7 +89,7 @@ def test_auto_goes_by_free_memory(monkeypatch, name, criteria, free, expected):
     assert choose_mode(name, adapter_for(tiny_model()), criteria).name == expected
 
 
-@pytest.mark.parametrize(("spare", "expected"), [(RESERVE, "accumulate"), (RESERVE - 1, "stream")])
+@pytest.mark.parametrize(("spare", "expected"), [(RESERVE, "accumulate"), (RESERVE - 1, "layered")])
 def test_mean_gradients_may_be_kept_on_a_host_with_memory_to_spare(monkeypatch, spare, expected):
     adapter = adapter_for(tiny_model())
     free = {"cuda": RESERVE, "cpu": mean_gradient_bytes(adapter) + spare}

@@ -117,11 +117,10 @@ def test_half_of_the_layers_run(held, batch_size, samples):
         if place is not None:
             module.register_forward_pre_hook(lambda _, args, place=place: place.append(len(args[0])))
     measure_removal(adapter_for(model), windows, batch_size, held)
-    example = 8  # one window, for the arguments of the layers
-    assert sum(runs["o_proj"]) == samples * (8 + 3 * 28) + example
-    assert sum(runs["down_proj"]) == samples * (16 + 3 * 28) + example
+    assert sum(runs["o_proj"]) == samples * (8 + 3 * 28)
+    assert sum(runs["down_proj"]) == samples * (16 + 3 * 28)
     assert max(runs["o_proj"]) <= batch_size and max(runs["down_proj"]) <= 2 * batch_size
-    assert sum(runs["down_proj"]) - example < 0.51 * samples * 8 * 25
+    assert sum(runs["down_proj"]) < 0.51 * samples * 8 * 25
 
 
 def test_similarity_comes_with_it():

@@ -46,6 +46,7 @@ CRITERIA: dict[str, Criterion] = {
 
 MODES: dict[str, tuple[Gradient, ...]] = {
     "accumulate": ("mean", "batch", "gate"),
+    "layered": ("mean", "batch", "gate"),
     "stream": ("batch", "gate"),
     "gate": ("gate",),
 }

@@ -53,7 +53,8 @@ class Timing(Document):
     batch_size: int = Field(description="As used: less than configured where memory ran out.")
     checkpointing: bool = Field(description="Whether activations were computed twice to save memory.")
     resumed_after_batches: int = Field(description="Batches that an earlier run had done.")
-    mode: str = Field(description="How gradients were kept: `accumulate`, `stream` or `gate`.")
+    resumed_after_layers: int = Field(0, description="Layers that it had done, in a pass that goes layer by layer.")
+    mode: str = Field(description="How gradients were kept: `accumulate`, `layered`, `stream` or `gate`.")
     reason: str = Field(description="Why in this mode.")
 
 

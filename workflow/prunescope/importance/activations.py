@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32, sum_over_groups
+from prunescope.importance.collector import Collector, Extent, Scores, at_least_float32
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
@@ -35,13 +35,17 @@ class InputNorms(Collector):
         if self.forward:
             self.add(name, at_least_float32(args[0]).square().sum(dim=(0, 1)))
 
-    def scores(self, name: str) -> Scores:
-        def term(block: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
-            is_bias = weight.dim() == 1
-            squares = weight.new_tensor(self.extent.tokens) if is_bias else self.sums[f"{block.name}/{grouped.dim}"]
-            return self.formula(name)(weight, squares.to(weight.device).sqrt())
+    def finish(self, layer: int) -> None:
+        for name in self.criteria:
+            self.score_layer(layer, name, partial(self._term, name))
 
-        return sum_over_groups(self.adapter, term)
+    def _term(self, name: str, block: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
+        is_bias = weight.dim() == 1
+        squares = weight.new_tensor(self.extent.tokens) if is_bias else self.sums[f"{block.name}/{grouped.dim}"]
+        return self.formula(name)(weight, squares.to(weight.device).sqrt())
+
+    def scores(self, name: str) -> Scores:
+        return self.scored(name)
 
 
 class GateDerivatives(GradientCollector):

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -80,6 +81,22 @@ class Collector(ABC):
         """Prepare for the way down: hooks of the way up fire again where a layer is checkpointed."""
         self.forward = False
 
+    def finish(self, layer: int) -> None:  # noqa: B027 (not all have something to reduce)
+        """Reduce what is complete now that all batches have been through a layer; its weights are at hand."""
+
+    def score_layer(self, layer: int, name: str, term: Callable[[Block, GroupedWeight, Tensor], Tensor]) -> None:
+        """Sum ``term(block, grouped, weight)``, one value per weight, over the weights of each group of a layer."""
+        for block in self.adapter.blocks:
+            if block.facts.layer == layer:
+                self.sums[f"score/{name}/{block.name}"] = sum(
+                    grouped.group_sum(term(block, grouped, at_least_float32(self.adapter.weights(grouped.name))))
+                    for grouped in block.weights
+                )
+
+    def scored(self, name: str) -> Scores:
+        """Return what `score_layer` summed under the name of a criterion."""
+        return {block.name: self.sums[f"score/{name}/{block.name}"] for block in self.adapter.blocks}
+
     @abstractmethod
     def scores(self, name: str) -> Scores:
         """Return what its terms add to the criterion `name`, one of `criteria`, for every group."""
@@ -93,19 +110,15 @@ class Weights(Collector):
     def attach(self, stack: ExitStack) -> None:
         pass
 
+    def finish(self, layer: int) -> None:
+        for name in self.criteria:
+            self.score_layer(layer, name, partial(self._term, name))
+
+    def _term(self, name: str, _: Block, __: GroupedWeight, weight: Tensor) -> Tensor:
+        return self.formula(name)(weight)
+
     def scores(self, name: str) -> Scores:
-        return sum_over_groups(self.adapter, lambda block, grouped, weight: self.formula(name)(weight))
-
-
-def sum_over_groups(adapter: ModelAdapter, term: Callable[[Block, GroupedWeight, Tensor], Tensor]) -> Scores:
-    """Sum ``term(block, grouped, weight)``, one value per weight, over the weights of each group."""
-    return {
-        block.name: sum(
-            grouped.group_sum(term(block, grouped, at_least_float32(adapter.weights(grouped.name))))
-            for grouped in block.weights
-        )
-        for block in adapter.blocks
-    }
+        return self.scored(name)
 
 
 def at_least_float32(values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prunescope.errors import NonFiniteError
-from prunescope.importance.collector import Collector, Extent, Scores
+from prunescope.importance.collector import Batch, Collector, Extent, Scores
 from prunescope.importance.criteria import Terms
 from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics, Stopwatch
 from prunescope.models.adapter import ModelAdapter
@@ -40,8 +41,13 @@ class GradientCollector(Collector):
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         super().__init__(adapter, criteria, extent)
         self.sources: dict[str, Source] = {}
+        self.noted: list[str] = []
         self.absolute = AbsoluteStatistics()
         self.stopwatch = Stopwatch(next(adapter.model.parameters()).device)
+
+    def begin_batch(self, batch: Batch) -> None:
+        super().begin_batch(batch)
+        self.noted = []
 
     # --- halves -------------------------------------------------------------------------------------
 
@@ -94,18 +100,19 @@ class GradientCollector(Collector):
                 self.sums[rows] = row.new_full((self.extent.batches, len(STATISTICS)), torch.nan)
             self.sums[rows] = self.sums[rows].to(row.device)
             self.sums[rows][self.batch.number] = row
+        self.noted.append(name)
 
-    def watched(self) -> list[Tensor]:
-        """Return the scalars of this batch that must be finite, on their devices."""
+    def watched(self) -> dict[str, Tensor]:
+        """Return the scalars that must be finite of the gradients noted in this batch since it began, by name."""
         largest = STATISTICS.index("max")
-        return [self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.sources]
+        return {name: self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.noted}
 
-    def check(self, values: list[float]) -> None:
+    def check(self, values: Mapping[str, float]) -> None:
         """Raise `NonFiniteError` where one of the `watched` values is not finite.
 
         It flows down through the model, so the highest is where it began.
         """
-        bad = [name for name, value in zip(self.sources, values, strict=True) if not np.isfinite(value)]
+        bad = [name for name in self.sources if not np.isfinite(values.get(name, 0.0))]
         if bad:
             name = max(reversed(bad), key=lambda name: self.sources[name].layer)
             dtype = str(next(self.adapter.model.parameters()).dtype).removeprefix("torch.")

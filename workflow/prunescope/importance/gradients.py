@@ -5,8 +5,9 @@ import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
 from prunescope.artifacts.passes import StatisticsFile, Timing
-from prunescope.importance.engine import GradientPass, collect_gradients
+from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
+from prunescope.importance.one_pass import GradientPass
 from prunescope.importance.partial import PartialSums
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, load_model
@@ -71,6 +72,7 @@ def _timing(result: GradientPass, mode: Mode, load_seconds: float, seconds: floa
         batch_size=result.effort.batch_size,
         checkpointing=result.effort.checkpointing,
         resumed_after_batches=result.resumed,
+        resumed_after_layers=result.resumed_layers,
         mode=mode.name,
         reason=mode.reason,
     )

@@ -21,9 +21,10 @@ class Mode:
     """What a pass keeps.
 
     Attributes:
-        name: ``accumulate``: the mean gradient of every prunable weight, in float32. ``stream``: nothing, each gradient
-            is reduced and freed. ``gate``: weights have no gradient at all, a third less work; statistics and
-            stability are then of activations. What each can score: `prunescope.criteria.MODES`.
+        name: ``accumulate``: the mean gradient of every prunable weight, in float32. ``layered``: those of one layer
+            at a time, and the residual streams; a third more work. ``stream``: nothing, each gradient is reduced and
+            freed. ``gate``: weights have no gradient at all, a third less work; statistics and stability are then of
+            activations. What each can score: `prunescope.criteria.MODES`.
         accumulators: where mean gradients are kept; None: beside the weights.
         reason: why this mode, for the log.
     """
@@ -38,9 +39,14 @@ class Mode:
 
 
 def choose_mode(name: str, adapter: ModelAdapter, criteria: Iterable[str]) -> Mode:
-    """Resolve ``auto``: accumulate where the mean gradients fit, on the device or on the host; else stream."""
+    """Resolve ``auto``: accumulate where the mean gradients fit, on the device or on the host; else layered.
+
+    A model whose layers are read as they run is layered too: each is then read once per direction, not per batch.
+    """
     if name not in ("auto", "accumulate"):
         return Mode(name)
+    if name == "auto" and adapter.offloaded:
+        return Mode("layered", reason="layers are read as they run: once on the way up, and once on the way down")
     if not any(CRITERIA[criterion].gradient == "mean" for criterion in criteria):
         return Mode("stream", reason="no criterion needs the mean gradient") if name == "auto" else Mode(name)
     device = adapter.device
@@ -54,7 +60,7 @@ def choose_mode(name: str, adapter: ModelAdapter, criteria: Iterable[str]) -> Mo
         return Mode("accumulate", torch.device("cpu"), why)
     if name == "accumulate":
         return Mode(name)
-    return Mode("stream", reason=f"{gib(needed)} of mean gradients fit neither into {gib(free)} free nor on the host")
+    return Mode("layered", reason=f"{gib(needed)} of mean gradients fit neither into {gib(free)} free nor on the host")
 
 
 def mean_gradient_bytes(adapter: ModelAdapter) -> int:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from prunescope.files import replacing
-from prunescope.importance.collector import Collector
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +22,22 @@ INTERVAL = 600.0
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a pass had come: its batches of `batch_size` windows, and the summed loss of those that are done."""
+    """How far a pass had come: its batches of `batch_size` windows, and the summed loss of those that are done.
+
+    Attributes:
+        layers: those that are done on the way down, of a pass that goes layer by layer.
+    """
 
     batch_size: int
     batches: int
     loss_sum: float
+    layers: int = 0
+
+
+class HasSums(Protocol):
+    """A collector, or whatever else a pass must find again: sums by name."""
+
+    sums: dict[str, Tensor]
 
 
 class PartialSums:
@@ -55,7 +67,7 @@ class PartialSums:
             return None
         return Reached(**json.loads(metadata["reached"]))
 
-    def restore(self, collectors: Sequence[Collector]) -> None:
+    def restore(self, collectors: Sequence[HasSums]) -> None:
         """Give the collectors back what they had gathered."""
         by_name = {type(collector).__name__: collector for collector in collectors}
         with safe_open(self.path, framework="pt") as file:
@@ -63,14 +75,18 @@ class PartialSums:
                 owner, rest = name.split(":", 1)
                 by_name[owner].sums[rest] = file.get_tensor(name)
 
-    def save_if_due(self, reached: Reached, collectors: Sequence[Collector]) -> None:
+    def save_if_due(self, reached: Reached, collectors: Sequence[HasSums]) -> None:
         """Save after every `every` batches or `INTERVAL` seconds."""
-        due = reached.batches % self.every == 0 if self.every else time.monotonic() - self.saved_at >= INTERVAL
+        due = (
+            (reached.layers or reached.batches) % self.every == 0
+            if self.every
+            else time.monotonic() - self.saved_at >= INTERVAL
+        )
         if due:
             self._save(reached, collectors)
             self.saved_at = time.monotonic()
 
-    def _save(self, reached: Reached, collectors: Sequence[Collector]) -> None:
+    def _save(self, reached: Reached, collectors: Sequence[HasSums]) -> None:
         sums = {
             f"{type(collector).__name__}:{name}": values.contiguous()
             for collector in collectors
@@ -79,7 +95,8 @@ class PartialSums:
         metadata = {"identity": self.identity, "reached": json.dumps(vars(reached))}
         with replacing(self.path) as temporary:
             save_file(sums, temporary, metadata)
-        log.info("saved the sums of %s batches", reached.batches)
+        layers = f", {reached.layers} layers" if reached.layers else ""
+        log.info("saved the sums of %s batches%s", reached.batches, layers)
 
     def discard(self) -> None:
         """Delete the file: the pass is complete, or must begin anew."""

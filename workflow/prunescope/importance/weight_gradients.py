@@ -1,12 +1,13 @@
 """Evidence from gradients of weights, each reduced to group sums and statistics as it appears, and freed."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from prunescope.importance.collector import Extent, Scores, at_least_float32, sum_over_groups
+from prunescope.importance.collector import Extent, Scores, at_least_float32
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
@@ -59,20 +60,27 @@ class WeightGradients(GradientCollector):
         if self.accumulates:
             self.add(f"mean/{grouped.name}", gradient, self.batch.share, self.accumulators)
 
+    def finish(self, layer: int) -> None:
+        """Reduce the mean gradients of a layer to scores, and free them."""
+        for name, criterion in self.criteria.items():
+            if criterion.of_mean:
+                self.score_layer(layer, name, partial(self._of_mean, criterion.of_mean))
+        for name in self.grouped:
+            if self.sources[name].layer == layer:
+                self.sums.pop(f"mean/{name}", None)
+
+    def _of_mean(self, of_mean: Callable[[Tensor], Tensor], _: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
+        return of_mean(weight * self.sums[f"mean/{grouped.name}"].to(weight.device))
+
     def names_of(self, block: str) -> list[str]:
         return self.blocks[block]
 
     def scores(self, name: str) -> Scores:
         criterion = self.criteria[name]
         scores = self.whole(name) if criterion.of_batch is not None else {}
-        of_mean = criterion.of_mean
-        if of_mean is None:
+        if criterion.of_mean is None:
             return scores
-
-        def term(_: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
-            return of_mean(weight * self.sums[f"mean/{grouped.name}"].to(weight.device))
-
-        return {block: scores.get(block, 0) + sums.cpu() for block, sums in sum_over_groups(self.adapter, term).items()}
+        return {block: scores.get(block, 0) + sums.cpu() for block, sums in self.scored(name).items()}
 
 
 def _freeze(parameter: nn.Parameter) -> None:

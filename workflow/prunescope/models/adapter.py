@@ -162,10 +162,13 @@ class ModelAdapter:
         """Map token ids ``[batch, tokens]`` to the residual stream before the first layer."""
         return self.model.get_input_embeddings()(input_ids)
 
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Map the residual stream after the last layer, ``[batch, tokens, d]``, to what the head reads."""
+        return self.model.get_submodule(self.family.final_norm)(hidden)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Map the residual stream after the last layer, ``[batch, tokens, d]``, to ``[batch, tokens, vocab]``."""
-        normed = self.model.get_submodule(self.family.final_norm)(hidden)
-        return self.model.get_submodule(self.family.head)(normed)
+        return self.model.get_submodule(self.family.head)(self.normed(hidden))
 
     @contextmanager
     def silenced(self, layer: int, kind: BlockKind) -> Iterator[None]:
@@ -176,7 +179,7 @@ class ModelAdapter:
             return torch.zeros_like(hidden_states), None
 
         zeros = zero_attention if kind == "attention" else torch.zeros_like
-        with nullcontext() if module is None else _forward(module, zeros):
+        with nullcontext() if module is None else running(module, zeros):
             yield
 
     @contextmanager
@@ -185,7 +188,7 @@ class ModelAdapter:
         with ExitStack() as stack:
             for layer in self.layers:
                 twice = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
-                stack.enter_context(_forward(layer, twice))
+                stack.enter_context(running(layer, twice))
             yield
 
     @contextmanager
@@ -235,7 +238,7 @@ class ModelAdapter:
 
 
 @contextmanager
-def _forward(module: nn.Module, forward: Callable) -> Iterator[None]:
+def running(module: nn.Module, forward: Callable) -> Iterator[None]:
     """Within the block, `module` runs `forward`; after it what it ran before, the class's own or one set on it."""
     before = vars(module).get("forward")
     module.forward = forward

@@ -36,6 +36,8 @@ class OffloadedLayers:
 
     def read(self, name: str) -> Tensor:
         """Return a parameter on the device, in the compute dtype."""
+        if self.resident and name.startswith(self.resident):
+            return self.layers[self.resident].get_parameter(name.removeprefix(self.resident)).data
         return self._read(name).to(device=self.device, dtype=self.dtype)
 
     def _run(self, prefix: str, forward: Callable, *args: object, **kwargs: object) -> object:

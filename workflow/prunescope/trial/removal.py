@@ -16,6 +16,7 @@ from torch import Tensor
 from prunescope.artifacts.facts import KINDS
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, predicted_tokens, token_losses
+from prunescope.models.sweep import Sweep
 from prunescope.progress import Progress
 from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
 from prunescope.trial.similarity import Distances
@@ -68,8 +69,7 @@ class _Climb:
     """Runs windows up the layers, whole and with each removal.
 
     Args:
-        example: one window ``[1, tokens]``. All windows are full and of its length, so that what layers get
-            beside the residual stream (positions, mask) is the same for all and broadcasts.
+        example: see `Sweep`.
         call, held: `batch_size` and `held` of `measure_removal`.
     """
 
@@ -77,9 +77,7 @@ class _Climb:
         self.adapter, self.call, self.held = adapter, call, held
         self.count = len(adapter.layers)
         self.distances = Distances(self.count, example.device)
-        with adapter.recording_inputs() as calls:
-            adapter.model.base_model(input_ids=example, use_cache=False)
-        self.arguments = [arguments for _, arguments in calls]
+        self._run = Sweep(adapter, example).run
 
     def windows(self) -> int:
         """Return how many windows to climb with: all their removals are held at a time if possible."""
@@ -127,11 +125,6 @@ class _Climb:
         with self.adapter.silenced(layer, "attention"):
             after, without_attention = self._run(layer, torch.cat([between, dense])).chunk(2)
         return between, after, without_attention
-
-    def _run(self, layer: int, hidden: Tensor) -> Tensor:
-        output = self.adapter.layers[layer](hidden, **self.arguments[layer])
-        # Where layers are spread over several GPUs, the streams stay on the first.
-        return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
 
     def _sums(self, streams: Tensor, input_ids: Tensor) -> Tensor:
         """Return the summed loss of each stream of all windows, float64 ``[streams]``."""

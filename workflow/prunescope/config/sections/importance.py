@@ -22,11 +22,12 @@ class Gradients(Section):
     criteria: tuple[CriterionName, ...] = Field(
         tuple(CRITERIA), min_length=1, description="Criteria to score; those that the mode cannot score are left out."
     )
-    mode: Literal["auto", "accumulate", "stream", "gate"] = Field(
+    mode: Literal["auto", "accumulate", "layered", "stream", "gate"] = Field(
         "auto",
-        description="`accumulate`: keep the mean gradient in float32, for all criteria; `stream`: keep nothing, for "
-        f"all but {in_words(not_scored('stream'))}; `gate`: no gradient of a weight, a third less work, for all but "
-        f"{in_words(not_scored('gate'))}; `auto`: accumulate where that fits into memory, else stream.",
+        description="`accumulate`: keep the mean gradient in float32, for all criteria; `layered`: the same, layer by "
+        "layer, with the memory of one, a third more work; `stream`: keep nothing, for all but "
+        f"{in_words(not_scored('stream'))}; `gate`: no gradient of a weight, a third less work, for all but "
+        f"{in_words(not_scored('gate'))}; `auto`: accumulate where that fits into memory, else layered.",
     )
     batch_size: int = Field(8, ge=1, description="Windows per batch; halved while they do not fit into memory.")
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on hardware that has it, else float32.")

@@ -1,0 +1,90 @@
+"""Windows go through a model one layer at a time: all of them through a layer before any goes through the next.
+
+The weights of a layer are then read once for all windows, and those of the others need no memory.
+"""
+
+import logging
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.models.adapter import ModelAdapter, running
+from prunescope.models.memory import free_memory, gib
+
+log = logging.getLogger(__name__)
+
+SHARE_OF_DEVICE, SHARE_OF_HOST = 0.5, 0.25
+"""Of free memory, for streams."""
+
+
+class Sweep:
+    """Runs single layers of a model on residual streams.
+
+    Args:
+        example: one window ``[1, tokens]``. All windows are full and of its length, so that what layers get beside the
+            residual stream (positions, mask) is the same for all and broadcasts.
+    """
+
+    def __init__(self, adapter: ModelAdapter, example: Tensor) -> None:
+        self.adapter = adapter
+        self.arguments = layer_arguments(adapter, example)
+
+    def run(self, layer: int, hidden: Tensor) -> Tensor:
+        """Return the residual stream after a layer, ``[batch, tokens, d]``, on the device of the one before it."""
+        output = self.adapter.layers[layer](hidden, **self.arguments[layer])
+        # Where layers are spread over several GPUs, the streams stay where they are.
+        return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
+
+
+@torch.no_grad()
+def layer_arguments(adapter: ModelAdapter, example: Tensor) -> list[dict[str, Any]]:
+    """Return what each layer is called with beside the residual stream; no layer runs."""
+    with ExitStack() as stack:
+        for layer in adapter.layers:
+            stack.enter_context(running(layer, lambda hidden_states, *_, **__: hidden_states))
+        calls = stack.enter_context(adapter.recording_inputs())
+        adapter.model.base_model(input_ids=example, use_cache=False)
+    return [arguments for _, arguments in calls]
+
+
+class Streams:
+    """The residual stream of all windows at every border of two layers: on the device, the host, or in a file.
+
+    Args:
+        borders: one more than the layers. windows, tokens: of the calibration set.
+        folder: where the file is, which has no name and goes with the process.
+    """
+
+    def __init__(self, adapter: ModelAdapter, windows: int, tokens: int, folder: Path | None = None) -> None:
+        weight = adapter.model.get_input_embeddings().weight
+        self.device = adapter.device
+        shape = (len(adapter.layers) + 1, windows, tokens, weight.shape[1])
+        size = int(np.prod(shape)) * weight.element_size()
+        host = torch.device("cpu")
+        if self.device.type != "cpu" and size <= SHARE_OF_DEVICE * free_memory(self.device):
+            self.kept, where = torch.empty(shape, dtype=weight.dtype, device=self.device), str(self.device)
+        elif size <= SHARE_OF_HOST * free_memory(host):
+            self.kept, where = torch.empty(shape, dtype=weight.dtype), "the host"
+        else:
+            self.kept, where = _in_file(shape, weight.dtype, size, folder), "a file"
+        log.info("%s of residual streams on %s", gib(size), where)
+
+    def read(self, border: int, rows: slice) -> Tensor:
+        """Return the stream of some windows before layer `border`, ``[rows, tokens, d]``, on the device."""
+        found = self.kept[border, rows]
+        return found.clone() if found.device == self.device else found.to(self.device)
+
+    def write(self, border: int, rows: slice, values: Tensor) -> None:
+        """Keep the stream of some windows, or its gradient."""
+        self.kept[border, rows] = values.detach()
+
+
+def _in_file(shape: tuple[int, ...], dtype: torch.dtype, size: int, folder: Path | None) -> Tensor:
+    with tempfile.TemporaryFile(dir=folder) as file:  # the mapping outlives it
+        file.truncate(size)
+        return torch.from_numpy(np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))).view(dtype).view(shape)
