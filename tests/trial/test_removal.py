@@ -12,6 +12,7 @@ from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint, load_offloaded
 from prunescope.models.memory import in_smaller_batches
 from prunescope.trial.first_order import measure_first_order
+from prunescope.trial.interventions import HELD
 from prunescope.trial.removal import measure_removal
 from prunescope.trial.similarity import measure_similarity
 from tiny import tiny_model, tiny_tokens
@@ -117,10 +118,12 @@ def test_half_of_the_layers_run(held, batch_size, samples):
         if place is not None:
             module.register_forward_pre_hook(lambda _, args, place=place: place.append(len(args[0])))
     measure_removal(adapter_for(model), windows, batch_size, held)
-    assert sum(runs["o_proj"]) == samples * (8 + 3 * 28)
-    assert sum(runs["down_proj"]) == samples * (16 + 3 * 28)
+    again = sum(runs["o_proj"]) - samples * (8 + 3 * 28), sum(runs["down_proj"]) - samples * (16 + 3 * 28)
+    if (held or HELD * batch_size) >= 3 * 8:
+        assert again == (0, 0), "all removals are held at a time"
+    assert all(0 <= more < samples * 8 for more in again), "later climbs repeat a part of the dense pass"
     assert max(runs["o_proj"]) <= batch_size and max(runs["down_proj"]) <= 2 * batch_size
-    assert sum(runs["down_proj"]) < 0.51 * samples * 8 * 25
+    assert sum(runs["down_proj"]) - again[1] < 0.51 * samples * 8 * 25
 
 
 def test_similarity_comes_with_it():

@@ -183,6 +183,25 @@ class ModelAdapter:
             yield
 
     @contextmanager
+    def masked(self, layer: int, kind: BlockKind, speaking: Tensor) -> Iterator[None]:
+        """Within the block, groups of a block add nothing to the residual stream, row by row.
+
+        Args:
+            speaking: bool ``[batch, groups]``, False for groups that are silent. An output bias is no group's.
+        """
+
+        def silence(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+            (inputs,) = args
+            mask = speaking.repeat_interleave(inputs.shape[-1] // speaking.shape[1], dim=1)
+            return (inputs * mask[:, None, :].to(inputs),)
+
+        handle = self.output_projection(layer, kind).register_forward_pre_hook(silence)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextmanager
     def checkpointed(self) -> Iterator[None]:
         """Within the block, the activations of a layer are not kept for the backward pass but computed again."""
         with ExitStack() as stack:

@@ -78,6 +78,37 @@ def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(wide, targets.to(wide.device), reduction="none")
 
 
+@torch.no_grad()
+def losses_and_divergences(head: Head, hidden: Tensor, dense: Tensor, input_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what several streams of one window lose, and how far their predictions are from the dense model's.
+
+    The logits of a position are computed for all streams in one product.
+
+    Args:
+        hidden: what the head reads, ``[streams, tokens, d]``. dense: of the dense model, ``[tokens, d]``.
+        input_ids: int64 ``[tokens]``.
+
+    Returns:
+        float64 ``[streams]`` each: cross-entropy summed over the predicted tokens, and KL(dense || stream) summed over
+        all positions, in nats.
+    """
+    streams, tokens, width = hidden.shape
+    targets = torch.cat([input_ids[1:], input_ids[:1]])  # the last position predicts nothing, and is not counted
+    together = torch.cat([dense[None], hidden]).transpose(0, 1)
+    losses, divergences = (torch.zeros(streams, dtype=torch.float64, device=hidden.device) for _ in range(2))
+    counted = torch.arange(tokens, device=hidden.device) < tokens - 1
+    vocabulary = head.out_features if isinstance(head, nn.Linear) else head(dense[:1]).shape[-1]
+    size = max(1, LOGITS // vocabulary // (streams + 1))
+    for states, wished, count in zip(together.split(size), targets.split(size), counted.split(size), strict=True):
+        logits = head(states.reshape(-1, width)).unflatten(0, states.shape[:2]).to(hidden.device)
+        said = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        wanted, others = said[:, :1], said[:, 1:]
+        chosen = others.gather(2, wished[:, None, None].expand(-1, streams, 1))[..., 0]
+        losses -= (chosen * count[:, None]).sum(dim=0, dtype=torch.float64)
+        divergences += (wanted.exp() * (wanted - others)).sum(dim=(0, 2), dtype=torch.float64)
+    return losses, divergences
+
+
 def predicted_tokens(input_ids: Tensor) -> int:
     """Return how many tokens the loss of a batch is summed over."""
     return input_ids.shape[0] * (input_ids.shape[1] - 1)

@@ -1,0 +1,159 @@
+"""What the model loses when groups are silent: dozens of interventions in one sweep over the layers.
+
+A plan, a remedy, the removal of a block are all interventions. Each has a residual stream of its own from the first
+block on that it silences; interventions that agree up to a block share the stream up to there. All streams go through
+a layer before the next one, so that its weights are read once for all of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.models.adapter import ModelAdapter
+from prunescope.models.loss import losses_and_divergences, token_losses
+from prunescope.models.memory import free_memory
+from prunescope.models.sweep import SHARE_OF_HOST, Sweep
+from prunescope.progress import Progress
+from prunescope.trial.climb import DENSE, Climb, Silent, Watch
+
+HELD = 16
+"""Streams that are held per window of a call: they take about as much memory as the activations of its MLP."""
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """Groups that add nothing to the residual stream; `name`: what it is called in results."""
+
+    name: str
+    silent: Silent = field(default_factory=dict)
+
+    @classmethod
+    def of_plan(cls, name: str, plan: PruningPlan) -> "Intervention":
+        """Return what a plan does to a model, before anything is repaired."""
+        changed = [block for block in plan.blocks if len(block.removed)]
+        blocks = {f"{block.facts.layer}.{block.facts.block}": block for block in changed}
+        return cls(name, {key: None if block.whole else (*block.removed.tolist(),) for key, block in blocks.items()})
+
+    @property
+    def first_layer(self) -> int:
+        """The lowest layer that it changes; 0 where it changes none."""
+        return min((int(block.split(".")[0]) for block in self.silent), default=0)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of the dense model, in the first row, and of each intervention, in order; a column per window.
+
+    Attributes:
+        loss: float64 ``[1 + interventions, windows]``, cross-entropy in nats per predicted token.
+        divergence: float64, of the same shape: KL(dense || silenced) in nats per position; None: not asked for.
+    """
+
+    loss: Tensor
+    divergence: Tensor | None
+
+
+@torch.no_grad()
+def measure(
+    adapter: ModelAdapter,
+    windows: Tensor,
+    interventions: Sequence[Intervention],
+    batch_size: int,
+    held: int | None = None,
+    divergence: bool = True,
+    watch: Watch | None = None,
+) -> Losses:
+    """Measure the loss of every window without and with each intervention.
+
+    Args:
+        windows: int ``[n, tokens]``, full windows without padding.
+        batch_size: windows that a layer takes at a time.
+        held: residual streams of windows that exist at a time, the dense ones aside; None: `HELD` times `batch_size`
+            or, where the layers are read as they run, as many as the host's memory takes. No size changes a number.
+        divergence: whether KL is measured too.
+        watch: is shown the dense stream around every block.
+    """
+    count = len(interventions)
+    order = sorted(range(count), key=lambda index: interventions[index].first_layer)
+    sweep = Sweep(adapter, windows[:1].to(adapter.device))
+    held = held or _held(adapter, windows, batch_size)
+    together = min(len(windows) if adapter.offloaded else batch_size, max(1, held // max(1, count)))
+    progress = Progress("interventions", total=len(windows) * (1 + count), unit="windows")
+    results = torch.zeros(2, 1 + count, len(windows), dtype=torch.float64)
+    for first in range(0, len(windows), together):
+        part = windows[first : first + together].to(adapter.device, torch.int64)
+        span = max(1, held // len(part))
+        chunks = [order[begin : begin + span] for begin in range(0, max(1, count), span)]
+        for row, values in _climb_all(sweep, part, interventions, chunks, batch_size, divergence, watch):
+            results[:, row, first : first + len(part)] = values.cpu()
+        progress.advance(len(part) * (1 + count))
+    return Losses(results[0], results[1] if divergence else None)
+
+
+def _held(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> int:
+    if not adapter.offloaded:
+        return HELD * batch_size
+    weight = adapter.model.get_input_embeddings().weight
+    stream = windows.shape[1] * weight.shape[1] * weight.element_size()
+    return max(HELD * batch_size, int(SHARE_OF_HOST * free_memory(torch.device("cpu")) // stream))
+
+
+def _climb_all(
+    sweep: Sweep,
+    part: Tensor,
+    interventions: Sequence[Intervention],
+    chunks: Sequence[Sequence[int]],
+    call: int,
+    divergence: bool,
+    watch: Watch | None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield rows of the results of some windows, float64 ``[2, windows]``: loss and divergence.
+
+    The first climb takes the dense stream to the top, and leaves a copy where each of the other chunks begins.
+    """
+    adapter = sweep.adapter
+    kept = torch.device("cpu") if adapter.offloaded else adapter.device
+    starts = [interventions[chunk[0]].first_layer if chunk else 0 for chunk in chunks]
+    saved: dict[int, Tensor] = {}
+    for number, chunk in enumerate(chunks):
+        begin = starts[number] if number else 0
+        silent = [interventions[index].silent for index in chunk]
+        climb = Climb(sweep, saved[begin] if number else adapter.embed(part), begin, silent, call, kept)
+        if not number:
+            saved = climb.run(alone=True, save=frozenset(starts[1:]), watch=watch)
+            top = adapter.normed(climb.stream(climb.dense).to(part.device))
+        else:
+            climb.run(alone=False)
+        for slot, values in zip(climb.slots, _heads(adapter, climb, top, part, call, divergence), strict=True):
+            for member in slot.members:
+                yield 0 if member == DENSE else 1 + chunk[member], values
+
+
+def _heads(adapter: ModelAdapter, climb: Climb, dense: Tensor, part: Tensor, call: int, divergence: bool) -> Tensor:
+    """Return loss and divergence of each slot, float64 ``[slots, 2, windows]``.
+
+    Args:
+        dense: what the head reads of the dense model, ``[windows, tokens, d]``. part: the windows.
+    """
+    streams = climb.streams.unflatten(0, (-1, len(part)))
+    places = [slot.place for slot in climb.slots]
+    found = torch.zeros(len(places), 2, len(part), dtype=torch.float64, device=part.device)
+    for window, tokens in enumerate(part):
+        if divergence:
+            hidden = adapter.normed(_streams(streams, places, window, part.device))
+            sums = losses_and_divergences(adapter.model.get_output_embeddings(), hidden, dense[window], tokens)
+            found[:, 0, window], found[:, 1, window] = sums[0] / (len(tokens) - 1), sums[1] / len(tokens)
+            continue
+        for begin in range(0, len(places), call):
+            hidden = _streams(streams, places[begin : begin + call], window, part.device)
+            targets = tokens[1:].expand(len(hidden), -1)
+            losses = token_losses(adapter.logits, hidden[:, :-1], targets).sum(dim=1, dtype=torch.float64)
+            found[begin : begin + call, 0, window] = losses / (len(tokens) - 1)
+    return found
+
+
+def _streams(streams: Tensor, places: Sequence[int], window: int, device: torch.device) -> Tensor:
+    return torch.stack([streams[place, window] for place in places]).to(device)
