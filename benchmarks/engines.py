@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from measure import (
     NAIVE,
+    PUBLIC,
     Run,
     Shape,
     as_table,
@@ -40,7 +41,7 @@ from prunescope.trial.removal import measure_removal
 
 CPU = torch.device("cpu")
 EMBEDDED = "resources/models/SmolLM2-135M-*"
-SMOLLM2 = Shape("llama", 30, 576, 9, 3, 1536, 49_152, tied=True)
+SMOLLM2 = PUBLIC["SmolLM2-135M"]
 TINY = Shape("llama", 3, 96, 4, 2, 160, 512, tied=True)
 BATCH = 8
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from measure import (
+    PUBLIC,
     Shape,
     as_table,
     dense_flops,
@@ -25,8 +26,7 @@ from measure import (
 
 from prunescope.models.adapter import ModelAdapter, adapter_for
 
-MISTRAL_7B = Shape("mistral", 32, 4096, 32, 8, 14_336, 32_768)
-LLAMA_3_8B = Shape("llama", 32, 4096, 32, 8, 14_336, 128_256)
+MISTRAL_7B, LLAMA_3_8B = PUBLIC["Mistral-7B-v0.3"], PUBLIC["Llama-3-8B"]
 TINY = Shape("mistral", 3, 96, 4, 2, 160, 512)
 BATCH_TOKENS = 4096
 BUDGET = 510

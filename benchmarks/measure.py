@@ -72,6 +72,16 @@ class Shape:
         return model.eval().requires_grad_(False)
 
 
+PUBLIC = {
+    "SmolLM2-135M": Shape("llama", 30, 576, 9, 3, 1536, 49_152, tied=True),
+    "Mistral-7B-v0.3": Shape("mistral", 32, 4096, 32, 8, 14_336, 32_768),
+    "Llama-3-8B": Shape("llama", 32, 4096, 32, 8, 14_336, 128_256),
+    "Llama-2-13B": Shape("llama", 40, 5120, 40, 40, 13_824, 32_000),
+    "Llama-3-70B": Shape("llama", 80, 8192, 64, 8, 28_672, 128_256),
+}
+"""Shapes of public models."""
+
+
 def random_windows(model: nn.Module, samples: int, tokens: int) -> Tensor:
     """Return random tokens, int64 ``[samples, tokens]``, on the model's device."""
     generator = torch.Generator().manual_seed(1)

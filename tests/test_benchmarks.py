@@ -54,10 +54,8 @@ def test_work_is_counted_as_layers_run():
                 lambda one, args, _: multiplied.append(one.weight.numel() * args[0].numel() // one.in_features)
             )
     measure_removal(adapter, windows, 2)
-    norms = 8 * 2 * 24
     counted = measure.removal_flops(adapter, windows) / 2
-    example = adapter.decoder_parameters - norms
-    assert sum(multiplied) - example * 12 == pytest.approx(counted, rel=0.1)  # the head skips the last token
+    assert sum(multiplied) == pytest.approx(counted, rel=0.1)  # the head skips the last token
     assert counted < 0.6 * 25 * measure.matrix_parameters(adapter) * windows.numel()
 
 

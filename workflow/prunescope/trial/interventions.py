@@ -7,17 +7,20 @@ a layer before the next one, so that its weights are read once for all of them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from prunescope.artifacts.plan import PruningPlan
 from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import losses_and_divergences, token_losses
 from prunescope.models.memory import free_memory
 from prunescope.models.sweep import SHARE_OF_HOST, Sweep
 from prunescope.progress import Progress
 from prunescope.trial.climb import DENSE, Climb, Silent, Watch
+
+if TYPE_CHECKING:  # it needs pydantic, which measuring must do without
+    from prunescope.artifacts.plan import PruningPlan
 
 HELD = 16
 """Streams that are held per window of a call: they take about as much memory as the activations of its MLP."""
@@ -31,7 +34,7 @@ class Intervention:
     silent: Silent = field(default_factory=dict)
 
     @classmethod
-    def of_plan(cls, name: str, plan: PruningPlan) -> "Intervention":
+    def of_plan(cls, name: str, plan: "PruningPlan") -> "Intervention":
         """Return what a plan does to a model, before anything is repaired."""
         changed = [block for block in plan.blocks if len(block.removed)]
         blocks = {f"{block.facts.layer}.{block.facts.block}": block for block in changed}
