@@ -13,7 +13,8 @@ from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import NonFiniteError
 from prunescope.evaluation.bootstrap import exponential, interval
 from prunescope.models.loading import compute_tags, forward_batch
-from prunescope.models.loss import batches, token_losses
+from prunescope.models.loss import token_losses
+from prunescope.models.sweep import final_states
 from prunescope.progress import Progress
 
 
@@ -80,9 +81,8 @@ def tokens_read(spans: Tensor, protocol: Protocol) -> int:
 @torch.no_grad()
 def _last_losses(model: nn.Module, windows: Tensor, count: int, progress: Progress | None) -> np.ndarray:
     """Return the losses of the last `count` tokens of each window, float64 ``[windows, count]``."""
-    device, losses = next(model.parameters()).device, []
-    for part in batches(windows, forward_batch(windows, model), device):
-        hidden = model.base_model(input_ids=part, use_cache=False).last_hidden_state
+    losses = []
+    for part, hidden in final_states(model, windows, forward_batch(windows, model)):
         scored = token_losses(model.get_output_embeddings(), hidden[:, -count - 1 : -1], part[:, -count:])
         losses.append(scored.double().cpu().numpy())
         if progress:

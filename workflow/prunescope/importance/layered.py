@@ -18,7 +18,7 @@ from prunescope.importance.gradient_collector import GradientCollector
 from prunescope.importance.one_pass import GradientPass, Pass, check_loss, transfer
 from prunescope.importance.partial import PartialSums, Reached
 from prunescope.models.loss import predicted_tokens, token_losses
-from prunescope.models.sweep import Streams, Sweep
+from prunescope.models.sweep import Streams, Sweep, rows_of
 from prunescope.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,10 @@ class LayeredPass(Pass):
         done = reached.layers if reached else 0
         folder = partial.path.parent if partial else None
         samples, tokens = self.extent.samples, self.parts[0].shape[1]
-        streams, sweep = Streams(self.adapter, samples, tokens, folder), Sweep(self.adapter, self.parts[0][:1])
+        streams, sweep = (
+            Streams(self.adapter, count + 1, samples, tokens, folder),
+            Sweep(self.adapter, self.parts[0][:1]),
+        )
         total = samples * (UP * (count - done) + DOWN * (count - done))
         self.progress = Progress("gradients, layer by layer", total=total, unit="windows of a layer")
         self._climb(sweep, streams, count - done, first=not reached)
@@ -66,11 +69,6 @@ class LayeredPass(Pass):
                     partial.save_if_due(finished, [*self.collectors, border])
         return self._result(loss_sum / self.predicted, resumed_layers=done)
 
-    def _rows(self) -> list[slice]:
-        """Return where the windows of each batch are among all windows."""
-        ends = torch.tensor([len(part) for part in self.parts]).cumsum(0).tolist()
-        return [slice(end - len(part), end) for end, part in zip(ends, self.parts, strict=True)]
-
     def _of_gradients(self) -> list[Collector]:
         return [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
 
@@ -84,7 +82,7 @@ class LayeredPass(Pass):
     def _climb(self, sweep: Sweep, streams: Streams, layers: int, first: bool) -> None:
         """Keep the streams before the lowest `layers`, and after them; `first`: what the way up shows is noted."""
         watching = [one for one in self.collectors if not isinstance(one, GradientCollector)] if first else []
-        rows = self._rows()
+        rows = rows_of(self.parts)
         for part, place in zip(self.parts, rows, strict=True):
             streams.write(0, place, self.adapter.embed(part))
         with ExitStack() as stack:
@@ -99,7 +97,7 @@ class LayeredPass(Pass):
     def _turn(self, streams: Streams) -> float:
         """Put the gradient of the topmost stream in its place; return the summed loss of all batches."""
         head, top, loss_sum = self.adapter.model.get_output_embeddings(), len(self.adapter.layers), 0.0
-        for number, (part, place) in enumerate(zip(self.parts, self._rows(), strict=True)):
+        for number, (part, place) in enumerate(zip(self.parts, rows_of(self.parts), strict=True)):
             hidden = streams.read(top, place).requires_grad_()
             with torch.enable_grad():
                 loss = token_losses(head, self.adapter.normed(hidden)[:, :-1], part[:, 1:]).sum()
@@ -113,7 +111,7 @@ class LayeredPass(Pass):
     def _descend(self, sweep: Sweep, streams: Streams, layer: int) -> None:
         """Run a layer up and down for every batch; the gradient of the stream before it takes the stream's place."""
         collectors = self._of_gradients()
-        for number, place in enumerate(self._rows()):
+        for number, place in enumerate(rows_of(self.parts)):
             self._begin(number, collectors)
             for collector in collectors:
                 collector.begin_backward()

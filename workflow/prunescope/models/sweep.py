@@ -5,15 +5,18 @@ The weights of a layer are then read once for all windows, and those of the othe
 
 import logging
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prunescope.models.adapter import ModelAdapter, running
+from prunescope.models.adapter import ModelAdapter, adapter_for, running
+from prunescope.models.loss import batches
 from prunescope.models.memory import free_memory, gib
 
 log = logging.getLogger(__name__)
@@ -52,18 +55,51 @@ def layer_arguments(adapter: ModelAdapter, example: Tensor) -> list[dict[str, An
     return [arguments for _, arguments in calls]
 
 
-class Streams:
-    """The residual stream of all windows at every border of two layers: on the device, the host, or in a file.
+@torch.no_grad()
+def final_states(model: nn.Module, windows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of windows, int64 ``[batch, tokens]``, and what the head reads of them, ``[batch, tokens, d]``.
+
+    Where layers are read as they run, all windows go through one before the next is read.
 
     Args:
-        borders: one more than the layers. windows, tokens: of the calibration set.
+        windows: int ``[n, tokens]``, full windows without padding. batch_size: does not change a number.
+    """
+    adapter = adapter_for(model)
+    parts = batches(windows, batch_size, adapter.device)
+    if not adapter.offloaded:
+        for part in parts:
+            yield part, model.base_model(input_ids=part, use_cache=False).last_hidden_state
+        return
+    sweep, streams = Sweep(adapter, parts[0][:1]), Streams(adapter, 1, *windows.shape)
+    for part, rows in zip(parts, rows_of(parts), strict=True):
+        streams.write(0, rows, adapter.embed(part))
+    for layer in range(len(adapter.layers)):
+        for rows in rows_of(parts):
+            streams.write(0, rows, sweep.run(layer, streams.read(0, rows)))
+    for part, rows in zip(parts, rows_of(parts), strict=True):
+        yield part, adapter.normed(streams.read(0, rows))
+
+
+def rows_of(parts: Sequence[Tensor]) -> list[slice]:
+    """Return where the windows of each batch are among all windows."""
+    ends = list(accumulate(map(len, parts)))
+    return [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
+
+
+class Streams:
+    """The residual stream of all windows at some borders of layers: on the device, the host, or in a file.
+
+    Args:
+        borders: how many. windows, tokens: of each stream.
         folder: where the file is, which has no name and goes with the process.
     """
 
-    def __init__(self, adapter: ModelAdapter, windows: int, tokens: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, adapter: ModelAdapter, borders: int, windows: int, tokens: int, folder: Path | None = None
+    ) -> None:
         weight = adapter.model.get_input_embeddings().weight
         self.device = adapter.device
-        shape = (len(adapter.layers) + 1, windows, tokens, weight.shape[1])
+        shape = (borders, windows, tokens, weight.shape[1])
         size = int(np.prod(shape)) * weight.element_size()
         host = torch.device("cpu")
         if self.device.type != "cpu" and size <= SHARE_OF_DEVICE * free_memory(self.device):
