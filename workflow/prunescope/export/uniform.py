@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.export.source import Checkpoint, LayerShape
-from prunescope.models.loading import skeleton
+from prunescope.models.loading import load_any_config, skeleton
 from prunescope.models.weights import write_shards
 from prunescope.pruning.checkpoint import copy_companions
 
@@ -29,7 +28,7 @@ def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
     """
     written = CheckpointFolder(folder)
     written.config.write(uniform_config(checkpoint))
-    shapes = {name: tuple(p.shape) for name, p in skeleton(AutoConfig.from_pretrained(folder)).named_parameters()}
+    shapes = {name: tuple(p.shape) for name, p in skeleton(load_any_config(folder)).named_parameters()}
     copy_companions(checkpoint.folder, folder)
     kept = CheckpointFolder(checkpoint.folder).kept
     if kept.exists():
