@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from prunescope.errors import ConfigError, DataError
 from prunescope.models.adapter import adapter_for, check_supported
@@ -158,11 +158,6 @@ def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -
         buffer.data = buffer.data.to(device)
     model.offloaded_layers = OffloadedLayers(prefixes, weights.read, device, dtype)
     return model.eval().requires_grad_(False)
-
-
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """Load a tokenizer."""
-    return AutoTokenizer.from_pretrained(path)
 
 
 def forward_batch(windows: Tensor, model: nn.Module) -> int:
