@@ -11,7 +11,7 @@ from prunescope.config.sections import Closeness
 from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import DataError, ExportError
 from prunescope.export import llama_cpp
-from prunescope.export.source import Checkpoint
+from prunescope.export.source import Source
 from prunescope.models.loading import load_model
 
 POSITIONS = 64
@@ -91,7 +91,7 @@ class Reference:
     logits: Tensor
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, file: Path | None = None) -> "Reference":
+    def of(cls, checkpoint: Source, file: Path | None = None) -> "Reference":
         """Tokenise the text in `file` (None: `CHECK_TEXT`) and run the checkpoint on it.
 
         Raises:
