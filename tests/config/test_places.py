@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from prunescope.config.patches import merge
 from prunescope.config.resolve import parse_config, resolve
@@ -82,6 +84,26 @@ def test_texts(text, said):
 def test_models(model, said):
     with pytest.raises(ConfigError, match=rf"config\.yaml: models\.m.*{said}"):
         plan(models={"m": model})
+
+
+paths = st.text(max_size=20) | st.sampled_from(
+    [".", "..", "/", "~", "~/", "a/b", "texts", "texts/*", "[", "**", "a/../.."]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["text", "model"]), st.sampled_from(["local", "hub", "path"]), paths)
+@example("text", "local", "\n")
+@example("model", "path", "a\ud83d")
+@example("text", "hub", "\0")
+def test_any_place_is_planned_or_a_sentence(kind, key, place):
+    beside = {"hub": "a/b"} if (kind, key) == ("text", "path") else {}
+    place = {key: place} | beside
+    try:
+        plan(datasets={"mine": place}) if kind == "text" else plan(models={"m": place})
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        assert str(error).encode()
 
 
 def test_the_home_folder_is_meant_by_its_sign_in_every_path(disk, monkeypatch):

@@ -85,6 +85,12 @@ def test_a_row_of_a_copy_that_holds_no_text(tmp_path, row, said, streaming):
         copied(tmp_path / "c4", streaming)
 
 
+def test_rows_of_a_copy_that_lack_the_column_are_left_out_and_told(tmp_path, caplog):
+    jsonl(tmp_path / "c4/train.jsonl", [*GOOD, {"n": 1}])
+    assert copied(tmp_path / "c4") == [row["text"] for row in GOOD]
+    assert "1 of 61 rows of split 'train' of" in caplog.text
+
+
 @pytest.mark.parametrize("row", ['"abc"', '{"text": "\\ud83d"}', "[" * 100_000, '{"text": "a'])
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_damaged_line_of_a_copy(tmp_path, row, streaming):
@@ -137,6 +143,7 @@ def test_a_truncated_parquet_file(tmp_path):
     [
         ("a.txt", "hello".encode("utf-16"), r"it is UTF-16\): save it as UTF-8"),
         ("a.txt", "hello".encode("utf-16-le"), "it holds NUL bytes, as UTF-16 and binary files do"),
+        ("a.jsonl", '{"text": "a"}'.encode("utf-16-le"), "line 1 holds NUL bytes, as UTF-16 and binary files do"),
         ("a.txt", b"caf\xe9", "it is not UTF-8: byte 0xe9 at position 3"),
         ("a.jsonl", '{"text": "a"}'.encode("utf-16"), "it is UTF-16"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "caf\xe9"}\n', "line 2 is not UTF-8: byte 0xe9 at position 13"),

@@ -161,7 +161,7 @@ def test_only_the_split_that_is_read_of_a_hub_dataset_is_counted(tokenizer, tmp_
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/a.jsonl").write_text('{"text": "ten bytes!"}\n')
     source = DatasetSource(hub="a/b", path=str(tmp_path / "copy"), files={"train": "a.jsonl"})
-    with pytest.raises(DataError, match=r"\(what there is: train 10 tokens in 1 documents\)"):
+    with pytest.raises(DataError, match=r"\(what there is: train 10 tokens in 1 document\)"):
         draw(tokenizer, tmp_path / "out", texts={"tiny": TextSpec(source=source)})
 
 

@@ -23,27 +23,27 @@ def text_problems(texts: Mapping[str, DatasetSource]) -> Iterator[str]:
 
 def _text_problems(text: DatasetSource) -> Iterator[str]:
     if text.local and not text_files(text.local):
-        yield f"local = '{text.local}': {no_text_files(text.local)}"
+        yield f"local = {text.local!r}: {no_text_files(text.local)}"
     for link in dangling_links(text.local or ""):
         yield f"local: {link} is a link to a file that is not there; restore it or remove the link"
     if text.path and not is_folder(Path(text.path)):
-        yield f"path = '{text.path}': no such folder{if_hub_id(text.path)}"
+        yield f"path = {text.path!r}: no such folder{if_hub_id(text.path)}"
     if text.hub is not None and not text.path:
         own = f"write `local: {text.hub}/**/*.jsonl` (or .txt, .parquet), or `path` beside the id of a copy"
         if reason := not_a_hub_id(text.hub, own):
-            yield f"hub = '{text.hub}': {reason}"
+            yield f"hub = {text.hub!r}: {reason}"
 
 
 def problems(model: str, source: ModelSource, settings: Settings, where: str) -> Iterator[str]:
     """Yield a sentence for each thing that keeps an experiment from running."""
     if source.path and not is_file(Path(source.path) / "config.json"):
         yield (
-            f"{CONFIG_FILE}: models.{model}.path = '{source.path}': no config.json there; give a folder with a Hugging "
+            f"{CONFIG_FILE}: models.{model}.path = {source.path!r}: no config.json there; give a folder with a Hugging "
             f"Face checkpoint, or remove the path to use the hub{if_hub_id(source.path)}"
         )
     instead = f"write `path: {source.hub}`"
     if source.hub is not None and not source.path and (reason := not_a_hub_id(source.hub, instead)):
-        yield f"{CONFIG_FILE}: models.{model}.hub = '{source.hub}': {reason}"
+        yield f"{CONFIG_FILE}: models.{model}.hub = {source.hub!r}: {reason}"
     zeroshot = settings.evaluation.zeroshot
     if zeroshot and zeroshot.task_dir and not is_folder(Path(zeroshot.task_dir)):
         yield f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder"

@@ -1,5 +1,6 @@
 """Rows of a Hugging Face dataset, from the hub or from a local copy in the hub's file layout."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from prunescope.data.documents import Row, at, check_columns
 from prunescope.errors import DataError, first_line
 from prunescope.steps.fingerprints import copied_files
 
+log = logging.getLogger(__name__)
+
 
 def read_hub(source: DatasetSource, columns: tuple[str, ...], split: str) -> Iterator[Row]:
     """Yield the rows of a split.
@@ -18,15 +21,20 @@ def read_hub(source: DatasetSource, columns: tuple[str, ...], split: str) -> Ite
         DataError: the dataset is gated, unknown or out of reach, has no such split, file or column, or is damaged.
     """
     name = source.path or source.hub or ""
+    where = f"split '{split}' of '{name}'"
+    count = empty = 0
     try:
-        for index, row in enumerate(_load(source, name, split)):
-            place = f"row {index} of split '{split}' of '{name}'"
-            check_columns(place, columns, row, first=index == 0)
+        for count, row in enumerate(_load(source, name, split), 1):
+            place = f"row {count - 1} of {where}"
+            check_columns(place, columns, row, first=count == 1)
+            empty += any(row[column] is None for column in columns)  # `datasets` fills in what a row lacks
             yield Row(place, row)
     except DataError:
         raise
     except Exception as error:  # of damaged files `datasets` raises whatever their bytes lead to
         raise DataError(_explain(error, source, name, split)) from error
+    if empty:
+        log.warning("%d of %d rows of %s have nothing in the column %s", empty, count, where, " or ".join(columns))
 
 
 def _load(source: DatasetSource, name: str, split: str) -> Iterable[dict[str, Any]]:

@@ -53,10 +53,7 @@ def _unreadable(file: Path, reason: str, remedy: str = REPAIR) -> DataError:
 
 
 def _read_text(file: Path) -> str:
-    text = _decoded(file.read_bytes(), file)
-    if "\0" in text:
-        raise _unreadable(file, "it holds NUL bytes, as UTF-16 and binary files do", ENCODE)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return _decoded(file.read_bytes(), file).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _read_lines(file: Path, columns: tuple[str, ...]) -> Iterator[Row]:
@@ -94,6 +91,8 @@ def _syntax(error: ValueError) -> str:
 def _decoded(content: bytes, file: Path, where: str = "it ") -> str:
     if content.startswith(UTF_16):
         raise _unreadable(file, "it is UTF-16", ENCODE)
+    if b"\0" in content:
+        raise _unreadable(file, f"{where}holds NUL bytes, as UTF-16 and binary files do", ENCODE)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

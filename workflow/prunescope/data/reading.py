@@ -1,5 +1,6 @@
 """Documents of any text the config can name, whichever of the three origins it has."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from prunescope.data.hub import read_hub
 from prunescope.data.local import find_files, read_file
 from prunescope.errors import DataError
 from prunescope.steps.sources import CorpusSpec
+
+log = logging.getLogger(__name__)
 
 # Wikitext layout: `` = Title = `` is an article, `` = = Section = = `` is part of one.
 _TITLE = re.compile(r" = (?!= ).*(?<! =) = ?\n?$")
@@ -95,7 +98,11 @@ def _division(files: tuple[tuple[Path, int, int], ...], column: str, documents: 
             seen.add(text_id)
             lengths[len(text)] += 1
     limit = longest_part(sum(length * count for length, count in lengths.items()))
-    return Division(limit, sum(count for length, count in lengths.items() if length > limit))
+    long = sum(count for length, count in lengths.items() if length > limit)
+    if long:
+        told = "%d of %d documents are longer than 2 %% of the text: divided into parts of at most %d characters"
+        log.info(told, long, len(seen), limit)
+    return Division(limit, long)
 
 
 def _local_parts(source: DatasetSource) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,14 @@ from prunescope.data.tokenizer import Encoder
 def telling_sizes(source: DatasetSource, purpose: Purpose, name: str, encode: Encoder) -> Iterator[None]:
     """End the message of a `TooShortError` with the documents and tokens of each split.
 
-    Of a hub dataset only the split for `purpose` is counted: the others may be as large as they like.
+    Of a hub dataset only the split for `purpose` is counted, since the others may be as large as they like, and of a
+    streamed one none, since it would be fetched again.
     """
     try:
         yield
     except TooShortError as error:
+        if source.streaming:
+            raise
         purposes = (purpose,) if source.hub else get_args(Purpose)
         sizes = [f"{split_name(source, each)} {_size(source, each, name, encode)}" for each in purposes]
         raise TooShortError(f"{error} (what there is: {'; '.join(sizes)})") from None
@@ -29,4 +32,4 @@ def _size(source: DatasetSource, purpose: Purpose, name: str, encode: Encoder) -
     for document in read_documents(source, purpose, name):
         documents += 1
         tokens += len(encode(document.text))
-    return f"{tokens:,} tokens in {documents:,} documents"
+    return f"{tokens:,} tokens in {documents:,} document{'s' if documents != 1 else ''}"
