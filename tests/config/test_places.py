@@ -55,7 +55,7 @@ def plan(**change):
         ({"path": "allenai/c4"}, "path is a copy of a hub dataset, whose id `hub` must name"),
         ({"hub": "a/b", "path": "allenai/c4"}, "no such folder; if it is an id on the hub, write `hub: allenai/c4`"),
         ({"hub": "a/b", "path": "texts/a.txt"}, "no such folder"),
-        ({"hub": "./texts"}, r"is a folder, not an id on the hub: write `local: \./texts/\*\*/\*\.jsonl`"),
+        ({"hub": "./texts"}, "is a folder, not an id on the hub: name its files in `local`"),
         ({"hub": "/data/c4"}, "is a folder, not an id on the hub"),
         ({"hub": "~/c4"}, "is a folder, not an id on the hub"),
         ({"hub": "own/name"}, "is a folder, not an id on the hub"),  # `datasets` would read the folder
@@ -76,8 +76,8 @@ def test_texts(text, said):
         ({"path": "texts/a.txt"}, r"no config\.json there"),
         ({"path": ""}, "is no path"),
         ({"path": "b" * 300}, r"no config\.json there"),
-        ({"hub": "model"}, "is a folder, not an id on the hub: write `path: model`"),
-        ({"hub": "/data/m"}, "is a folder, not an id on the hub: write `path: /data/m`"),
+        ({"hub": "model"}, "is a folder, not an id on the hub: name it as `path`"),
+        ({"hub": "/data/m"}, "is a folder, not an id on the hub: name it as `path`"),
         ({"hub": "https://huggingface.co/mistralai/Mistral-7B-v0.3"}, "write the id alone: mistralai/Mistral-7B-v0.3"),
     ],
 )
@@ -96,6 +96,7 @@ paths = st.text(max_size=20) | st.sampled_from(
 @example("text", "local", "\n")
 @example("model", "path", "a\ud83d")
 @example("text", "hub", "\0")
+@example("text", "hub", "~\n")
 def test_any_place_is_planned_or_a_sentence(kind, key, place):
     beside = {"hub": "a/b"} if (kind, key) == ("text", "path") else {}
     place = {key: place} | beside

@@ -29,7 +29,7 @@ def _text_problems(text: DatasetSource) -> Iterator[str]:
     if text.path and not is_folder(Path(text.path)):
         yield f"path = {text.path!r}: no such folder{if_hub_id(text.path)}"
     if text.hub is not None and not text.path:
-        own = f"write `local: {text.hub}/**/*.jsonl` (or .txt, .parquet), or `path` beside the id of a copy"
+        own = "name its files in `local` (such as FOLDER/**/*.jsonl), or it as `path` beside the id that it is of"
         if reason := not_a_hub_id(text.hub, own):
             yield f"hub = {text.hub!r}: {reason}"
 
@@ -41,8 +41,7 @@ def problems(model: str, source: ModelSource, settings: Settings, where: str) ->
             f"{CONFIG_FILE}: models.{model}.path = {source.path!r}: no config.json there; give a folder with a Hugging "
             f"Face checkpoint, or remove the path to use the hub{if_hub_id(source.path)}"
         )
-    instead = f"write `path: {source.hub}`"
-    if source.hub is not None and not source.path and (reason := not_a_hub_id(source.hub, instead)):
+    if source.hub is not None and not source.path and (reason := not_a_hub_id(source.hub, "name it as `path`")):
         yield f"{CONFIG_FILE}: models.{model}.hub = {source.hub!r}: {reason}"
     zeroshot = settings.evaluation.zeroshot
     if zeroshot and zeroshot.task_dir and not is_folder(Path(zeroshot.task_dir)):
