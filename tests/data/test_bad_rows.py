@@ -85,6 +85,17 @@ def test_a_row_of_a_copy_that_holds_no_text(tmp_path, row, said, streaming):
         copied(tmp_path / "c4", streaming)
 
 
+@pytest.mark.parametrize("first", [[], GOOD[:3]])
+@pytest.mark.parametrize(("name", "opener"), [("train.jsonl", open), ("train.json.gz", gzip.open)])
+def test_a_line_of_null_never_reaches_the_library(tmp_path, first, name, opener):
+    """Where a block begins with it, pyarrow's reader ends the process."""
+    (tmp_path / "c4").mkdir()
+    with opener(tmp_path / "c4" / name, "wt") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in [*first, None, *GOOD])
+    with pytest.raises(DataError, match=rf"could not be read: line {len(first) + 1} of .*{name} is null, not an obj"):
+        copied(tmp_path / "c4")
+
+
 def test_rows_of_a_copy_that_lack_the_column_are_left_out_and_told(tmp_path, caplog):
     jsonl(tmp_path / "c4/train.jsonl", [*GOOD, {"n": 1}])
     assert copied(tmp_path / "c4") == [row["text"] for row in GOOD]
@@ -244,6 +255,16 @@ def test_any_file_is_documents_or_a_sentence(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     for documents in ("rows", "headings"):
         one_sentence(lambda how=documents: texts(tmp_path / name, documents=how))
+
+
+@in_one_folder
+@given(st.lists(lines, min_size=1).map(content_of) | st.binary())
+@example(b"null\n{}")
+@example(b"\n\xef\xbb\xbfnull")
+def test_any_copy_is_documents_or_a_sentence(tmp_path, content):
+    (tmp_path / "c4").mkdir(exist_ok=True)
+    (tmp_path / "c4/train.jsonl").write_bytes(content)
+    one_sentence(lambda: copied(tmp_path / "c4"))
 
 
 @in_one_folder

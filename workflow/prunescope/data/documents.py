@@ -21,7 +21,7 @@ SEPARATOR = "\n\n"
 
 @dataclass(frozen=True)
 class Document:
-    """A text that is never divided between two purposes. `id` is unique within its source."""
+    """A text, or a part of a long one, that is never divided between two purposes. `id` is unique within its source."""
 
     id: str
     text: str

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.compressed import check_compressed
+from prunescope.data.copies import check_copies
 from prunescope.data.documents import Row, at, check_columns
 from prunescope.errors import DataError, first_line
 from prunescope.steps.fingerprints import copied_files
@@ -49,7 +49,7 @@ def _load(source: DatasetSource, name: str, split: str) -> Iterable[dict[str, An
         )
     files = {split: source.files[split]} if source.files else None
     with at(f"split '{split}' of '{name}' could not be read"):
-        check_compressed(copied_files(source.model_copy(update={"files": files})))
+        check_copies(copied_files(source.model_copy(update={"files": files})))
     return load_dataset(
         name,
         data_files=files,
