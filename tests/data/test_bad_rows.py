@@ -260,6 +260,8 @@ def test_any_file_is_documents_or_a_sentence(tmp_path, content, name):
 @in_one_folder
 @given(st.lists(lines, min_size=1).map(content_of) | st.binary())
 @example(b"null\n{}")
+@example(b"[null, [null]]")
+@example(b"\rnull")
 @example(b"\n\xef\xbb\xbfnull")
 def test_any_copy_is_documents_or_a_sentence(tmp_path, content):
     (tmp_path / "c4").mkdir(exist_ok=True)
