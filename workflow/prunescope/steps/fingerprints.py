@@ -7,6 +7,8 @@ from pathlib import Path
 
 from prunescope.config.sections import DatasetSource
 from prunescope.config.sections.sources import matching_files
+from prunescope.errors import DataError
+from prunescope.files import is_file
 
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16
@@ -18,13 +20,18 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
     Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
     time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
     """
-    status = [(path, path.stat()) for path in paths]
-    return _fingerprint(tuple((path, state.st_size, state.st_mtime_ns) for path, state in status)) if status else None
+    try:
+        states = [(path, path.stat()) for path in paths]
+        files = tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
+        return _fingerprint(files) if files else None
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def model_files(folder: str | None) -> list[Path]:
-    """Return the files of a local checkpoint that decide what is computed."""
-    return [file for file in sorted(Path(folder).iterdir()) if file.suffix in MODEL_FILES] if folder else []
+    """Return the files of a local checkpoint that decide what is computed; a link that leads nowhere is none."""
+    found = sorted(Path(folder).iterdir()) if folder else []
+    return [file for file in found if file.suffix in MODEL_FILES and is_file(file)]
 
 
 def copied_files(source: DatasetSource) -> list[Path]:

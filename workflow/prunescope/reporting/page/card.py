@@ -62,7 +62,7 @@ def _evaluation(job: Job[PageSpec, ExperimentFolder], perplexity: PerplexityRepo
     for text, protocols in perplexity.pruned.items():
         (leakage,) = {result.leakage for result in protocols.values()}
         card[text] = EvaluatedText(
-            **dict(manifest[text]),
+            **manifest[text].model_dump(exclude_unset=True),
             max_tokens=job.spec.settings.evaluation.max_tokens,
             leakage=leakage,
             protocols={name: EvaluatedTokens.of(result) for name, result in protocols.items()},
