@@ -1,5 +1,7 @@
 """Logits of a checkpoint by transformers alone, in a process of its own that cannot import this package.
 
+In float32, one layer at a time: the others stay as they are stored, mapped from the files.
+
 The process runs this file: ``python -I logits_alone.py CHECKPOINT WINDOWS.safetensors LOGITS.safetensors``. What needs
 the package is therefore imported by the functions of the other process.
 """
@@ -8,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,21 +55,31 @@ def logits_of_checkpoint(checkpoint: Path, windows: dict[str, Tensor]) -> dict[s
 @torch.no_grad()
 def main(checkpoint: str, windows: str, output: str) -> None:
     sys.modules["prunescope"] = None  # type: ignore[assignment]  # importing it is an error from here on
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint, trust_remote_code=True, use_safetensors=True, dtype=torch.float32
-    ).eval()
-    texts = load_file(windows)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=True, use_safetensors=True, dtype="auto")
+    layers = model.eval().base_model.layers
+    stored = [[parameter.data for parameter in layer.parameters()] for layer in layers]
+    for layer in layers:
+        for parameter in layer.parameters():
+            parameter.data = torch.empty(0, dtype=torch.float32)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        logits = compute(model.to(device), texts, device)
-    except torch.OutOfMemoryError:  # of the GPU
-        logits = compute(model.to("cpu"), texts, "cpu")
-    save_file(logits, output)
+    model.to(device=device, dtype=torch.float32)  # what is not in the layers
+    for layer, values in zip(layers, stored, strict=True):
+        layer.register_forward_pre_hook(partial(fill, values, device))
+        layer.register_forward_hook(empty)
+    texts = load_file(windows)
+    save_file({name: model(rows.to(device)).logits.cpu() for name, rows in texts.items()}, output)
 
 
-def compute(model: nn.Module, texts: dict[str, Tensor], device: str | torch.device) -> dict[str, Tensor]:
-    """Return the logits of a model on a device, on windows by name."""
-    return {name: torch.cat([model(row[None].to(device)).logits.cpu() for row in rows]) for name, rows in texts.items()}
+def fill(values: list[Tensor], device: str, layer: nn.Module, _: tuple) -> None:
+    """Give a layer its weights in float32, for as long as it runs."""
+    for parameter, value in zip(layer.parameters(), values, strict=True):
+        parameter.data = value.to(device=device, dtype=torch.float32)
+
+
+def empty(layer: nn.Module, *_: object) -> None:
+    """Take them away again."""
+    for parameter in layer.parameters():
+        parameter.data = torch.empty(0, dtype=torch.float32)
 
 
 if __name__ == "__main__":
