@@ -91,3 +91,18 @@ def save_source(model: PreTrainedModel, folder: Path) -> ModelFacts:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
     return tiny_facts(model, folder)
+
+
+@torch.no_grad()
+def mask_model(model: PreTrainedModel, plan: PruningPlan) -> None:
+    """Zero, in place, what a plan removes: the reference that the pruned model must equal."""
+    adapter = adapter_for(model)
+    for block in adapter.blocks:
+        block_plan = plan.block(block.facts.layer, block.facts.block)
+        for grouped in block.weights:
+            if grouped.dim == 1:
+                weights = adapter.parameters[grouped.name]
+                weights.view(weights.shape[0], -1, grouped.width)[:, block_plan.removed] = 0
+        if block_plan.whole:
+            for name in block.whole:
+                adapter.parameters[name].zero_()

@@ -13,10 +13,8 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from checkpoints.cases import CASES
-from prunescope.models.adapter import adapter_for
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.surgery import mask_model
-from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
+from tiny import mask_model, save_source, tiny_model, tiny_tokens, uneven_plan
 
 
 def write_cases(folder: Path) -> None:
@@ -30,7 +28,7 @@ def write_case(shape: dict, folder: Path) -> None:
     facts = save_source(model, folder / "source")
     plan = uneven_plan(facts)
     write_checkpoint(facts, plan, folder / "pruned", shard_bytes=20_000)
-    mask_model(adapter_for(model), plan)
+    mask_model(model, plan)
     model.save_pretrained(folder / "masked")
     _add_old_rope_keys(folder / "masked/config.json")
     with torch.no_grad():

@@ -24,13 +24,13 @@ from prunescope.errors import ConfigError, ExportError, NonFiniteError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement, checkpoint_logits, compare_logits
 from prunescope.export.gguf_file import interleave, rope_factors, write_gguf
-from prunescope.export.source import open_checkpoint
+from prunescope.export.source import open_source
 from prunescope.export.steps import export_gguf, fallbacks
 
 
 def write(folder, file_type="f32", **options):
     file = folder / f"{file_type}.gguf"
-    checkpoint = open_checkpoint(folder / "model")
+    checkpoint = open_source(folder / "model")
     write_gguf(checkpoint, file, file_type, **options)
     return GGUFReader(file)
 
@@ -98,7 +98,7 @@ def test_layers_of_one_shape_are_a_plain_llama(tmp_path):
 
 def test_every_weight_is_there_in_its_type(tmp_path):
     tiny_checkpoint(tmp_path, wide_plan, attention_bias=False, mlp_bias=True, tie_word_embeddings=True)
-    checkpoint = open_checkpoint(tmp_path / "model")
+    checkpoint = open_source(tmp_path / "model")
     names = set(checkpoint.parameters)
     down = checkpoint.read("model.layers.0.mlp.down_proj.weight").numpy()
     reader = write(tmp_path, "f16")
@@ -151,7 +151,7 @@ def test_interleaved_weights_rotate_like_halves():
 
 def test_query_and_key_are_interleaved_and_value_is_not(tmp_path):
     tiny_checkpoint(tmp_path, wide_plan)
-    checkpoint = open_checkpoint(tmp_path / "model")
+    checkpoint = open_source(tmp_path / "model")
     read = {part: checkpoint.read(f"model.layers.0.self_attn.{part}_proj.weight").float() for part in "qkv"}
     found = matrices(write(tmp_path))
     assert read["q"].shape[0] == 32  # one group of two heads of 16
@@ -172,7 +172,7 @@ def test_query_and_key_are_interleaved_and_value_is_not(tmp_path):
 def test_scaled_frequencies_are_factors(tmp_path, rope):
     """plain / factor are the frequencies of the model's own rotary embedding."""
     model, _, _ = tiny_checkpoint(tmp_path, rope_parameters={"rope_theta": 10000.0} | rope)
-    checkpoint = open_checkpoint(tmp_path / "model")
+    checkpoint = open_source(tmp_path / "model")
     factors = rope_factors(checkpoint)
     plain = 10000.0 ** -(np.arange(0, 16, 2) / 16)
     np.testing.assert_allclose(plain / factors.numpy(), model.model.rotary_emb.inv_freq.numpy(), rtol=1e-6)
@@ -190,7 +190,7 @@ def test_query_biases_of_pruned_attention_are_refused(tmp_path):
 
 def test_query_biases_of_whole_attention_are_held(tmp_path):
     tiny_checkpoint(tmp_path, whole_layer_plan, attention_bias=True, hidden_size=64)
-    checkpoint = open_checkpoint(tmp_path / "model")
+    checkpoint = open_source(tmp_path / "model")
     bias = checkpoint.read("model.layers.0.self_attn.q_proj.bias").float()
     np.testing.assert_array_equal(matrices(write(tmp_path))["blk.0.attn_q.bias"], interleave(bias, 16).numpy())
 
@@ -205,7 +205,7 @@ def test_query_biases_of_whole_attention_are_held(tmp_path):
 )
 def test_what_llama_cpp_computes_otherwise_is_refused(tmp_path, changes, said):
     tiny_checkpoint(tmp_path, **changes)
-    checkpoint = open_checkpoint(tmp_path / "model")
+    checkpoint = open_source(tmp_path / "model")
     with pytest.raises(ExportError, match=f"{said}.*prunescope export uniform"):
         write_gguf(checkpoint, tmp_path / "f32.gguf", "f32")
     assert not (tmp_path / "f32.gguf").exists()

@@ -13,17 +13,15 @@ from export_models import tiny_checkpoint, uniform_job, whole_layer_plan
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.errors import DataError, ExportError
 from prunescope.export import steps
-from prunescope.export.source import LayerShape, open_checkpoint
+from prunescope.export.source import LayerShape, open_source
 from prunescope.export.uniform import uniform_shape, write_uniform
-from prunescope.models.adapter import adapter_for
-from prunescope.pruning.surgery import mask_model
 from shapes import SHAPES
-from tiny import tiny_tokens, uneven_plan
+from tiny import mask_model, tiny_tokens, uneven_plan
 
 
 def uniform_of(folder):
     (folder / "uniform").mkdir()
-    checkpoint = open_checkpoint(folder / "model")
+    checkpoint = open_source(folder / "model")
     stored = write_uniform(checkpoint, folder / "uniform")
     return stored, uniform_shape(checkpoint)
 
@@ -38,7 +36,7 @@ STRETCHED = [
 def test_it_equals_the_masked_model_without_remote_code(tmp_path, shape):
     masked, _, plan = tiny_checkpoint(tmp_path, **shape)
     stored, widest = uniform_of(tmp_path)
-    mask_model(adapter_for(masked), plan)
+    mask_model(masked, plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     assert type(model) is type(masked)
     assert model.dtype == torch.float64
@@ -67,7 +65,7 @@ def test_no_block_of_a_kind_left_is_one_zero_group(tmp_path):
     masked, _, plan = tiny_checkpoint(tmp_path, without_attention)
     _, shape = uniform_of(tmp_path)
     assert shape == LayerShape(2, 1, 20)
-    mask_model(adapter_for(masked), plan)
+    mask_model(masked, plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     torch.testing.assert_close(model(tiny_tokens()).logits, masked(tiny_tokens()).logits, rtol=1e-10, atol=1e-10)
 
@@ -83,7 +81,7 @@ def test_the_hidden_size_must_be_a_multiple_of_the_heads(tmp_path):
     masked, _, plan = tiny_checkpoint(tmp_path, without_one_group, kv_heads=4, hidden_size=32)
     _, shape = uniform_of(tmp_path)
     assert (shape.heads, shape.kv_heads) == (8, 4)
-    mask_model(adapter_for(masked), plan)
+    mask_model(masked, plan)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "uniform", dtype="auto")
     torch.testing.assert_close(model(tiny_tokens()).logits, masked(tiny_tokens()).logits, rtol=1e-10, atol=1e-10)
 
@@ -91,7 +89,7 @@ def test_the_hidden_size_must_be_a_multiple_of_the_heads(tmp_path):
 def test_a_model_that_was_not_pruned_here_has_no_export(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(DataError, match="models of type 'gpt2' have no export; known: llama, mistral"):
+    with pytest.raises(DataError, match="models of type 'gpt2' cannot be read; known: llama, mistral"):
         steps.export_uniform(uniform_job(tmp_path))
 
 

@@ -18,8 +18,7 @@ from prunescope.export import llama_cpp
 from prunescope.export.agreement import checkpoint_logits
 from prunescope.export.checks import print_checks
 from prunescope.export.steps import export_uniform
-from prunescope.export.verify import masked_logits, verify
-from prunescope.models.loading import LIMIT
+from prunescope.export.verify import verify
 from prunescope.packages import LLAMA_CPP
 from prunescope.pruning.checkpoint import write_checkpoint
 from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
@@ -89,14 +88,6 @@ def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experi
     code.write_text(f"import os\nos.kill(os.getpid(), 9)\n{whole}")
     (check,) = checks_of(experiment)
     assert not check.failed
-
-
-def test_a_parent_that_does_not_fit_on_the_device_is_computed_on_the_host(tmp_path, monkeypatch):
-    facts = save_source(tiny_model(), tmp_path)
-    monkeypatch.setenv(LIMIT, "0.00001")
-    monkeypatch.setattr("prunescope.models.loading.default_device", lambda: torch.device("cuda"))
-    logits = masked_logits(facts, uneven_plan(facts), {"words": tiny_tokens()})["words"]
-    assert logits.isfinite().all()
 
 
 def test_nothing_to_verify(experiment):

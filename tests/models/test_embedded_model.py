@@ -29,10 +29,10 @@ from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint
 from prunescope.models.prepare import obtain
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.surgery import mask_model
 from prunescope.steps.planned import Planned
 from prunescope.steps.sources import WheelSpec
 from prunescope.trial.removal import measure_removal
+from tiny import mask_model
 
 pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_pruned_mistral_equals_masked_mistral(mistral, windows, tmp_path, facts)
     assert abs(written / facts.total_parameters - 0.8) < 55_296 / facts.total_parameters
     pruned = load_checkpoint(tmp_path / "model", torch.float32, CPU)
     assert pruned.config.model_type == "pruned_mistral"
-    mask_model(adapter, plan)
+    mask_model(mistral, plan)
     with torch.no_grad():
         torch.testing.assert_close(pruned(windows).logits, mistral(windows).logits, rtol=1e-3, atol=1e-3)
 

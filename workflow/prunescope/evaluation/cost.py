@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunescope.models.loading import skeleton
+from prunescope.models.configuration import skeleton
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from prunescope.config.sections import Closeness
 from prunescope.errors import DataError, ExportError
 from prunescope.export import llama_cpp
-from prunescope.export.source import Checkpoint
+from prunescope.export.source import Source
 from prunescope.models.loading import load_model, load_tokenizer
 
 POSITIONS = 64
@@ -90,7 +90,7 @@ class Reference:
     logits: Tensor
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, file: Path | None = None) -> "Reference":
+    def of(cls, checkpoint: Source, file: Path | None = None) -> "Reference":
         """Tokenise the text in `file` (None: `CHECK_TEXT`) and run the checkpoint on it.
 
         Raises:

@@ -10,11 +10,9 @@ from torch import Tensor
 from prunescope.config.sections import Closeness
 from prunescope.errors import PrunescopeError
 from prunescope.export.agreement import compare_logits
+from prunescope.pruning.proof import TOLERANCE, logit_difference
 
 Status = Literal["equal", "close", "DIFFERS", "not checked"]
-
-TOLERANCE = 1e-3
-"""Of a form that computes the same, in standard deviations of the logits."""
 
 COLOURS = {"equal": "green", "close": "green", "DIFFERS": "red", "not checked": "yellow"}
 
@@ -58,7 +56,7 @@ def check_logits(form: str, text: str, found: Tensor, wanted: Tensor, limits: Cl
         passed, agreement = result.within(limits), result.top1
         figure, allowed = f"KL {result.kl:.1e}", f"KL {limits.max_kl:g}, {limits.min_agreement:.0%}"
     else:
-        difference = ((found - wanted).abs().max() / wanted.std()).item()
+        difference = logit_difference(found, wanted)
         passed, agreement = difference <= TOLERANCE, (found.argmax(-1) == wanted.argmax(-1)).float().mean().item()
         figure, allowed = f"{difference:.1e}", f"{TOLERANCE:g}"
     status: Status = "DIFFERS" if not passed else "close" if limits else "equal"

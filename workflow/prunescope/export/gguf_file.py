@@ -19,7 +19,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from prunescope.errors import ExportError, NonFiniteError
 from prunescope.export.gguf_tokenizer import add_tokenizer
-from prunescope.export.source import Checkpoint, LayerShape
+from prunescope.export.source import LayerShape, Source
 
 FILE_TYPES = {
     "f32": (TensorType.F32, gguf.LlamaFileType.ALL_F32),
@@ -46,7 +46,7 @@ class Entry:
     values: Callable[[], np.ndarray]
 
 
-def write_gguf(checkpoint: Checkpoint, output: Path, file_type: str, pre_tokenizer: str | None = None) -> None:
+def write_gguf(checkpoint: Source, output: Path, file_type: str, pre_tokenizer: str | None = None) -> None:
     """Write a checkpoint as GGUF, tensor by tensor; matrices in `file_type`, vectors in float32.
 
     Args:
@@ -86,7 +86,7 @@ def _encode(entry: Entry, kind: TensorType) -> np.ndarray:
     return encoded
 
 
-def _add_sizes(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
+def _add_sizes(writer: gguf.GGUFWriter, checkpoint: Source) -> None:
     config, layers = checkpoint.config, checkpoint.layers
     writer.add_name(checkpoint.folder.absolute().parent.name)
     writer.add_block_count(len(layers))
@@ -112,12 +112,12 @@ def _with_first_head(index: int, shape: LayerShape) -> tuple[int, int]:
 # --- tensors --------------------------------------------------------------------------------------------
 
 
-def architecture_of(checkpoint: Checkpoint) -> gguf.MODEL_ARCH:
+def architecture_of(checkpoint: Source) -> gguf.MODEL_ARCH:
     """Return the simplest architecture of llama.cpp that has room for the layers."""
     return gguf.MODEL_ARCH.LLAMA if checkpoint.even else gguf.MODEL_ARCH.DECI
 
 
-def tensors(checkpoint: Checkpoint) -> Iterator[Entry]:
+def tensors(checkpoint: Source) -> Iterator[Entry]:
     """Yield every tensor of the file: the checkpoint's, the stubs, and the factors of the rotary frequencies."""
     for name, (role, target) in _names(checkpoint).items():
         turned = role in (gguf.MODEL_TENSOR.ATTN_Q, gguf.MODEL_TENSOR.ATTN_K)
@@ -129,7 +129,7 @@ def tensors(checkpoint: Checkpoint) -> Iterator[Entry]:
         yield Entry("rope_freqs.weight", tuple(factors.shape), factors.numpy)
 
 
-def _values(checkpoint: Checkpoint, name: str, turned: bool) -> np.ndarray:
+def _values(checkpoint: Source, name: str, turned: bool) -> np.ndarray:
     weights = checkpoint.read(name).float()
     return (interleave(weights, checkpoint.head_dim) if turned else weights).numpy()
 
@@ -144,7 +144,7 @@ def interleave(weights: Tensor, head_dim: int) -> Tensor:
     return rotated.swapaxes(1, 2).reshape(weights.shape).contiguous()
 
 
-def _stubs(checkpoint: Checkpoint, index: int, missing_attention: bool, missing_mlp: bool) -> Iterator[Entry]:
+def _stubs(checkpoint: Source, index: int, missing_attention: bool, missing_mlp: bool) -> Iterator[Entry]:
     """Yield blocks that add zero, where llama.cpp's `deci` needs one.
 
     A layer without MLP loses what its attention adds (`llm_build_deci` leaves the layer before it has stored the
@@ -167,7 +167,7 @@ def _constant(name: str, shape: tuple[int, ...], value: float = 0.0) -> Entry:
     return Entry(name, shape, partial(np.full, shape, value, dtype=np.float32))
 
 
-def rope_factors(checkpoint: Checkpoint) -> Tensor | None:
+def rope_factors(checkpoint: Source) -> Tensor | None:
     """Return what llama.cpp divides the plain rotary frequencies by, ``[head_dim / 2]``; None: by nothing."""
     parameters = checkpoint.config.rope_parameters
     kind = parameters.get("rope_type", "default")
@@ -181,7 +181,7 @@ def rope_factors(checkpoint: Checkpoint) -> Tensor | None:
 # --- what the format can hold ---------------------------------------------------------------------------
 
 
-def check_expressible(checkpoint: Checkpoint) -> None:
+def check_expressible(checkpoint: Source) -> None:
     """Raise `ExportError` for a model that llama.cpp's `llama` and `deci` architectures cannot compute."""
     config, rope = checkpoint.config, checkpoint.config.rope_parameters
     if rope.get("rope_type", "default") not in STATIC_ROPES:
@@ -199,7 +199,7 @@ def check_expressible(checkpoint: Checkpoint) -> None:
             )
 
 
-def _names(checkpoint: Checkpoint) -> dict[str, tuple[gguf.MODEL_TENSOR, str]]:
+def _names(checkpoint: Source) -> dict[str, tuple[gguf.MODEL_TENSOR, str]]:
     """Map each parameter to (its role, its name in the file)."""
     architecture = architecture_of(checkpoint)
     table = gguf.get_tensor_name_map(architecture, len(checkpoint.layers))

@@ -26,9 +26,9 @@ def logits_of_checkpoint(checkpoint: Path, windows: dict[str, Tensor]) -> dict[s
     from prunescope.errors import PrunescopeError
     from prunescope.export.checks import CannotCheckError
     from prunescope.models.memory import NO_HOST_MEMORY
-    from prunescope.models.weights import check_shards
+    from prunescope.models.stored import stored_tensors
 
-    check_shards(checkpoint)
+    stored_tensors(checkpoint)
     with TemporaryDirectory() as folder:
         files = Path(folder, "windows.safetensors"), Path(folder, "logits.safetensors")
         save_file({name: rows.contiguous() for name, rows in windows.items()}, files[0])

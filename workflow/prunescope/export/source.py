@@ -10,9 +10,8 @@ from transformers import PretrainedConfig
 
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.errors import DataError
-from prunescope.models.families import FAMILIES, family_name
-from prunescope.models.loading import load_any_config, skeleton
-from prunescope.models.weights import WeightReader
+from prunescope.models.checkpoint import open_checkpoint
+from prunescope.models.families import family_name
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class LayerShape:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint folder, opened by `open_checkpoint`.
+class Source:
+    """A checkpoint folder to export, opened by `open_source`.
 
     Attributes:
         config: its configuration; of a pruned model, widths are to be asked per layer.
@@ -61,27 +60,25 @@ class Checkpoint:
         return min(longest, getattr(self.config, "sliding_window", None) or longest)
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_source(folder: Path) -> Source:
     """Read what a checkpoint folder says of itself; weights are read one by one, when asked for.
 
     Raises:
-        DataError: the folder holds no checkpoint, or one that cannot have been pruned here.
+        DataError: the folder holds no checkpoint, or see `open_checkpoint`.
     """
     file = CheckpointFolder(folder).config
     if not file.exists():
         raise DataError(f"{folder} holds no checkpoint (no {file.path.name}): run the experiment first")
-    config = load_any_config(folder)
-    family = family_name(config.model_type)
-    if family not in FAMILIES:
-        raise DataError(f"{folder}: models of type '{family}' have no export; known: {', '.join(FAMILIES)}")
-    return Checkpoint(
+    checkpoint = open_checkpoint(folder)
+    config = checkpoint.config
+    return Source(
         folder=folder,
         config=config,
         content=file.read(),
-        family=family,
+        family=family_name(config.model_type),
         layers=tuple(_shape(config, index) for index in range(config.num_hidden_layers)),
-        parameters={name: tuple(p.shape) for name, p in skeleton(config).named_parameters()},
-        read=WeightReader(folder).read,
+        parameters={name: stored.shape for name, stored in checkpoint.tensors.items()},
+        read=checkpoint.read,
     )
 
 

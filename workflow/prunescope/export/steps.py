@@ -16,7 +16,7 @@ from prunescope.errors import ExportError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement, Reference
 from prunescope.export.gguf_file import tensors, write_gguf
-from prunescope.export.source import Checkpoint, open_checkpoint
+from prunescope.export.source import Source, open_source
 from prunescope.export.uniform import write_uniform
 from prunescope.files import replacing, replacing_directory
 from prunescope.packages import LLAMA_CPP
@@ -46,7 +46,7 @@ def export_gguf(job: Job[GgufExportSpec, ExperimentFolder], text: Path | None = 
     LLAMA_CPP.require()
     spec, output = job.spec, job.folder.named(ExperimentFolder.gguf, type=job.spec.type).path
     with job.recording(spec.model_dump(mode="json", include={*GgufSpec.model_fields, "checkpoint"})) as record:
-        checkpoint = open_checkpoint(job.folder.path / spec.checkpoint)
+        checkpoint = open_source(job.folder.path / spec.checkpoint)
         with replacing(output) as temporary:
             agreement = make_gguf(spec, checkpoint, temporary, Reference.of(checkpoint, text))
             kept = fallbacks(temporary, spec.type)
@@ -75,7 +75,7 @@ def export_baseline(job: Job[GgufBaselineSpec, GgufBaselineFolder]) -> None:
     LLAMA_CPP.require()
     facts = job.input(ModelFolder).ready()
     with job.recording({"types": [told.type for told in job.spec.files]}) as record:
-        checkpoint = open_checkpoint(Path(facts.path))
+        checkpoint = open_source(Path(facts.path))
         reference = Reference.of(checkpoint)
         with replacing_directory(job.folder.gguf.path) as temporary:
             for told in job.spec.files:
@@ -96,7 +96,7 @@ def export_uniform(job: Job[UniformSpec, ExperimentFolder], text: Path | None = 
     """
     output = job.folder.uniform.path
     with job.recording({"checkpoint": job.spec.checkpoint}) as record:
-        checkpoint = open_checkpoint(job.folder.path / job.spec.checkpoint)
+        checkpoint = open_source(job.folder.path / job.spec.checkpoint)
         with replacing_directory(output) as temporary:
             stored = write_uniform(checkpoint, temporary)
             reference = Reference.of(checkpoint, text)
@@ -108,7 +108,7 @@ def export_uniform(job: Job[UniformSpec, ExperimentFolder], text: Path | None = 
     log.info("it stores %s parameters where %s are needed: %.1f %% are zeros", f"{stored:,}", f"{needed:,}", zeros)
 
 
-def make_gguf(spec: GgufSpec, checkpoint: Checkpoint, output: Path, reference: Reference) -> Agreement:
+def make_gguf(spec: GgufSpec, checkpoint: Source, output: Path, reference: Reference) -> Agreement:
     """Write a checkpoint as GGUF and compare it; what is quantised is compared before that, too.
 
     Raises:
@@ -127,7 +127,7 @@ def make_gguf(spec: GgufSpec, checkpoint: Checkpoint, output: Path, reference: R
     return reference.compare_gguf(output).require(f"{spec.type}.gguf", spec.limits)
 
 
-def check_rows(checkpoint: Checkpoint, file_type: str) -> None:
+def check_rows(checkpoint: Source, file_type: str) -> None:
     """Raise `ExportError` for matrices that llama.cpp can neither quantise nor keep in a larger type."""
     if file_type == "q4_k_m":
         return

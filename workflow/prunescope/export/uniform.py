@@ -6,18 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 
 from prunescope.artifacts.folders import CheckpointFolder
-from prunescope.export.source import Checkpoint, LayerShape
-from prunescope.models.loading import skeleton
+from prunescope.export.source import LayerShape, Source
+from prunescope.models.configuration import load_any_config, skeleton
 from prunescope.models.weights import write_shards
 from prunescope.pruning.checkpoint import copy_companions
 
 OURS = ("per_layer_config", "auto_map")
 
 
-def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
+def write_uniform(checkpoint: Source, folder: Path) -> int:
     """Write a stock checkpoint that computes exactly what the pruned one computes.
 
     Kept groups come first and zeros follow, which is where the pruned weights are already: every tensor is the
@@ -29,7 +28,7 @@ def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
     """
     written = CheckpointFolder(folder)
     written.config.write(uniform_config(checkpoint))
-    shapes = {name: tuple(p.shape) for name, p in skeleton(AutoConfig.from_pretrained(folder)).named_parameters()}
+    shapes = {name: tuple(p.shape) for name, p in skeleton(load_any_config(folder)).named_parameters()}
     copy_companions(checkpoint.folder, folder)
     kept = CheckpointFolder(checkpoint.folder).kept
     if kept.exists():
@@ -37,7 +36,7 @@ def write_uniform(checkpoint: Checkpoint, folder: Path) -> int:
     return write_shards(((name, _padded(checkpoint, name, shape)) for name, shape in shapes.items()), folder)
 
 
-def uniform_shape(checkpoint: Checkpoint) -> LayerShape:
+def uniform_shape(checkpoint: Source) -> LayerShape:
     """Return the smallest shape that holds every layer and that a stock configuration accepts.
 
     Stock configurations want the hidden size to be a multiple of the number of heads; the parent's own number of
@@ -51,7 +50,7 @@ def uniform_shape(checkpoint: Checkpoint) -> LayerShape:
     return LayerShape(kv_heads * per_group, kv_heads, max(1, *(shape.width for shape in checkpoint.layers)))
 
 
-def uniform_config(checkpoint: Checkpoint) -> dict[str, Any]:
+def uniform_config(checkpoint: Source) -> dict[str, Any]:
     """Return the stock configuration as JSON content."""
     content, shape = checkpoint.content, uniform_shape(checkpoint)
     return {name: value for name, value in content.items() if name not in OURS} | {
@@ -64,7 +63,7 @@ def uniform_config(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _padded(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> Tensor:
+def _padded(checkpoint: Source, name: str, shape: tuple[int, ...]) -> Tensor:
     if name not in checkpoint.parameters:  # of a block that is gone
         return torch.zeros(shape, dtype=checkpoint.config.dtype)
     weights = checkpoint.read(name)

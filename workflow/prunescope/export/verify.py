@@ -5,28 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import EvaluationTextFolder, ExperimentFolder, ModelFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.export import llama_cpp
 from prunescope.export.checks import CannotCheckError, Check, check_logits
-from prunescope.export.logits_alone import compute, logits_of_checkpoint
-from prunescope.models.adapter import adapter_for
-from prunescope.models.loading import device_for, load_checkpoint, load_config
+from prunescope.export.logits_alone import logits_of_checkpoint
 from prunescope.models.memory import release
 from prunescope.packages import LLAMA_CPP
-from prunescope.pruning.surgery import mask_model
+from prunescope.pruning.proof import RANDOM, Named, load_by_transformers, logits_by_layer, random_windows
 from prunescope.steps.export import GgufSpec
 
-Named = dict[str, Tensor]
-"""Tensors by the name of a text: windows, int64 ``[n, tokens]``, or logits, float32 ``[n, tokens, vocab]``."""
-
 WINDOWS, TOKENS = 2, 128
-RANDOM = "random tokens"
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
     Exports of a model that was trained after pruning are compared with what was trained.
 
     In float32, because bfloat16 hides what is to be found: there two correct models differ by half a standard
-    deviation. It takes 4 bytes of memory per parameter of the parent, of the host where the device has less.
+    deviation. The parent is computed layer by layer.
 
     Args:
         gguf: how close GGUF files must be, by type.
@@ -76,8 +68,10 @@ def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
     forms = [form for form in all_forms(folder, gguf) if form.place.exists()]
     if not forms:
         raise DataError(f"{folder.path} has nothing to verify (no model, no export); run its pruning step first")
-    windows = fixed_windows(load_config(facts.path).vocab_size, folder.input(EvaluationTextFolder))
-    masked = exported = masked_logits(facts, plan, windows)
+    parent = load_by_transformers(Path(facts.path))
+    windows = fixed_windows(parent.config.vocab_size, folder.input(EvaluationTextFolder))
+    masked = exported = logits_by_layer(parent, windows, plan)
+    del parent
     release()  # forms are computed by other processes
     final = folder.final.path
     if final != folder.checkpoint.path and any(form.exported for form in forms):
@@ -97,19 +91,10 @@ def all_forms(folder: ExperimentFolder, gguf: GgufExport) -> list[Form]:
 
 def fixed_windows(vocabulary: int, texts: EvaluationTextFolder) -> Named:
     """Return random tokens and, of every evaluation text, the first windows; the same at every call."""
-    windows = {RANDOM: torch.randint(vocabulary, (WINDOWS, TOKENS), generator=torch.Generator().manual_seed(0))}
+    windows = {RANDOM: random_windows(vocabulary, WINDOWS, TOKENS)}
     for name, rows in sorted(texts.windows.read().items()) if texts.windows.exists() else ():
         windows.setdefault(name.split("/")[0], rows[:WINDOWS, :TOKENS].long())
     return windows
-
-
-@torch.no_grad()
-def masked_logits(facts: ModelFacts, plan: PruningPlan, windows: Named) -> Named:
-    """Return the logits of the parent with what the plan removes zeroed: nothing of the pruned model is used."""
-    device = device_for(facts.total_parameters * torch.float32.itemsize)
-    model = load_checkpoint(facts.path, torch.float32, device)
-    mask_model(adapter_for(model), plan)
-    return compute(model, windows, device)
 
 
 def logits_of_gguf(file: Path, windows: Named) -> Named:

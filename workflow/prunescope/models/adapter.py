@@ -8,10 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PretrainedConfig
 
 from prunescope.artifacts.facts import BlockFacts, BlockKind
-from prunescope.errors import DataError
 from prunescope.models.families import FAMILIES, family_name
 from prunescope.models.offload import offloaded_layers
 
@@ -258,16 +256,3 @@ def _hidden(args: tuple, kwargs: dict) -> Tensor:
 def adapter_for(model: nn.Module) -> ModelAdapter:
     """Return the adapter of a model of one of the `FAMILIES`, pruned or not."""
     return ModelAdapter(model)
-
-
-def check_supported(config: PretrainedConfig) -> None:
-    """Raise `DataError` unless models of this configuration can be pruned: supported, not quantised."""
-    if config.model_type not in FAMILIES:
-        supported = ", ".join(sorted(FAMILIES))
-        raise DataError(f"models of type '{config.model_type}' cannot be pruned yet; supported: {supported}")
-    quantisation = getattr(config, "quantization_config", None)
-    if quantisation is not None:
-        raise DataError(
-            f"the weights in {config.name_or_path} are quantised ({quantisation['quant_method']}) and cannot be "
-            "pruned: take the unquantised checkpoint, prune it, and quantise the result"
-        )

@@ -1,20 +1,18 @@
-"""Loading models: device and dtype, skeletons without weights, and the pruned architectures."""
+"""Loading models: on which device, in which dtype, and filled from the checkpoint."""
 
 import logging
 import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from prunescope.errors import ConfigError, DataError
-from prunescope.models.adapter import adapter_for, check_supported
+from prunescope.errors import ConfigError
+from prunescope.models.adapter import adapter_for
+from prunescope.models.checkpoint import Checkpoint, open_checkpoint
 from prunescope.models.memory import free_memory, gib
 from prunescope.models.offload import OffloadedLayers
-from prunescope.models.pruned import register_pruned_architectures
-from prunescope.models.weights import WeightReader, check_shards
 
 log = logging.getLogger(__name__)
 
@@ -49,47 +47,26 @@ def native_bfloat16() -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))
 
 
-def load_config(path: str | Path) -> PretrainedConfig:
-    """Load a model's configuration and check that its architecture is supported."""
-    config = load_any_config(path)
-    check_supported(config)
-    return config
-
-
-def load_any_config(path: str | Path) -> PretrainedConfig:
-    """Load the configuration of a model of any architecture that transformers knows, pruned ones included."""
-    register_pruned_architectures()
-    try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (ValueError, OSError) as error:
-        raise DataError(f"config.json in {path} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def skeleton(config: PretrainedConfig) -> nn.Module:
-    """Build the model without allocating weights (meta device)."""
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
-
-
 def load_model(path: str | Path, dtype: str = "auto") -> nn.Module:
-    """Load any checkpoint folder, pruned ones included, in the compute dtype, wherever its weights fit.
+    """Load a checkpoint folder, pruned ones included, in the compute dtype, wherever its weights fit.
 
     On the default device, if they fit there; else over all GPUs, if whole layers do; else layer by layer, see
     `models.offload`. In evaluation mode and frozen.
 
     Raises:
-        DataError: the configuration is of no use, or a shard is damaged.
+        DataError: see `open_checkpoint`.
     """
     device = default_device()
     resolved = compute_dtype(dtype, device)
-    model = skeleton(load_any_config(path)).to(resolved)
+    checkpoint = open_checkpoint(path)
+    model = checkpoint.skeleton.to(resolved)
     needed, memory = sum(parameter.nbytes for parameter in model.parameters()), weight_memory(device)
     if needed <= memory:
-        return load_checkpoint(path, resolved, device)
+        return fill(checkpoint, resolved, device)
     if device.type == "cuda" and (places := spread_layers(model)):
-        return load_checkpoint(path, resolved, device, places)
+        return fill(checkpoint, resolved, device, places)
     log.info("%s of weights, %s of memory: layers are read from %s as they run", gib(needed), gib(memory), path)
-    return load_offloaded(path, resolved, device)
+    return fill_around_layers(checkpoint, resolved, device)
 
 
 def spread_layers(model: nn.Module) -> dict[str, int] | None:
@@ -101,12 +78,6 @@ def spread_layers(model: nn.Module) -> dict[str, int] | None:
     return None if "disk" in places.values() else places
 
 
-def device_for(weights: int) -> torch.device:
-    """Return the default device if so many bytes of weights fit there, else the CPU."""
-    device = default_device()
-    return device if weights <= weight_memory(device) else torch.device("cpu")
-
-
 def weight_memory(device: torch.device) -> int:
     """Return the bytes that weights may take per device: `LIMIT` GiB if it is set, else `SHARE` of what is free."""
     limit = os.environ.get(LIMIT)
@@ -116,48 +87,84 @@ def weight_memory(device: torch.device) -> int:
         raise ConfigError(f"{LIMIT} = '{limit}': must be a number of GiB, for example 20") from None
 
 
-def load_checkpoint(
-    path: str | Path, dtype: torch.dtype, device: torch.device, places: dict[str, int] | None = None
-) -> nn.Module:
-    """Load any checkpoint folder, pruned ones included, in evaluation mode and frozen; safetensors only.
-
-    Args:
-        places: which GPU each module goes to, where one does not hold them all.
+def load_checkpoint(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Load a checkpoint folder, pruned ones included, on one device; in evaluation mode and frozen.
 
     Raises:
-        DataError: a shard is damaged.
+        DataError: see `open_checkpoint`.
     """
-    register_pruned_architectures()
-    try:
-        where = places or (device if device.type != "cpu" else None)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, device_map=where)
-    except SafetensorError:
-        check_shards(Path(path))  # says which one
-        raise
-    gpus = f"{len(set(places.values()))} GPUs" if places else device
-    log.info("loaded %s as %s on %s", path, str(dtype).removeprefix("torch."), gpus)
-    return model.eval().requires_grad_(False)
+    return fill(open_checkpoint(path), dtype, device)
 
 
 def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Load embedding, final norm and head; leave the decoder layers in the checkpoint until they run."""
+    """Load embedding, final norm and head of a checkpoint folder; its layers stay there until they run.
+
+    Raises:
+        DataError: see `open_checkpoint`.
+    """
+    return fill_around_layers(open_checkpoint(path), dtype, device)
+
+
+def fill(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, places: dict[str, int] | None = None
+) -> nn.Module:
+    """Return the model with all its weights.
+
+    Args:
+        places: which GPU each module goes to, where one does not hold them all.
+    """
+    model = _without_weights(checkpoint, dtype)
+    for name in checkpoint.in_file_order:
+        _set(model, name, checkpoint.read(name), _place(name, places) if places else device, dtype)
+    _settle(model, device)
+    if places:
+        from accelerate import dispatch_model
+
+        dispatch_model(model, device_map=places)
+    where = f"{len(set(places.values()))} GPUs" if places else device
+    log.info("loaded %s as %s on %s", checkpoint.folder, str(dtype).removeprefix("torch."), where)
+    return model
+
+
+def fill_around_layers(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Return the model with its weights outside the decoder layers, which are read as they run."""
+    model = _without_weights(checkpoint, dtype)
+    adapter = adapter_for(model)
+    prefixes = {adapter.layer_prefix(index): layer for index, layer in enumerate(adapter.layers)}
+    for name in checkpoint.in_file_order:
+        if not name.startswith(tuple(prefixes)):
+            _set(model, name, checkpoint.read(name), device, dtype)
+    _settle(model, device)
+    model.offloaded_layers = OffloadedLayers(prefixes, checkpoint.read, device, dtype)
+    return model
+
+
+def _without_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> nn.Module:
+    """Return the model with its buffers, and parameters without values, tied ones there once."""
     from accelerate import init_empty_weights
-    from accelerate.utils import set_module_tensor_to_device
 
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(load_any_config(path), dtype=dtype)
-    model.tie_weights()  # tied parameters are there once, as in the checkpoint
-    adapter = adapter_for(model)
-    weights = WeightReader(Path(path))
-    prefixes = {adapter.layer_prefix(index): layer for index, layer in enumerate(adapter.layers)}
-    for name in adapter.parameters:
-        if not name.startswith(tuple(prefixes)):
-            set_module_tensor_to_device(model, name, device, value=weights.read(name), dtype=dtype)
+        model = AutoModelForCausalLM.from_config(checkpoint.config, dtype=dtype)
+    model.tie_weights()
+    return model.eval().requires_grad_(False)
+
+
+def _set(model: nn.Module, name: str, values: Tensor, device: int | torch.device, dtype: torch.dtype) -> None:
+    from accelerate.utils import set_module_tensor_to_device
+
+    set_module_tensor_to_device(model, name, device, value=values, dtype=dtype)
+
+
+def _settle(model: nn.Module, device: torch.device) -> None:
+    """Tie again what is tied, and put the buffers on the device."""
     model.tie_weights()
     for buffer in model.buffers():
         buffer.data = buffer.data.to(device)
-    model.offloaded_layers = OffloadedLayers(prefixes, weights.read, device, dtype)
-    return model.eval().requires_grad_(False)
+    model.requires_grad_(False)
+
+
+def _place(name: str, places: dict[str, int]) -> int:
+    return next(place for module, place in places.items() if not module or name.startswith(f"{module}."))
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

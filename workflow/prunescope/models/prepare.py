@@ -8,10 +8,10 @@ from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ModelFolder, Resources
 from prunescope.config.sections import EmbeddedModel
 from prunescope.errors import DataError
-from prunescope.files import read_json, replacing_directory
+from prunescope.files import replacing_directory
 from prunescope.models.adapter import adapter_for
-from prunescope.models.loading import load_config, skeleton
-from prunescope.models.weights import INDEX, SINGLE, check_shards
+from prunescope.models.checkpoint import open_checkpoint
+from prunescope.models.configuration import load_config
 from prunescope.steps.job import Job
 from prunescope.steps.sources import ModelSpec, WheelSpec
 
@@ -54,10 +54,14 @@ def converted(model: str, key: str) -> Path:
 
 
 def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelFacts:
-    """Read a checkpoint's configuration and lay out its groups, without loading weights."""
-    check_complete(path)
-    config = load_config(path)
-    adapter = adapter_for(skeleton(config))
+    """Check a checkpoint against its configuration and lay out its groups, without loading weights.
+
+    Raises:
+        DataError: it cannot be pruned, or see `open_checkpoint`.
+    """
+    load_config(path)
+    checkpoint = open_checkpoint(path)
+    config, adapter = checkpoint.config, adapter_for(checkpoint.skeleton)
     return ModelFacts(
         name=name,
         path=str(path),
@@ -71,18 +75,6 @@ def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelF
         decoder_parameters=adapter.decoder_parameters,
         blocks=tuple(block.facts for block in adapter.blocks),
     )
-
-
-def check_complete(path: Path) -> None:
-    """Raise `DataError` unless every safetensors file of a checkpoint is there and whole."""
-    wanted = set(read_json(path / INDEX)["weight_map"].values()) if (path / INDEX).is_file() else {SINGLE}
-    missing = sorted(name for name in wanted if not (path / name).is_file())
-    if missing:
-        raise DataError(
-            f"{path} lacks {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}: fetch the checkpoint "
-            "again, or convert it to safetensors first (pickled weights are not read)"
-        )
-    check_shards(path)
 
 
 def download(hub: str, revision: str | None, name: str) -> Path:

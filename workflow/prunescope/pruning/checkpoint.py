@@ -14,9 +14,10 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.plan_file import KeptGroups, PruningMap
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
-from prunescope.models.loading import load_config, skeleton
+from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.pruned import MODELING_FILE, auto_map, pruned_class
-from prunescope.models.weights import SHARD_BYTES, WeightReader, write_shards
+from prunescope.models.weights import SHARD_BYTES, write_shards
+from prunescope.pruning.proof import prove
 from prunescope.pruning.surgery import cut_weights
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ COMPANIONS = (
     "tekken.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates",
 )
-"""Files that pruning does not change."""
+"""Files and folders that pruning does not change."""
 
 
 def write_checkpoint(
@@ -57,19 +59,20 @@ def write_checkpoint(
         the number of parameters written, tied ones once.
 
     Raises:
-        DataError: a shard of the source is damaged, or lacks a parameter.
+        DataError: the source cannot be read, see `open_checkpoint`.
+        ProofError: what was written does not compute what the plan says; nothing is left.
     """
-    source = Path(facts.path)
-    config = load_config(source)
-    adapter = adapter_for(skeleton(config))
+    source = open_checkpoint(facts.path)
+    adapter = adapter_for(source.skeleton)
     with replacing_directory(output) as temporary:
         folder = CheckpointFolder(temporary)
-        written = write_shards(cut_weights(adapter, plan, WeightReader(source).read), temporary, shard_bytes)
-        folder.config.write(pruned_config(config, adapter, plan))
-        copy_companions(source, temporary)
+        written = write_shards(cut_weights(adapter, plan, source.read), temporary, shard_bytes)
+        folder.config.write(pruned_config(source.config, adapter, plan))
+        copy_companions(source.folder, temporary)
         _describe_tokenizer(temporary / TOKENIZER_CONFIG)
         shutil.copy(MODELING_FILE, temporary)
         folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
+        prove(facts, plan, temporary)
     log.info("wrote %s parameters to %s", f"{written:,}", output)
     return written
 
@@ -138,6 +141,8 @@ def copy_companions(source: Path, folder: Path) -> None:
     for name in COMPANIONS:
         if (source / name).is_file():
             shutil.copy(source / name, folder)
+        elif (source / name).is_dir():
+            shutil.copytree(source / name, folder / name)
 
 
 def _describe_tokenizer(path: Path) -> None:

@@ -40,20 +40,30 @@ def cut_weights(
         yield prefixes.get(prefix, "") + name.removeprefix(prefix), weights
 
 
-@torch.no_grad()
-def mask_model(adapter: ModelAdapter, plan: PruningPlan) -> None:
-    """Zero, in place, what a plan removes: the reference that the pruned model must equal.
+def mask_weights(adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str], Tensor]) -> Callable[[str], Tensor]:
+    """Return what reads a parameter of the unpruned model by name with zeros for what the plan removes.
 
-    Zeroing the removed columns of the output projection (and, for a whole block, its output bias)
-    makes the groups contribute nothing; the shapes stay.
+    That makes the reference that the pruned model must equal. The removed columns of the output projection are zeroed
+    (and, of a whole block, all of its parameters), so that the groups contribute nothing; the shapes stay.
     """
+    gone: set[str] = set()
+    silenced: dict[str, tuple[GroupedWeight, Tensor]] = {}
     for block in adapter.blocks:
         block_plan = plan.block(block.facts.layer, block.facts.block)
-        removed = torch.from_numpy(block_plan.removed)
-        for grouped in block.weights:
-            if grouped.dim == 1:
-                weights = adapter.parameters[grouped.name]
-                weights.view(weights.shape[0], -1, grouped.width)[:, removed.to(weights.device)] = 0
         if block_plan.whole:
-            for name in block.whole:
-                adapter.parameters[name].zero_()
+            gone |= set(block.whole)
+        removed = torch.from_numpy(block_plan.removed)
+        silenced |= {grouped.name: (grouped, removed) for grouped in block.weights if grouped.dim == 1}
+
+    def masked(name: str) -> Tensor:
+        weights = read(name)
+        if name in gone:
+            return torch.zeros_like(weights)
+        if name not in silenced or not len(silenced[name][1]):
+            return weights
+        grouped, removed = silenced[name]
+        weights = weights.clone()
+        weights.view(weights.shape[0], -1, grouped.width)[:, removed.to(weights.device)] = 0
+        return weights
+
+    return masked

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.config.sections import Recovery
 from prunescope.files import replacing_directory
-from prunescope.models.weights import INDEX, WeightReader, write_shards
+from prunescope.models.checkpoint import open_checkpoint
+from prunescope.models.weights import INDEX, write_shards
 
 ADAPTER = "default"
 """What peft calls an adapter that has no name."""
@@ -44,10 +45,10 @@ def write_merged(model: PeftModel, checkpoint: Path, output: Path) -> None:
     Args:
         model: the adapters. checkpoint: what they were trained on.
     """
-    reader, changes = WeightReader(checkpoint), weight_changes(model)
+    source, changes = open_checkpoint(checkpoint), weight_changes(model)
 
     def merged(name: str) -> Tensor:
-        weights = reader.read(name)
+        weights = source.read(name)
         if name not in changes:
             return weights
         change = changes[name].get_delta_weight(ADAPTER).cpu()
@@ -55,9 +56,11 @@ def write_merged(model: PeftModel, checkpoint: Path, output: Path) -> None:
         return (weights.to(wide) + change.to(wide)).to(weights.dtype)
 
     with replacing_directory(output) as folder:
-        write_shards(((name, merged(name)) for name in reader.names()), folder)
+        write_shards(((name, merged(name)) for name in source.in_file_order), folder)
         left_out = (INDEX, CheckpointFolder.card.path)
         for file in checkpoint.iterdir():
             # The card is written by the page step; hidden files are Snakemake's.
-            if not (file.suffix == ".safetensors" or file.name in left_out or file.name.startswith(".")):
-                shutil.copy(file, folder)
+            if file.suffix == ".safetensors" or file.name in left_out or file.name.startswith("."):
+                continue
+            copy = shutil.copytree if file.is_dir() else shutil.copy
+            copy(file, folder / file.name)
