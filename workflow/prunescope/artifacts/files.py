@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from prunescope.errors import DataError
-from prunescope.files import replacing
+from prunescope.files import note_read, replacing
 
 T = TypeVar("T")
 
@@ -57,6 +57,7 @@ class Entry(Generic[T]):
             DataError: the file is not there or is damaged; names the first wrong field and the step that makes it.
         """
         path, step = self.path, self.step or self.file.made_by
+        note_read(path)
         try:
             return self.file.format.read(path)
         except (FileNotFoundError, NotADirectoryError):

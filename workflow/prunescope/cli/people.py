@@ -45,7 +45,9 @@ def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
 
 def diagnose(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
-    statistics: Annotated[Path | None, typer.Option(help="Replay: statistics of |gradient|, by layer or parameter.")] = None,
+    statistics: Annotated[
+        Path | None, typer.Option(help="Replay: statistics of |gradient|, by layer or parameter.")
+    ] = None,
     rates: Annotated[Path | None, typer.Option(help="Replay: what each layer lost, as JSON or CSV.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Replay: name of the model, for the commands; rates as JSON say it.")

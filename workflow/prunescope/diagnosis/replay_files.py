@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.errors import DataError
+from prunescope.files import note_read
 
 SEPARATORS = ("\t", ";", ",", "|")
 FORMS = "expected JSON, JSON lines, or a CSV table with a line of column names"
@@ -30,6 +31,7 @@ def read_document(path: Path) -> Any:
 
 
 def _read_text(path: Path) -> str:
+    note_read(path)
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

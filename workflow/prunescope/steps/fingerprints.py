@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prunescope.config.sections import DatasetSource
 from prunescope.config.sections.sources import matching_files
+from prunescope.errors import DataError
 
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16
@@ -17,14 +18,37 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
 
     Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
     time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
+
+    Raises:
+        DataError: a file cannot be read.
     """
-    status = [(path, path.stat()) for path in paths]
-    return _fingerprint(tuple((path, state.st_size, state.st_mtime_ns) for path, state in status)) if status else None
+    path = None
+    try:
+        status = [(path := found, found.stat()) for found in paths]
+        return (
+            _fingerprint(tuple((file, state.st_size, state.st_mtime_ns) for file, state in status)) if status else None
+        )
+    except OSError as error:
+        raise DataError(_unreadable(Path(error.filename or path or ""), error)) from None
 
 
 def model_files(folder: str | None) -> list[Path]:
-    """Return the files of a local checkpoint that decide what is computed."""
-    return [file for file in sorted(Path(folder).iterdir()) if file.suffix in MODEL_FILES] if folder else []
+    """Return the files of a local checkpoint that decide what is computed.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        found = sorted(Path(folder).iterdir()) if folder else []
+    except OSError as error:
+        raise DataError(_unreadable(Path(folder or ""), error)) from None
+    return [file for file in found if file.suffix in MODEL_FILES and not file.is_dir()]
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {path.readlink()}, which is not there; copy the file there or correct the link"
+    return f"{path} cannot be read: {error.strerror}"
 
 
 def copied_files(source: DatasetSource) -> list[Path]:
