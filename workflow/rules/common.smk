@@ -16,6 +16,7 @@ from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
+from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
 from prunescope.runs.failures import report_failures
 from prunescope.runs.preflight import check_finished, check_reachable
@@ -90,8 +91,9 @@ try:
     if workflow.is_main_process:
         for one in wanted + registry.references(wanted):
             check_reachable(one)
-        for said in filter(None, map(changed, whole + swept)):
-            logger.warning(said)
+        for say in (changed, copied):
+            for said in filter(None, map(say, whole + swept)):
+                logger.warning(said)
 except PrunescopeError as error:
     raise WorkflowError(str(error))
 
