@@ -13,6 +13,7 @@ import prunescope.cli as cli
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.cli import unexpected
 from prunescope.config.files import CONFIG_FILE
+from prunescope.environment import DEBUG
 from prunescope.files import last_read, note_read, read_json
 from prunescope.runs.failures import last_words
 
@@ -78,10 +79,10 @@ def test_where_no_file_can_be_written_the_text_is_shown(fails, project, monkeypa
 
 
 def test_debugging_shows_the_traceback(fails, monkeypatch):
-    monkeypatch.setenv(unexpected.DEBUG, "1")
+    monkeypatch.setenv(DEBUG, "1")
     with pytest.raises(ValueError, match="odd"):
         fails(ValueError("odd"))
-    monkeypatch.setenv(unexpected.DEBUG, "perhaps")
+    monkeypatch.setenv(DEBUG, "perhaps")
     assert fails(ValueError("odd")) == (1, "prunescope: PRUNESCOPE_DEBUG = 'perhaps': must be 1 or 0\n")
 
 

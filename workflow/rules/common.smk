@@ -12,6 +12,7 @@ from snakemake.logging import logger
 from prunescope.artifacts.folders import RESULTS
 from prunescope.config.files import CONFIG_FILE, load_merged
 from prunescope.config.resolve import parse_config
+from prunescope.environment import check_environment
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions, menu_entry
@@ -88,6 +89,7 @@ try:
     # Experiments that are wanted with all their files; of the others only a file was asked for.
     whole = [target.planned for target in asked if target.whole]
     swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
+    check_environment()
     if workflow.is_main_process:
         for one in wanted + registry.references(wanted):
             check_reachable(one)

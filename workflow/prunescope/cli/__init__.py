@@ -9,8 +9,8 @@ import warnings
 import typer
 
 from prunescope.cli import export, people, unexpected
+from prunescope.environment import DEBUG, switch
 from prunescope.errors import PrunescopeError
-from prunescope.steps.job import switch
 from prunescope.steps.table import TABLE
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def main() -> None:
     # A job that is cancelled should still remove its temporary files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        debug = switch(unexpected.DEBUG)
+        debug = switch(DEBUG)
         app()
     except PrunescopeError as error:
         sys.exit(_fail(error))

@@ -15,9 +15,6 @@ from prunescope.files import last_read, write_text
 from prunescope.steps.step import LOGS
 from prunescope.steps.table import TABLE
 
-DEBUG = "PRUNESCOPE_DEBUG"
-"""Environment variable: 1 shows tracebacks on the terminal."""
-
 
 class Commands(TyperGroup):
     """The commands. None of them asks anything, so that an `EOFError` is of a file that ends early."""
