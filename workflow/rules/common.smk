@@ -12,7 +12,8 @@ from snakemake.logging import logger
 from prunescope.artifacts.folders import RESULTS
 from prunescope.config.files import CONFIG_FILE, load_merged
 from prunescope.config.resolve import parse_config
-from prunescope.environment import check_environment
+from prunescope.cli.unexpected import describe
+from prunescope.environment import DEBUG, check_environment, switch
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions, menu_entry
@@ -98,6 +99,10 @@ try:
                 logger.warning(said)
 except PrunescopeError as error:
     raise WorkflowError(str(error))
+except Exception as error:
+    if switch(DEBUG):
+        raise
+    raise WorkflowError(describe(error, "reading the workflow"))
 
 
 def planned(wildcards):

@@ -1,5 +1,6 @@
 # Other programs' formats, made when they are asked for.
 
+
 # Page and row in MLflow do not depend on exports, so that a run which made one updates both at its end.
 onsuccess:
     for directory in {

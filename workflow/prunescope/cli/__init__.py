@@ -51,7 +51,7 @@ def main() -> None:
             sys.exit(_fail(f"out of memory: {_way_out(sys.argv)} ({error})"))
         if debug:
             raise
-        sys.exit(_fail(unexpected.describe(error, sys.argv)))
+        sys.exit(_fail(unexpected.describe(error, unexpected.command_of(sys.argv))))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -26,11 +26,14 @@ class Commands(TyperGroup):
             raise RuntimeError(f"a file ends early: {error}") from error
 
 
-def describe(error: BaseException, arguments: list[str]) -> str:
-    """Write the traceback of an error to a file; return the sentence with its cause and where the file is."""
+def describe(error: BaseException, command: str) -> str:
+    """Write the traceback of an error to a file; return the sentence with its cause and where the file is.
+
+    Args:
+        command: what was run, see `command_of`.
+    """
     said = str(error).strip().splitlines()
     cause = f"{type(error).__name__}{f': {said[0]:.200}' if said else ''}"
-    command = command_of(arguments)
     path = last_read()
     parts = [f"{cause}, which nobody expected, in {command}"]
     parts += [f"the last file that was read is {path}"] if path else []
