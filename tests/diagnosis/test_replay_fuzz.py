@@ -99,6 +99,7 @@ def judged(folder: Path, statistics: bytes, rates: bytes) -> None:
 
 
 @given(rates=anything)
+@example(rates=b'{"layers": {"mlp": {"rate": null}}}')
 @example(rates=b'{"experiment": "taylor_T0_20_c4_max500", "layers": [0.9, 0.1]}')
 @example(rates=b'{"experiment": "taylor_T0_20_c4_protect99", "layers": [0.9, 0.1]}')
 @example(rates=b'{"experiment": "\\ud800", "model": "\\ud800", "layers": [0.9, 0.1]}')

@@ -68,12 +68,14 @@ def _read(row: Row, rates: dict[str, dict[int, Cell]], counts: dict[str, dict[in
 
 def _column(name: str, row: Row) -> str | None:
     """Return which column a value of a row is of; a total or a nameless value in the row of a block is the block's."""
+    if row.layer is None:
+        return None
     column = column_of(name, RATE_COLUMNS) if name else "rate"
     if column == "rate" and row.block is not None:
         return f"{row.block}_rate"
-    if column is None and row.block is not None and row.layer is not None:
+    if column is None and row.block is not None:
         return next((known for known in COUNTS if column_of(f"{row.block}_{name}", RATE_COLUMNS) == known), None)
-    return column if row.layer is not None else None
+    return column
 
 
 def _check_counts(frame: pd.DataFrame, path: Path) -> None:
