@@ -123,7 +123,7 @@ def divide(folder: Folder, places: list[int], beside: bool) -> None:
         folder.shards = {}
     weight_map = {n: f"model-{places[i % len(places)]:05d}-of-00003.safetensors" for i, n in enumerate(tensors)}
     for name, file in weight_map.items():
-        folder.shards.setdefault(file, {})[name] = tensors[name]
+        folder.shards.setdefault(file, {})[name] = tensors[name].clone()
     folder.index = {"metadata": {}, "weight_map": weight_map}
 
 

@@ -9,11 +9,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from inputs.case import Outcome
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.models.loading import LIMIT, load_model
+from prunescope.models.loading import load_model
 from tiny import mask_model
 
 HARMLESS = ("rotary_emb.inv_freq",)
 """Unexpected tensors of old checkpoints that hold nothing which is learned."""
+
+LIMIT = "PRUNESCOPE_DEVICE_MEMORY"
 
 TOLERANCE = 1e-4
 """Of logits in float32, relative to the largest."""

@@ -67,7 +67,7 @@ CASES = [
     case("rates as percent", rates=rows(lambda rate: 100 * rate)),
     case("rates as text with a percent sign", rates=rows(lambda rate: f"{100 * rate:.1f}%")),
     case("rates as text", rates=rows(str)),
-    case("rates by layer alone", rates={str(row["layer"]): row["rate"] for row in ROWS}),
+    case("rates by layer alone", rates={str(row["layer"]): row["rate"] for row in ROWS}, shows="layers 2, 3, 4"),
     case("a column `layer_idx`", rates=renamed("layer", "layer_idx")),
     case("CSV", rates=table(ROWS), csv=True),
     case("CSV with a column `Layer`", rates=table(renamed("layer", "Layer")), csv=True),

@@ -97,7 +97,7 @@ def through_the_steps(case: Case) -> Outcome:
             return Outcome("accepted", step, drawn(*(Path(tasks[name].folder) for name in STEPS[1:3])))
         step = "proof"
         proved = prove(Path(MODEL), tasks["model"].folder, ExperimentFolder.of("m", case.experiment))
-        return replace(proved, said=f"{SAID.line}; {proved.said}")
+        return replace(proved, said=f"pruned {SAID.line}; {proved.said}")
     except PrunescopeError as error:
         return Outcome("refused", step, str(error))
     except Exception as error:
@@ -121,7 +121,8 @@ def through_the_command_line(command: tuple[str, ...]) -> Outcome:
     """Run `prunescope` or another program in the working directory, as a person does."""
     if command[0] != "prunescope":
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return Outcome("refused" if done.returncode else "accepted", command[0], done.stdout)
+        said = done.stdout.rpartition("Building DAG of jobs...")[2] if done.returncode else done.stdout
+        return Outcome("refused" if done.returncode else "accepted", command[0], said.strip())
     sys.argv = list(command)
     with tempfile.TemporaryFile("w+") as output:
         for stream in (1, 2):

@@ -55,5 +55,11 @@ CASES = [
     typed("`diagnose` of a file of an experiment", "prunescope", "diagnose", f"{FOLDER}/plan.json"),
     typed("`diagnose` of a folder that is no experiment", "prunescope", "diagnose", "texts", refused="texts"),
     typed("`compare` with a file of an experiment", "prunescope", "compare", FOLDER, f"{FOLDER}/plan.json"),
-    Case("`snakemake {model}/{experiment}`", (workflow,), FOLDER, last=None, command=("snakemake", "-n", TARGET)),
+    Case(
+        "`snakemake {model}/{experiment}`",
+        (workflow,),
+        last=None,
+        command=("snakemake", "-n", TARGET),
+        shows=f"m / {EXPERIMENT}",
+    ),
 ]

@@ -7,7 +7,6 @@ PYTHONPATH=tests:workflow python -m inputs.table --page tests/inputs/before.json
 import argparse
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 from inputs import configurations, files, names, replays, small, tensors, texts, tokenizers
@@ -27,13 +26,18 @@ LONGEST = 420
 """Characters of what is said that are shown."""
 
 
-def page(before: dict[str, Outcome], after: dict[str, Outcome]) -> str:
+Cells = dict[str, str]
+"""What came of the cases by their names, as the table has it."""
+
+
+def page(before: Cells, after: Cells) -> str:
     """Return the table as Markdown."""
     lines = [HEAD]
     for kind, cases in KINDS.items():
         lines += [f"\n## {kind}\n", "| input | before | now |", "|---|---|---|"]
         for case in cases:
-            cells = (case.name, *(shown(case, results[case.name]) for results in (before, after)))
+            was, now = (results.get(case.name, "") for results in (before, after))
+            cells = (case.name, was, "the same" if now == was else now)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -49,21 +53,22 @@ those of the pruned checkpoint with the masked model's. *Before* is version 0.2.
 
 
 def shown(case: Case, outcome: Outcome) -> str:
-    """Return an outcome as a cell of the table."""
-    said = re.sub(r"\s+", " ", outcome.said.strip())
-    if outcome.kind == "accepted" and case.command:
-        found = re.search(case.shows, outcome.said, re.DOTALL)
-        said = found[0] if case.shows and found else said
-    said = said if len(said) <= LONGEST else f"{said[:LONGEST]} …"
-    if outcome.kind == "defect":
-        return f"**{outcome.step or 'crash'}: {said}**"
+    """Return an outcome as a cell of the table, faults in bold."""
+    found = re.search(case.shows, outcome.said, re.DOTALL) if case.shows and outcome.kind == "accepted" else None
+    said = " ".join(re.sub("[\u2500-\u257f]+", " ", found[0] if found else outcome.said).split())
+    said = said.replace("<", "&lt;").replace("*", "\\*")
+    said = said if len(said) <= LONGEST else f"{said[:LONGEST]} \u2026"
+    said = f"{outcome.kind}: {said}" if outcome.kind == "accepted" else said
     if outcome.kind == "refused" and outcome.step in STEPS[STEPS.index("pruning") :]:
         return f"**only after the whole diagnosis:** {said}"
-    return f"accepted: {said}" if outcome.kind == "accepted" else said
+    wrong = outcome.kind == "defect" or (outcome.kind == "accepted") != (case.refused is None)
+    wrong = wrong or (outcome.kind == "accepted" and bool(case.fault(outcome)))
+    return f"**{said}**" if wrong else said
 
 
-def read(file: Path) -> dict[str, Outcome]:
-    return {name: Outcome(**outcome) for name, outcome in json.loads(file.read_text()).items()}
+def read(file: Path) -> Cells:
+    cells: Cells = json.loads(file.read_text())
+    return cells
 
 
 def main() -> None:
@@ -76,11 +81,12 @@ def main() -> None:
         return
     from inputs.run import run
 
-    outcomes = {}
+    cells = {}
     for case in (case for cases in KINDS.values() for case in cases):
-        outcomes[case.name] = run(case)
-        print(f"{case.fault(outcomes[case.name])[:300] or 'as it must be':60} <- {case.name}", flush=True)
-    told.file.write_text(json.dumps({n: asdict(o) for n, o in outcomes.items()}, indent=1, ensure_ascii=False) + "\n")
+        outcome = run(case)
+        cells[case.name] = shown(case, outcome)
+        print(f"{case.fault(outcome)[:300] or 'as it must be'} <- {case.name}", flush=True)
+    told.file.write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

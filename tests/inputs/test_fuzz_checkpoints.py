@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, note
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
@@ -110,7 +110,25 @@ CHANGE = st.one_of(
 )
 
 
+TWO = ["sliding_attention", "full_attention"]
+WIDE = {"rope_type": "proportional", "rope_theta": 500.0, "partial_rotary_factor": 500.0}
+HUGE = {"rope_type": "yarn", "rope_theta": 8, "factor": 2, "partial_rotary_factor": "4"}
+
+
 @given(st.sampled_from(sorted(SOUND)), st.lists(CHANGE, min_size=1, max_size=3))
+@example("llama", [(litter, "adapter_config.json", b"{}")])
+@example("tied", [(litter, "generation_config.json", b"[]")])
+@example("llama", [(add, 0, "embed_tokens.weight", (61, 24))])
+@example("qwen2", [(add, 1, "embed_tokens.weight", ())])
+@example("llama", [(configure, "return_dict", False)])
+@example("llama", [(configure, "output_hidden_states", [None])])
+@example("llama", [(configure, "layer_types", TWO)])
+@example("llama", [(configure, "sliding_window", ["x"])])
+@example("tied", [(configure, "sliding_window", [])])
+@example("llama", [(configure, "quantization_config", {})])
+@example("llama", [(configure, "rope_parameters", WIDE)])
+@example("qwen2", [(configure, "rope_parameters", HUGE)])
+@example("qwen2", [(index, {"weight_map": {"\n": {}}})])
 def test_a_checkpoint_gives_the_numbers_of_its_model_or_one_sentence(name: str, changes: list[Change]) -> None:
     folder = sound(name)
     for edit, *arguments in changes:

@@ -84,8 +84,13 @@ def of_talk(name: str, messages: Any, refused: str | None = None, template: str 
 
 
 def talk(*turns: tuple[str, Any]) -> Any:
-    """Return a function from what is asked to messages; an empty content is what is asked."""
-    return lambda asked: [{"role": role, "content": content or asked} for role, content in turns]
+    """Return a function from what is asked to messages; an empty content is what is asked, a function takes it."""
+
+    def said(asked: str) -> list[dict[str, Any]]:
+        contents = [(role, content(asked) if callable(content) else content or asked) for role, content in turns]
+        return [{"role": role, "content": content} for role, content in contents]
+
+    return said
 
 
 def part(text: str) -> list[dict[str, str]]:
@@ -139,6 +144,7 @@ FILES = [
     Case(
         "a link that leads nowhere among the texts",
         (lambda project: (project / TEXTS / "gone.txt").symlink_to("nowhere"),),
+        "link",
         **LAST,
     ),
     Case("`~` in a glob", (), config=local(f"~/{TEXTS}/*.txt"), **LAST),
@@ -159,7 +165,7 @@ FILES = [
 CONVERSATIONS = [
     of_talk("conversations", talk(("user", ""), ("assistant", "w6 w7"))),
     of_talk("a message whose content is a number", talk(("user", ""), ("assistant", 7)), r"talk\.jsonl|row"),
-    of_talk("messages in parts, as OpenAI writes them", talk(("user", part("w3 w4")), ("assistant", part("w6 w7")))),
+    of_talk("messages in parts, as OpenAI writes them", talk(("user", part), ("assistant", part("w6 w7")))),
     of_talk("a message with an image", talk(("user", IMAGE), ("assistant", "w6")), "image"),
     of_talk("messages that are text", lambda asked: asked, "messages"),
     of_talk("messages of ShareGPT (`from`, `value`)", lambda asked: [{"from": "human", "value": asked}], "role"),
