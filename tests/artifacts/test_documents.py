@@ -216,10 +216,10 @@ def test_values_of_blocks_are_in_the_order_of_the_layers(tmp_path):
 def test_the_card_takes_manifests_without_the_documents():
     drawn = {name: value for name, value in TEXT.items() if name != "document_ids"}
     tokens = {name: value for name, value in MANIFEST.items() if name not in ("texts", "learned_tokens")}
-    recovery = RecoveryTokens.of(RecoveryManifest.model_validate(MANIFEST)).model_dump()
+    recovery = RecoveryTokens.of(RecoveryManifest.model_validate(MANIFEST)).model_dump(exclude_unset=True)
     assert list(recovery.items()) == list((tokens | {"learned_tokens": 6, "texts": {"wiki": drawn}}).items())
     manifest = CalibrationManifest.model_validate(tokens | {"texts": {"wiki": TEXT}})
-    calibration = CalibrationTokens.of(manifest, "wiki", None).model_dump()
+    calibration = CalibrationTokens.of(manifest, "wiki", None).model_dump(exclude_unset=True)
     wanted = tokens | {"texts": {"wiki": drawn}, "dataset": "wiki", "license": None}
     assert list(calibration.items()) == list(wanted.items())
     assert Compute(device="cpu").model_dump(exclude_unset=True) == {"device": "cpu"}

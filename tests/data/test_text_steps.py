@@ -147,6 +147,45 @@ def test_a_short_evaluation_text_names_the_dataset(tokenizer, tmp_path):
         cut(tokenizer, tmp_path / "out", protocols=("w1024",))
 
 
+@pytest.mark.usefixtures("corpora")
+def test_a_text_that_is_too_short_tells_the_size_of_its_splits(tokenizer, tmp_path):
+    there = r"\(what there is: calibration 1,635 tokens in 30 documents; validation 0 tokens in 0 documents; test 445 "
+    with pytest.raises(DataError, match=rf"'tiny': a window of 1024 .* give more text {there}tokens in 10 documents\)"):
+        cut(tokenizer, tmp_path / "out", protocols=("w1024",))
+    with pytest.raises(DataError, match=rf"'tiny': the calibration text fills .* give more text {there}"):
+        draw(tokenizer, tmp_path / "out", samples=1000)
+
+
+def test_only_the_split_that_is_read_of_a_hub_dataset_is_counted(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/a.jsonl").write_text('{"text": "ten bytes!"}\n')
+    source = DatasetSource(hub="a/b", path=str(tmp_path / "copy"), files={"train": "a.jsonl"})
+    with pytest.raises(DataError, match=r"\(what there is: train 10 tokens in 1 document\)"):
+        draw(tokenizer, tmp_path / "out", texts={"tiny": TextSpec(source=source)})
+
+
+def test_the_manifests_tell_how_many_documents_were_divided(tokenizer, tmp_path):
+    for number in range(40):
+        (tmp_path / f"{number}.txt").write_text(f"{number} " * (4000 if number < 3 else 40))
+    local = TextSpec(source=DatasetSource(local=f"{tmp_path}/*.txt"))
+    facts = facts_of(tokenizer, 1024)
+    calibrate(job(calibration(texts={"tiny": local}), tmp_path / "calibration", model=facts))
+    spec = EvaluationTextSpec(texts={"tiny": local}, protocols=("w8",), max_tokens=64)
+    cut_evaluation_text(job(spec, tmp_path / "test", model=facts))
+    drawn = CalibrationFolder(tmp_path / "calibration").manifest.read().texts["tiny"]
+    tested = EvaluationTextFolder(tmp_path / "test").manifest.read()["tiny"]
+    assert (drawn.divided, tested.divided) == (3, 3)
+    assert tested.documents > 3
+
+
+@pytest.mark.usefixtures("corpora")
+def test_manifests_of_other_texts_are_as_they_were(tokenizer, tmp_path):
+    written = draw(tokenizer, tmp_path / "out").manifest
+    assert "divided" not in written.path.read_text()
+    assert written.read().texts["tiny"].divided == 0
+
+
 def test_tokenizing_in_batches_changes_nothing(monkeypatch):
     documents = [Document(str(number), "x" * number) for number in range(1, 30)]
     whole, count = tokenize(documents, lambda text: list(text.encode()))

@@ -332,7 +332,7 @@ def faked(monkeypatch, tmp_path):
         return (exact + error["scale"] * noise).numpy()
 
     def tokenize(file, text):
-        from prunescope.models.loading import load_tokenizer
+        from prunescope.data.tokenizer import load_tokenizer
 
         return load_tokenizer(tmp_path / "model")(text, add_special_tokens=False)["input_ids"] + error["tokens"]
 

@@ -107,6 +107,101 @@ def test_a_template_that_rewrites_the_past_is_refused():
         parts([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], Rewriting())
 
 
+REFUSING = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}"
+    "{{ m.content }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "roles", "said"),
+    [
+        (REFUSING, ["system", "user", "assistant"], r"the turns system, user \(System role not supported\)"),
+        (REFUSING, ["user", "user", "assistant"], r"the turns user, user \(Roles must alternate\)"),
+        ("{{ messages[9].content.x }}", ["user", "assistant"], "the turns user"),
+        ("{{ messages + 1 }}", ["user", "assistant"], "the turns user"),
+        ("{% if %}", ["user", "assistant"], "the turns user"),
+    ],
+)
+def test_a_template_that_refuses_a_conversation_names_its_line(tmp_path, template, roles, said):
+    rows = [{"messages": [{"role": role, "content": f"{n}"} for role in roles]} for n in range(30)]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction={"messages": "messages"})
+    place = rf"dataset 'talk': {tmp_path}/talk\.jsonl, line \d+"
+    with pytest.raises(DataError, match=rf"{place}: the tokenizer's chat template refuses {said}"):
+        write(tmp_path, source, template)
+
+
+def test_a_response_that_answers_nothing(tmp_path):
+    rows = [{"messages": [{"role": "assistant", "content": f"{n}"}]} for n in range(30)]
+    source = DatasetSource(local=jsonl(tmp_path / "talk.jsonl", rows), instruction={"messages": "messages"})
+    with pytest.raises(DataError, match=r"talk\.jsonl, line \d+: the conversation begins with a response: put"):
+        write(tmp_path, source, TEMPLATE)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (3, r"message 1 holds a number \(3\), not text: write its content as text"),
+        ([{"type": "image_url", "image_url": {}}], "message 1 holds a part of the type 'image_url', not text"),
+        ([{"type": "text", "text": 5}], r"message 1 holds a number \(5\), not text"),
+        (["what"], "message 1 holds a part without a type, not text"),
+        ("\ud83d", r"message 1 holds half of a character \(\\ud83d at position 0\)"),
+    ],
+)
+def test_contents_that_are_no_text(tmp_path, content, said):
+    good = {"messages": [{"role": "user", "content": "what"}, {"role": "assistant", "content": "yes"}]}
+    bad = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "yes"}]}
+    source = DatasetSource(local=jsonl(tmp_path / "a.jsonl", [good, bad]), instruction={"messages": "messages"})
+    with pytest.raises(DataError, match=rf"a\.jsonl, line 2: column 'messages': {said}"):
+        asked_in_calibration(source)
+
+
+def test_parts_of_text_are_joined_and_an_answer_of_none_is_empty(tmp_path):
+    asked = [{"type": "text", "text": "what "}, {"type": "text", "text": "is"}]
+    rows = [
+        {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": None}] * 2}
+        | {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": [{"text": f"{n}"}]}]}
+        for n in range(20)
+    ]
+    source = DatasetSource(local=jsonl(tmp_path / "a.jsonl", rows), instruction={"messages": "messages"})
+    assert set(asked_in_calibration(source)) == {"what is"}
+
+
+@pytest.mark.parametrize("role", ["gpt", 1, None, ["user"]])
+def test_roles_of_other_formats_are_a_sentence(tmp_path, role):
+    rows = [{"messages": [{"role": role, "content": "what"}]}]
+    source = DatasetSource(local=jsonl(tmp_path / "a.jsonl", rows), instruction={"messages": "messages"})
+    with pytest.raises(DataError, match=r"line 1: column 'messages': message 1 has the role .*; allowed: system, dev"):
+        asked_in_calibration(source)
+
+
+def test_a_number_for_an_answer_is_a_sentence(tmp_path):
+    source = DatasetSource(local=jsonl(tmp_path / "a.jsonl", [{"q": "what", "a": 3}]), instruction=PAIRS)
+    with pytest.raises(DataError, match=r"a\.jsonl, line 1: column 'a' holds a number \(3\), not text"):
+        asked_in_calibration(source)
+
+
+def test_few_conversations_tell_where_they_are(tmp_path):
+    rows = [{"q": f"what is {n}", "a": "yes"} for n in range(40)]
+    source = DatasetSource(local=jsonl(tmp_path / "a.jsonl", rows), instruction=PAIRS)
+    tests = {talk.messages[0]["content"] for talk in read_conversations(source, "test")}
+    jsonl(tmp_path / "a.jsonl", [row for row in rows if row["q"] in tests])
+    said = rf"'talk': no conversation with a response .*calibration 0, validation 0, test {len(tests)}\): give more"
+    with pytest.raises(DataError, match=said):
+        write(tmp_path, source)
+
+
+def test_ids_without_an_embedding_are_said_of_conversations_too(tmp_path):
+    source = DatasetSource(
+        local=jsonl(tmp_path / "a.jsonl", [{"q": f"{n}", "a": "well"} for n in range(30)]), instruction=PAIRS
+    )
+    facts = facts_of(tokenizer(tmp_path / "tokenizer"))
+    (tmp_path / "tokenizer/config.json").write_text('{"vocab_size": 13}')
+    with pytest.raises(DataError, match="gives 'well' the id 13, but the model has embeddings for 0 to 12 only"):
+        draw_recovery_text(job(spec_of(source), tmp_path / "text", model=facts))
+
+
 def test_long_conversations_are_cut_and_those_without_a_response_left_out(tmp_path, caplog):
     rows = [{"q": "what " * 20 + f"{n}", "a": "yes"} for n in range(9)]
     rows += [{"q": f"{n} a", "a": "yes " * 30} for n in range(9)]

@@ -147,6 +147,23 @@ def test_local_texts_are_known_by_content(tmp_path):
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_the_division_of_long_documents_is_in_the_keys_of_local_texts_alone(tmp_path, monkeypatch):
+    (tmp_path / "text.jsonl").write_text("{}")
+    talk = {"local": f"{tmp_path}/*", "instruction": {"prompt": "q", "response": "a"}}
+    change = {"datasets": {"mine": {"local": f"{tmp_path}/*"}, "talk": talk}, "recovery": {"dataset": "talk"}}
+
+    def keys():
+        names = ("taylor_T1_20_wiki", "taylor_T1_20_c4", "taylor_T1_20_mine", "taylor_T1_20_wiki_recover")
+        return {(name, task): step.key for name in names for task, step in steps(name, **change).items()}
+
+    before = keys()
+    monkeypatch.setattr("prunescope.steps.texts.DIVISION", 3)
+    after = keys()
+    assert {key for key in before if before[key] != after[key]} == {
+        ("taylor_T1_20_mine", step) for step in ("calibration", "gradients", "removal")
+    }
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "text.jsonl"])
 @pytest.mark.parametrize("size", [5_000_000, 20_000_000])
 def test_fingerprint_sees_a_change(tmp_path, name, size):

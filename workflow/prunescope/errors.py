@@ -28,6 +28,11 @@ class ExportError(PrunescopeError):
     """A format cannot hold a model, or the exported model is not the checkpoint's."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library's error says, or its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(word: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` of `candidates` that resemble `word`, best first."""
     return get_close_matches(word, list(candidates), n=count, cutoff=0.4)

@@ -74,6 +74,27 @@ def _runs(pid: int) -> bool:
     return True
 
 
+def expanded(path: str) -> str:
+    """Return a path with `~` replaced by the home folder; that of an unknown user stays as it is."""
+    return os.path.expanduser(path)  # noqa: PTH111 (pathlib raises there, and tidies the rest of the path)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; what may not be looked at, or has too long a name, is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there; what may not be looked at, or has too long a name, is not."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, UTF-8, creating parent directories."""
     with replacing(path) as temporary:

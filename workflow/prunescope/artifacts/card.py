@@ -50,7 +50,7 @@ class RecoveryTokens(Tokens):
 
 
 def _without_ids(manifest: CalibrationManifest) -> dict[str, object]:
-    return manifest.model_dump(exclude={"texts": {"__all__": {"document_ids"}}})
+    return manifest.model_dump(exclude={"texts": {"__all__": {"document_ids"}}}, exclude_unset=True)
 
 
 class EvaluatedTokens(Document):

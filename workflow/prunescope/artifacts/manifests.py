@@ -1,8 +1,18 @@
 """Where tokens come from: the manifests of calibration, recovery and evaluation text."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from prunescope.artifacts.document import Document
+
+Divided = Annotated[
+    int,
+    Field(
+        description="Local files only: documents of the whole text that were longer than 2 % of it. Their parts count "
+        "as documents, and may be in different splits."
+    ),
+]
 
 
 class Drawn(Document):
@@ -13,6 +23,7 @@ class Drawn(Document):
     split: str = Field(description="Split that the documents are of.")
     windows: int = Field(description="Windows drawn from this text.")
     documents: int = Field(description="Documents in these windows.")
+    divided: Divided = 0
 
 
 class DrawnDocuments(Drawn):
@@ -54,6 +65,7 @@ class EvaluationText(Document):
     revision: str | None = Field(description="Commit of the hub, or null.")
     split: str = Field(description="Split that the documents are of.")
     documents: int = Field(description="Documents that were read.")
+    divided: Divided = 0
     tokens: int = Field(description="Of all that was read.")
     whole_split: bool = Field(description="Whether the split was read to its end.")
     tokens_used: dict[str, int] = Field(description="Tokens that are evaluated, by protocol.")

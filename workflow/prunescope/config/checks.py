@@ -4,32 +4,47 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prunescope.config.files import CONFIG_FILE
+from prunescope.config.places import dangling_links, if_hub_id, no_text_files, not_a_hub_id
 from prunescope.config.sections import DatasetSource, ModelSource, Settings
-from prunescope.config.sections.sources import TEXT_FILES, text_files
+from prunescope.config.sections.sources import text_files
 from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
+from prunescope.files import is_file, is_folder
 
 LEVELLING = ("log", "minmax", "zscore")
 """Normalisations after which all groups of a block are equal if they were alike; `sqrt` keeps the block's size."""
 
 
 def text_problems(texts: Mapping[str, DatasetSource]) -> Iterator[str]:
-    """Yield a sentence for each text whose local files are not there."""
+    """Yield a sentence for each text that cannot be where the configuration says."""
     for name, text in texts.items():
-        if text.local and not text_files(text.local):
-            yield f"{CONFIG_FILE}: datasets.{name}.local = '{text.local}': matches no {', '.join(TEXT_FILES)} file"
-        if text.path and not Path(text.path).is_dir():
-            yield f"{CONFIG_FILE}: datasets.{name}.path = '{text.path}': no such folder"
+        for problem in _text_problems(text):
+            yield f"{CONFIG_FILE}: datasets.{name}.{problem}"
+
+
+def _text_problems(text: DatasetSource) -> Iterator[str]:
+    if text.local and not text_files(text.local):
+        yield f"local = {text.local!r}: {no_text_files(text.local)}"
+    for link in dangling_links(text.local or ""):
+        yield f"local: {link} is a link to a file that is not there; restore it or remove the link"
+    if text.path and not is_folder(Path(text.path)):
+        yield f"path = {text.path!r}: no such folder{if_hub_id(text.path)}"
+    if text.hub is not None and not text.path:
+        own = "name its files in `local` (such as FOLDER/**/*.jsonl), or it as `path` beside the id that it is of"
+        if reason := not_a_hub_id(text.hub, own):
+            yield f"hub = {text.hub!r}: {reason}"
 
 
 def problems(model: str, source: ModelSource, settings: Settings, where: str) -> Iterator[str]:
     """Yield a sentence for each thing that keeps an experiment from running."""
-    if source.path and not (Path(source.path) / "config.json").is_file():
+    if source.path and not is_file(Path(source.path) / "config.json"):
         yield (
-            f"{CONFIG_FILE}: models.{model}.path = '{source.path}': no config.json there; "
-            "give a folder with a Hugging Face checkpoint, or remove the path to use the hub"
+            f"{CONFIG_FILE}: models.{model}.path = {source.path!r}: no config.json there; give a folder with a Hugging "
+            f"Face checkpoint, or remove the path to use the hub{if_hub_id(source.path)}"
         )
+    if source.hub is not None and not source.path and (reason := not_a_hub_id(source.hub, "name it as `path`")):
+        yield f"{CONFIG_FILE}: models.{model}.hub = {source.hub!r}: {reason}"
     zeroshot = settings.evaluation.zeroshot
-    if zeroshot and zeroshot.task_dir and not Path(zeroshot.task_dir).is_dir():
+    if zeroshot and zeroshot.task_dir and not is_folder(Path(zeroshot.task_dir)):
         yield f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder"
     for problem in (*_lengths(source, settings), *_criterion(settings), *_ranges(settings)):
         yield f"{where}: {problem}"

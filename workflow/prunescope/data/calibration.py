@@ -7,8 +7,10 @@ import numpy as np
 
 from prunescope.artifacts.folders import CalibrationFolder, ModelFolder
 from prunescope.artifacts.manifests import CalibrationManifest, DrawnDocuments
+from prunescope.config.sections import DatasetSource
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, pack
-from prunescope.data.reading import about, origin, read_documents, split_name
+from prunescope.data.reading import about, divided, origin, read_documents, split_name
+from prunescope.data.splits import telling_sizes
 from prunescope.data.tokenizer import Encoder, check_window, load_encoder
 from prunescope.errors import ConfigError
 from prunescope.steps.job import Job
@@ -51,11 +53,9 @@ def draw_windows(spec: CalibrationSpec, encode: Encoder, fewer: bool = False) ->
     drawn = {}
     for name, count in shares(spec).items():
         source = spec.texts[name].source
-        with about(name):
-            documents, buffer = (
-                read_documents(source, "calibration", name),
-                SHUFFLE_BUFFER if source.streaming else None,
-            )
+        with about(name), telling_sizes(source, "calibration", name, encode):
+            documents = read_documents(source, "calibration", name)
+            buffer = SHUFFLE_BUFFER if source.streaming else None
             drawn[name] = pack(documents, encode, count, spec.seq_len, spec.seed, buffer, fewer)
     tokens = np.concatenate([packed.tokens for packed in drawn.values()])
     if len(drawn) > 1:  # batches, and halves of the set, should hold every text
@@ -84,17 +84,7 @@ def shares(spec: CalibrationSpec) -> dict[str, int]:
 
 def describe(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray) -> CalibrationManifest:
     """Return where tokens come from; `drawn`: the windows of each text."""
-    texts = {
-        name: DrawnDocuments(
-            source=origin(source := spec.texts[name].source),
-            revision=source.revision,
-            split=split_name(source, "calibration"),
-            windows=len(packed.tokens),
-            documents=len(packed.document_ids),
-            document_ids=packed.document_ids,
-        )
-        for name, packed in drawn.items()
-    }
+    texts = {name: _drawn(spec.texts[name].source, packed) for name, packed in drawn.items()}
     first, *others = texts.values()
     return CalibrationManifest(
         source=" + ".join(text.source for text in texts.values()),
@@ -107,6 +97,18 @@ def describe(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray
         seed=spec.seed,
         bos=False,
         texts=texts,
+    )
+
+
+def _drawn(source: DatasetSource, packed: Packed) -> DrawnDocuments:
+    return DrawnDocuments(
+        source=origin(source),
+        revision=source.revision,
+        split=split_name(source, "calibration"),
+        windows=len(packed.tokens),
+        documents=len(packed.document_ids),
+        **divided(source),
+        document_ids=packed.document_ids,
     )
 
 

@@ -3,26 +3,28 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.documents import SEPARATOR, Purpose, Row, chosen
+from prunescope.data.documents import SEPARATOR, Purpose, Row, as_text, chosen, kind_of, shown
 from prunescope.data.hub import read_hub
 from prunescope.data.local import find_files, read_file
 from prunescope.data.reading import split_name
-from prunescope.errors import DataError
+from prunescope.errors import DataError, first_line
 
 Message = dict[str, str]
-"""Role (system, user or assistant) and content, as chat templates read them."""
+"""Role and content, as chat templates read them."""
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation; `id` is unique within its source."""
+    """A conversation; `id` is unique within its source, `place` tells where it stands, for messages."""
 
     id: str
     messages: list[Message]
+    place: str = ""
 
 
 def read_conversations(source: DatasetSource, purpose: Purpose) -> Iterator[Conversation]:
@@ -33,36 +35,64 @@ def read_conversations(source: DatasetSource, purpose: Purpose) -> Iterator[Conv
     Raises:
         DataError: the data cannot be obtained or has another layout.
     """
-    rows: Iterator[tuple[str, Row]]
+    found: Iterator[tuple[str, tuple[str, list[Message]]]]
     if source.hub:
         split = split_name(source, purpose)
-        rows = ((f"{split}/{index}", row) for index, row in enumerate(read_hub(source, source.columns, split)))
+        rows = enumerate(read_hub(source, source.columns, split))
+        found = ((f"{split}/{index}", (row.place, _messages(row, source.columns))) for index, row in rows)
     else:
-        rows = chosen(_local_rows(source), purpose)
-    for row_id, row in rows:
-        yield from _conversation(row_id, [row[column] for column in source.columns], source.columns[0])
+        found = chosen(_local_messages(source), purpose)
+    for row_id, (place, messages) in found:
+        if any(message["role"] == "assistant" and message["content"].strip() for message in messages):
+            yield Conversation(row_id, messages, place)
 
 
-def _local_rows(source: DatasetSource) -> Iterator[tuple[str, Row]]:
-    """Yield rows after what is said in them."""
+def _local_messages(source: DatasetSource) -> Iterator[tuple[str, tuple[str, list[Message]]]]:
+    """Yield places and messages of rows, after what is said in them."""
     for file in find_files(source.local or ""):
-        if file.suffix == ".txt":
+        if file.suffix.lower() == ".txt":
             raise DataError(f"{file} holds no instruction data: name .jsonl or .parquet files in `local`")
         for row in read_file(file, source.columns):
-            yield json.dumps([row[column] for column in source.columns]), row
+            messages = _messages(row, source.columns)
+            # What messages hold besides role and content may be of any kind.
+            yield json.dumps([row.values[column] for column in source.columns], default=str), (row.place, messages)
 
 
-def _conversation(row_id: str, values: list[Any], column: str) -> Iterator[Conversation]:
-    """Yield the conversation of a row, if it holds a response; `values`: messages, or prompt and response."""
-    said = values[0]
-    if len(values) == 2:
-        said = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), values, strict=True)]
-    try:
-        messages = [{"role": message["role"], "content": message["content"] or ""} for message in said or ()]
-    except (TypeError, KeyError):
-        raise DataError(f"row {row_id}: column '{column}' must hold lists of {{role, content}}") from None
-    if any(message["role"] == "assistant" and message["content"].strip() for message in messages):
-        yield Conversation(row_id, messages)
+def _messages(row: Row, columns: tuple[str, ...]) -> list[Message]:
+    """Return the messages of a row, whose columns are one of messages, or prompt and response."""
+    if len(columns) == 2:
+        said = zip(("user", "assistant"), map(row.text, columns), strict=True)
+        return [{"role": role, "content": text} for role, text in said]
+    where, messages = f"{row.place}: column '{columns[0]}'", row.values[columns[0]]
+    if not isinstance(messages, (list, type(None))):
+        raise DataError(f"{where} must hold lists of {{role, content}}, not {kind_of(messages)}")
+    return [_message(message, where, number) for number, message in enumerate(messages or (), 1)]
+
+
+def _message(message: Any, where: str, number: int) -> Message:
+    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+        is_one = f"has the keys {shown(message)}" if isinstance(message, dict) else f"is {kind_of(message)}"
+        raise DataError(f"{where} must hold lists of {{role, content}}, but message {number} {is_one}")
+    role, where = message["role"], f"{where}: message {number}"
+    if role not in ROLES:
+        named = f"'{shown([role])}'" if isinstance(role, str) else kind_of(role)
+        raise DataError(f"{where} has the role {named}; allowed: {', '.join(ROLES)}")
+    return {"role": role, "content": _content(message["content"], where)}
+
+
+def _content(content: Any, where: str) -> str:
+    """Return what a message says; of parts, as multimodal data have them, the texts joined."""
+    remedy = "write its content as text"
+    if not isinstance(content, list):
+        return as_text(content, where, remedy)
+    texts = []
+    for part in content:
+        kind = part.get("type", "text") if isinstance(part, dict) else None
+        if kind != "text" or "text" not in part:
+            named = f"a part of the type '{shown([kind])}'" if isinstance(kind, str) else "a part without a type"
+            raise DataError(f"{where} holds {named}, not text: leave the part out, or the row")
+        texts.append(as_text(part["text"], where, remedy))
+    return "".join(texts)
 
 
 def parts(messages: list[Message], tokenizer: Any) -> list[tuple[str, bool]]:
@@ -71,17 +101,18 @@ def parts(messages: list[Message], tokenizer: Any) -> list[tuple[str, bool]]:
     Without a chat template blank lines join messages, and the token that ends a text follows every response.
 
     Raises:
-        DataError: the chat template rewrites what was said before.
+        DataError: the chat template refuses the conversation, or rewrites what was said before.
     """
     if not tokenizer.chat_template:
         ends = {True: tokenizer.eos_token or "", False: SEPARATOR}
         spoken = ((message["content"], message["role"] == "assistant") for message in messages)
         return [(text + ends[learned], learned) for text, learned in spoken]
-    written = partial(tokenizer.apply_chat_template, tokenize=False)
+    if messages[0]["role"] == "assistant":
+        raise DataError("the conversation begins with a response: put before it what it answers, or leave the row out")
     pieces, before = [], ""
     for index in (index for index, message in enumerate(messages) if message["role"] == "assistant"):
-        asked = written(messages[:index], add_generation_prompt=True)
-        answered = written(messages[: index + 1], add_generation_prompt=False)
+        asked = _written(tokenizer, messages[:index], add_generation_prompt=True)
+        answered = _written(tokenizer, messages[: index + 1], add_generation_prompt=False)
         if not (asked.startswith(before) and answered.startswith(asked)):
             raise DataError(
                 "the tokenizer's chat template writes the beginning of a conversation otherwise once it goes on: set "
@@ -90,3 +121,15 @@ def parts(messages: list[Message], tokenizer: Any) -> list[tuple[str, bool]]:
         pieces += [(asked.removeprefix(before), False), (answered.removeprefix(asked), True)]
         before = answered
     return pieces
+
+
+def _written(tokenizer: Any, messages: list[Message], add_generation_prompt: bool) -> str:
+    try:
+        written = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+    except Exception as error:  # a template is a program, which may raise anything
+        roles = ", ".join(message["role"] for message in messages)
+        raise DataError(
+            f"the tokenizer's chat template refuses the turns {roles} ({first_line(error)}): give data with the turns "
+            "that it takes (of many models: no system, user and assistant by turns), or delete the template"
+        ) from error
+    return as_text(written, "what the chat template writes", "give data of text, or delete the template")

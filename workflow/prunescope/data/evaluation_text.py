@@ -9,10 +9,10 @@ from prunescope.artifacts.folders import EvaluationTextFolder, ModelFolder
 from prunescope.artifacts.manifests import EvaluationText
 from prunescope.config.protocols import Protocol
 from prunescope.data.calibration import tokens_sha256
-from prunescope.data.documents import SEPARATOR, Document
-from prunescope.data.reading import about, origin, read_documents, split_name
+from prunescope.data.documents import SEPARATOR, Document, TooShortError
+from prunescope.data.reading import about, divided, origin, read_documents, split_name
+from prunescope.data.splits import telling_sizes
 from prunescope.data.tokenizer import Encoder, check_window, load_encoder
-from prunescope.errors import DataError
 from prunescope.steps.job import Job
 from prunescope.steps.texts import EvaluationTextSpec
 
@@ -62,12 +62,14 @@ def _cut(
     source = spec.texts[name].source
     enough = max(STREAM_TOKENS, 4 * spec.max_tokens) if source.streaming else None
     tokens, documents = tokenize(read_documents(source, "test", name), encode, enough)
-    spans = {protocol.name: cut_spans(tokens, protocol, spec.max_tokens) for protocol in protocols}
+    with telling_sizes(source, "test", name, encode):
+        spans = {protocol.name: cut_spans(tokens, protocol, spec.max_tokens) for protocol in protocols}
     return spans, EvaluationText(
         source=origin(source),
         revision=source.revision,
         split=split_name(source, "test"),
         documents=documents,
+        **divided(source),
         tokens=len(tokens),
         whole_split=enough is None or len(tokens) < enough,
         tokens_used={protocol: tokens.size for protocol, tokens in spans.items()},
@@ -119,12 +121,12 @@ def cut_spans(tokens: np.ndarray, protocol: Protocol, max_tokens: int) -> np.nda
         int32 ``[n, length]``, in the order of the text, spread evenly from its first token to its last.
 
     Raises:
-        DataError: not one window fits.
+        TooShortError: not one window fits.
     """
     window, stride = protocol.window, protocol.stride
     budget = min(max_tokens, len(tokens))
     if budget < window:
-        raise DataError(
+        raise TooShortError(
             f"a window of {window} tokens does not fit into {len(tokens)} tokens of test text with max_tokens "
             f"{max_tokens}: shorten evaluation.protocols, raise evaluation.max_tokens or give more text"
         )

@@ -1,30 +1,40 @@
 """Rows of a Hugging Face dataset, from the hub or from a local copy in the hub's file layout."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.documents import Row, check_columns
-from prunescope.errors import DataError
+from prunescope.data.copies import check_copies
+from prunescope.data.documents import Row, at, check_columns
+from prunescope.errors import DataError, first_line
+from prunescope.steps.fingerprints import copied_files
+
+log = logging.getLogger(__name__)
 
 
 def read_hub(source: DatasetSource, columns: tuple[str, ...], split: str) -> Iterator[Row]:
     """Yield the rows of a split.
 
     Raises:
-        DataError: the dataset is gated, unknown or out of reach, or has no such split, file or column.
+        DataError: the dataset is gated, unknown or out of reach, has no such split, file or column, or is damaged.
     """
-    from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import EntryNotFoundError, HTTPError  # type: ignore[attr-defined]
-
     name = source.path or source.hub or ""
+    where = f"split '{split}' of '{name}'"
+    count = empty = 0
     try:
-        for row in _load(source, name, split):
-            check_columns(f"'{name}'", columns, row)
-            yield row
-    except (DatasetsError, EntryNotFoundError, HTTPError, OSError, ValueError) as error:
+        for count, row in enumerate(_load(source, name, split), 1):
+            place = f"row {count - 1} of {where}"
+            check_columns(place, columns, row, first=count == 1)
+            empty += any(row[column] is None for column in columns)  # `datasets` fills in what a row lacks
+            yield Row(place, row)
+    except DataError:
+        raise
+    except Exception as error:  # of damaged files `datasets` raises whatever their bytes lead to
         raise DataError(_explain(error, source, name, split)) from error
+    if empty:
+        log.warning("%d of %d rows of %s have nothing in the column %s", empty, count, where, " or ".join(columns))
 
 
 def _load(source: DatasetSource, name: str, split: str) -> Iterable[dict[str, Any]]:
@@ -37,9 +47,12 @@ def _load(source: DatasetSource, name: str, split: str) -> Iterable[dict[str, An
             f"`files` of '{name}' lacks the split '{split}': it has {', '.join(source.files)}; "
             "add it, or name one of these in `splits`"
         )
+    files = {split: source.files[split]} if source.files else None
+    with at(f"split '{split}' of '{name}' could not be read"):
+        check_copies(copied_files(source.model_copy(update={"files": files})))
     return load_dataset(
         name,
-        data_files={split: source.files[split]} if source.files else None,
+        data_files=files,
         revision=None if source.path else source.revision,
         split=split,
         streaming=source.streaming,
@@ -53,7 +66,7 @@ def _explain(error: Exception, source: DatasetSource, name: str, split: str) -> 
 
     log_in = "log in with `hf auth login` (or set HF_TOKEN)"
     copy = "give a local copy of the repository as its `path` in the config"
-    reason = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error.__cause__ or error)
     unknown = (DatasetNotFoundError, hub.RepositoryNotFoundError, hub.RevisionNotFoundError)
     # `datasets` reports a gated repository as one that is not found, and only its message tells.
     if isinstance(error, hub.GatedRepoError) or (isinstance(error, unknown) and "gated" in str(error)):

@@ -7,9 +7,8 @@ from random import Random
 
 import numpy as np
 
-from prunescope.data.documents import SEPARATOR, Document, Item
+from prunescope.data.documents import SEPARATOR, Document, Item, TooShortError
 from prunescope.data.tokenizer import Encoder
-from prunescope.errors import DataError
 
 PIECE_WINDOWS = 2
 """Windows that one visit to a document may fill: a few samples would otherwise all show one long article."""
@@ -45,7 +44,7 @@ def pack(
         fewer: accept as many windows as the text fills, if it fills one.
 
     Raises:
-        DataError: the text is too short.
+        TooShortError: the text is too short.
     """
     random, separator = Random(seed), separator_tokens(encode)
     stream: list[np.ndarray] = []
@@ -62,7 +61,7 @@ def pack(
         remedy = f"set calibration.samples to at most {windows}"
         if not windows:
             remedy = "shorten calibration.seq_len (for recovery: recovery.seq_len)"
-        raise DataError(
+        raise TooShortError(
             f"the calibration text fills {windows} windows of {seq_len} tokens, {samples} were asked for: {remedy}, "
             "or give more text"
         )

@@ -10,8 +10,9 @@ from prunescope.artifacts.folders import ExperimentFolder, ModelFolder, Zeroshot
 from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED, Measured, ZeroshotScores
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Zeroshot
+from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import ConfigError, DataError, did_you_mean
-from prunescope.models.loading import compute_tags, load_model, load_tokenizer
+from prunescope.models.loading import compute_tags, load_model
 from prunescope.packages import LM_EVAL
 from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.steps.job import Job

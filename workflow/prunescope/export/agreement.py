@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from prunescope.config.sections import Closeness
+from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import DataError, ExportError
 from prunescope.export import llama_cpp
 from prunescope.export.source import Source
-from prunescope.models.loading import load_model, load_tokenizer
+from prunescope.models.loading import load_model
 
 POSITIONS = 64
 """Positions compared at once, in float64."""

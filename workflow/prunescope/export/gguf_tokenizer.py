@@ -6,9 +6,9 @@ from typing import Any
 
 import gguf
 
+from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import ExportError
 from prunescope.files import read_json
-from prunescope.models.loading import load_tokenizer
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM
 
 from prunescope.environment import DEVICE_MEMORY, gibibytes
 from prunescope.models.adapter import adapter_for
@@ -160,11 +160,6 @@ def _settle(model: nn.Module, device: torch.device) -> None:
 
 def _place(name: str, places: dict[str, int]) -> int:
     return next(place for module, place in places.items() if not module or name.startswith(f"{module}."))
-
-
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """Load a tokenizer."""
-    return AutoTokenizer.from_pretrained(path)
 
 
 def forward_batch(windows: Tensor, model: nn.Module) -> int:

@@ -3,20 +3,21 @@
 import logging
 from collections.abc import Iterable
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 from prunescope.artifacts.folders import ModelFolder, RecoveryTextFolder
 from prunescope.artifacts.manifests import CalibrationManifest, RecoveryManifest
+from prunescope.config.sections import DatasetSource
 from prunescope.data.calibration import SHOWN, describe, draw_windows
 from prunescope.data.conversations import Conversation, parts, read_conversations
+from prunescope.data.documents import Purpose, at
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, shuffled
 from prunescope.data.reading import about
-from prunescope.data.tokenizer import check_window, load_encoder
+from prunescope.data.tokenizer import Encoder, check_window, encoder, load_encoder, load_tokenizer
 from prunescope.errors import DataError
-from prunescope.models.loading import load_tokenizer
 from prunescope.steps.job import Job
 from prunescope.steps.texts import RecoveryTextSpec
 
@@ -57,7 +58,10 @@ def _draw_conversations(spec: RecoveryTextSpec, path: str) -> tuple[np.ndarray, 
     buffer = SHUFFLE_BUFFER if source.streaming else None
     with about(spec.dataset):
         found = shuffled(read_conversations(source, "calibration"), Random(spec.seed), buffer)
-        rows, ids = _take(found, tokenizer, spec.samples * spec.seq_len, spec.seq_len)
+        encode = encoder(tokenizer, path)
+        rows, ids = _take(found, tokenizer, encode, spec.samples * spec.seq_len, spec.seq_len)
+        if not rows:
+            raise DataError(_nothing_learned(source, spec.seq_len))
     tokens = _padded([tokens for tokens, _ in rows], spec.seq_len, 0)
     labels = _padded([labels for _, labels in rows], spec.seq_len, NOT_LEARNED)
     manifest = describe(spec, {spec.dataset: Packed(tokens, ids)}, tokens)
@@ -65,12 +69,13 @@ def _draw_conversations(spec: RecoveryTextSpec, path: str) -> tuple[np.ndarray, 
 
 
 def _take(
-    conversations: Iterable[Conversation], tokenizer: Any, budget: int, longest: int
+    conversations: Iterable[Conversation], tokenizer: Any, encode: Encoder, budget: int, longest: int
 ) -> tuple[list[tuple[list[int], list[int]]], list[str]]:
     """Return (tokens, labels) of conversations up to a budget of tokens, and their ids."""
     rows, ids, total, left_out = [], [], 0, 0
     for conversation in conversations:
-        tokens, labels = tokenise(parts(conversation.messages, tokenizer), tokenizer, longest)
+        with at(conversation.place):
+            tokens, labels = tokenise(parts(conversation.messages, tokenizer), encode, longest)
         if not tokens:
             left_out += 1
             continue
@@ -79,14 +84,22 @@ def _take(
         total += len(tokens)
         if total >= budget:
             break
-    if not rows:
-        raise DataError(f"no conversation begins its response within {longest} tokens: raise recovery.seq_len")
-    if left_out:
+    if rows and left_out:
         log.warning("%d conversations left out: no response within the first %d tokens", left_out, longest)
     return rows, ids
 
 
-def tokenise(pieces: list[tuple[str, bool]], tokenizer: Any, longest: int) -> tuple[list[int], list[int]]:
+def _nothing_learned(source: DatasetSource, longest: int) -> str:
+    """Say why there is no row to train on: no conversations for calibration, or none that is short enough."""
+    purposes = ("calibration",) if source.hub else get_args(Purpose)
+    counts = {purpose: sum(1 for _ in read_conversations(source, purpose)) for purpose in purposes}
+    if counts["calibration"]:
+        return f"no conversation begins its response within {longest} tokens: raise recovery.seq_len"
+    there = ", ".join(f"{purpose} {count}" for purpose, count in counts.items())
+    return f"no conversation with a response to train on (what there is: {there}): give more data, or other columns"
+
+
+def tokenise(pieces: list[tuple[str, bool]], encode: Encoder, longest: int) -> tuple[list[int], list[int]]:
     """Return the tokens of a conversation and their labels, cut after `longest`; none if no response is within.
 
     Pieces are encoded one by one, as they are when the model is asked: the prompt is there before the response.
@@ -94,7 +107,7 @@ def tokenise(pieces: list[tuple[str, bool]], tokenizer: Any, longest: int) -> tu
     tokens: list[int] = []
     labels: list[int] = []
     for text, learned in pieces:
-        encoded = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        encoded = encode(text)
         tokens += encoded
         labels += encoded if learned else [NOT_LEARNED] * len(encoded)
     tokens, labels = tokens[:longest], labels[:longest]

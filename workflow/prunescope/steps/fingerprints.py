@@ -8,6 +8,7 @@ from pathlib import Path
 from prunescope.config.sections import DatasetSource
 from prunescope.config.sections.sources import matching_files
 from prunescope.errors import DataError
+from prunescope.files import is_file
 
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 LARGE, SAMPLED, BLOCK = 1 << 24, 16, 1 << 16
@@ -18,22 +19,17 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
 
     Of a large file only its size and `SAMPLED` evenly spaced blocks are read, so that a 15 GB checkpoint costs no
     time when the workflow is parsed; of a large text also the time of its last change, since an edit may be small.
-
-    Raises:
-        DataError: a file cannot be read.
     """
-    path = None
     try:
-        status = [(path := found, found.stat()) for found in paths]
-        return (
-            _fingerprint(tuple((file, state.st_size, state.st_mtime_ns) for file, state in status)) if status else None
-        )
+        states = [(path, path.stat()) for path in paths]
+        files = tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
+        return _fingerprint(files) if files else None
     except OSError as error:
-        raise DataError(_unreadable(Path(error.filename or path or ""), error)) from None
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def model_files(folder: str | None) -> list[Path]:
-    """Return the files of a local checkpoint that decide what is computed.
+    """Return the files of a local checkpoint that decide what is computed; a link that leads nowhere is none.
 
     Raises:
         DataError: the folder cannot be read.
@@ -41,14 +37,8 @@ def model_files(folder: str | None) -> list[Path]:
     try:
         found = sorted(Path(folder).iterdir()) if folder else []
     except OSError as error:
-        raise DataError(_unreadable(Path(folder or ""), error)) from None
-    return [file for file in found if file.suffix in MODEL_FILES and not file.is_dir()]
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    if path.is_symlink() and not path.exists():
-        return f"{path} is a link to {path.readlink()}, which is not there; copy the file there or correct the link"
-    return f"{path} cannot be read: {error.strerror}"
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    return [file for file in found if file.suffix in MODEL_FILES and is_file(file)]
 
 
 def copied_files(source: DatasetSource) -> list[Path]:

@@ -21,6 +21,9 @@ from prunescope.steps.sources import corpora
 from prunescope.steps.spec import Planning, SharedSpec
 from prunescope.steps.step import Step
 
+DIVISION = 2
+"""How local texts are divided into documents; raised when it changes, so that only their keys do."""
+
 
 class TextSpec(Section):
     """A text and, for local files, what stands for their paths."""
@@ -43,10 +46,11 @@ class TextSpec(Section):
 
     def identity(self) -> dict[str, Any]:
         aside = {"local", "path"} if self.fingerprint else set()
-        return {
+        told = {
             "source": self.source.model_dump(mode="json", exclude=aside, exclude_defaults=True),
             "fingerprint": self.fingerprint,
         }
+        return told | ({"division": DIVISION} if self.source.local and not self.source.instruction else {})
 
 
 class TextsSpec(SharedSpec):

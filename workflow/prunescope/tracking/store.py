@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from prunescope.errors import ConfigError
+from prunescope.files import expanded
 
 ARTIFACTS = "mlartifacts"
 ENVIRONMENT = "MLFLOW_TRACKING_URI"
@@ -18,7 +19,8 @@ def tracking_uri(configured: str) -> str:
         ConfigError: it is not the address of a store that can be written to.
     """
     given = os.environ.get(ENVIRONMENT)
-    uri = given or configured
+    kind, found, file = (given or configured).partition("sqlite:///")
+    uri = f"{kind}{found}{expanded(file)}"
     if not ADDRESS.match(uri):
         raise ConfigError(
             f"{ENVIRONMENT if given else 'tracking.uri'} = '{redact(uri)}' is not the address of an MLflow store; "

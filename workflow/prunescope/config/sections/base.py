@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from prunescope.config.protocols import Protocol
+from prunescope.files import expanded
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
@@ -16,6 +17,16 @@ SweepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 TextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 Weight = Annotated[float, Field(gt=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
+def _expanded(path: str) -> str:
+    if not path or "\0" in path:
+        raise ValueError("is no path; leave it out where there is none")
+    return expanded(path)
+
+
+LocalPath = Annotated[str, AfterValidator(_expanded)]
+"""A file, folder or glob on this machine; `~` is the home folder."""
 
 
 class Section(BaseModel):

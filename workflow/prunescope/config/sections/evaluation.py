@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.protocols import Protocol
-from prunescope.config.sections.base import Dtype, GgufType, ProtocolName, Rate, Section
+from prunescope.config.sections.base import Dtype, GgufType, LocalPath, ProtocolName, Rate, Section
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -21,7 +21,7 @@ class Zeroshot(Section):
     limit: int | None = Field(None, ge=1, description="Use only this many first questions of a task; null: all.")
     batch_size: int = Field(8, ge=1, description="Requests per forward pass.")
     num_fewshot: int | None = Field(None, ge=0, description="Examples in the prompt; null: what the task says.")
-    task_dir: str | None = Field(
+    task_dir: LocalPath | None = Field(
         None,
         description="Folder with your own task files (YAML and what they name, relative to it); they win over those "
         "of the harness. A task file can run code.",

