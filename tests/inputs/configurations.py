@@ -147,7 +147,7 @@ VALUES = [
 ]
 
 BESIDE = [
-    Case("`generation_config.json` is damaged", (written("generation_config.json", "{"),)),
+    Case("`generation_config.json` is damaged", (written("generation_config.json", "{"),), "generation_config"),
     Case("`generation_config.json` is a list", (written("generation_config.json", []),), "generation_config"),
     Case(
         "`generation_config.json` that contradicts itself",

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from inputs.case import Outcome
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.plan import PruningPlan
+from prunescope.models.configuration import plain
 from prunescope.models.loading import load_model
 from tiny import mask_model
 
@@ -55,6 +56,7 @@ def named(keys: object) -> str:
 
 def logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
+        plain(model.config)  # with return_dict false transformers does not run it
         return model(tokens).logits.double()
 
 
