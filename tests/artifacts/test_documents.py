@@ -21,7 +21,7 @@ from prunescope.artifacts.identity import Receipt
 from prunescope.artifacts.manifests import CalibrationManifest, RecoveryManifest
 from prunescope.artifacts.measured import Measured
 from prunescope.artifacts.passes import BlockValues
-from prunescope.artifacts.perplexity import Perplexity
+from prunescope.artifacts.perplexity import Perplexity, shown
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.artifacts.record import StepRecord
@@ -292,3 +292,17 @@ def test_values_and_results_that_do_not_fit_together_are_damage(tmp_path):
     put(report.path, {"baseline": {"wiki": {"w128": FIGURE}}, "pruned": {}, "ratio": {}, "settings": SETTINGS})
     with pytest.raises(DataError, match="pruned was measured on other texts or protocols than baseline"):
         report.read()
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "said"),
+    [
+        (47.283, (45.9, 48.614), "47.28 [45.90, 48.61]"),
+        (2345.6, None, "2,346"),
+        (999_999.4, None, "999,999"),
+        (1e6, None, "1.00e+06"),
+        (1.2345e304, (9.9e303, 1.3e304), "1.23e+304 [9.90e+303, 1.30e+304]"),
+    ],
+)
+def test_a_perplexity_is_short_however_large(value, interval, said):
+    assert shown(value, interval) == said

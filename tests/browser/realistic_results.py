@@ -6,7 +6,7 @@ import numpy as np
 
 from diagnosis_data import spec, write_diagnosis
 from diagnosis_data import write_experiment as write_analysis
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, BlockFacts, ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.record import StepRecord
@@ -35,7 +35,7 @@ FACTS = ModelFacts(
     layers=30,
     total_parameters=134_515_008,
     decoder_parameters=106_204_032,
-    blocks=(),
+    blocks=tuple(BlockFacts(layer, kind, groups=1, cost=1, overhead=0) for layer in range(30) for kind in KINDS),
 )
 
 

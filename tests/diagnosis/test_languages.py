@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -98,7 +99,9 @@ def everything():
             BoundLimit(limit="limits.mlp.max_rate", blocks=[f"{n}.{kind}" for n in range(20) for kind in KINDS]),
         ),
         negative_deltas=(NegativeDelta(layer=7, block="attention", delta=-0.003),),
+        percent=True,
     )
+    extreme = replace(extreme, statistics=replace(extreme.statistics, unweighted=True))
     vanished = make_evidence(mean=with_values({5: 0.0}), rate=[0.1, 0.2] * 15, importance=[1.0, 1.0, 2.0] * 10)
     inverted = make_evidence(rate=[0.1, 0.2] * 15, importance=[1.0, 2.0] * 15)
     return not_finite(extreme), vanished, inverted, make_evidence()

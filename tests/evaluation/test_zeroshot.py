@@ -13,9 +13,10 @@ from transformers import PreTrainedTokenizerFast
 
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder, ZeroshotBaselineFolder
+from prunescope.environment import DEVICE_MEMORY
 from prunescope.errors import ConfigError, DataError
 from prunescope.evaluation.zeroshot import run_baseline, run_final, run_tasks
-from prunescope.models.loading import LIMIT, load_checkpoint
+from prunescope.models.loading import load_checkpoint
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
 from tiny import tiny_facts, tiny_model, uneven_plan
@@ -95,7 +96,7 @@ def test_numbers_are_those_of_the_harness_and_of_a_naive_loop(source, tmp_path):
 def test_a_model_larger_than_its_device_is_scored_as_well(source, tmp_path, monkeypatch, caplog):
     for name, limit in {"whole": "1", "offloaded": "0.00001"}.items():
         assert "layers are read" not in caplog.text
-        monkeypatch.setenv(LIMIT, limit)
+        monkeypatch.setenv(DEVICE_MEMORY, limit)
         with caplog.at_level("INFO"):
             run_baseline(job(BASELINE, tmp_path / name, model=source))
     assert "layers are read" in caplog.text

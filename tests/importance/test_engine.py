@@ -13,6 +13,7 @@ from jobs import job
 from passes import NAMES, assert_equal, collect
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
 from prunescope.criteria import not_scored
+from prunescope.environment import CHECKPOINTING, DEVICE_MEMORY, SAVE_BATCHES
 from prunescope.errors import ConfigError
 from prunescope.importance import gradients, modes
 from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
@@ -20,7 +21,6 @@ from prunescope.importance.partial import PartialSums
 from prunescope.models import loading
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.loading import (
-    LIMIT,
     load_checkpoint,
     load_model,
     load_offloaded,
@@ -280,7 +280,7 @@ def test_a_killed_step_gives_the_same_files(tmp_path):
     CalibrationFolder(shared / "calibration/c").samples.write({"input_ids": tiny_tokens(samples=7).int()})
     resumed, whole = (GradientsFolder(shared / "gradients" / key) for key in ("resumed", "whole"))
     spec = GradientsSpec(inputs={"model": "m", "calibration": "c"}, batch_size=2, dtype="float32").text()
-    environment = os.environ | {gradients.SAVE_BATCHES: "2"}
+    environment = os.environ | {SAVE_BATCHES: "2"}
     killed = subprocess.run([sys.executable, "-c", KILL, resumed.path, spec], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert resumed.partial.exists()
@@ -305,7 +305,7 @@ def test_the_record_says_what_auto_was(checkpoint, tmp_path, monkeypatch, native
 
 
 def test_checkpointing_can_be_asked_for(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setenv(gradients.CHECKPOINTING, "1")
+    monkeypatch.setenv(CHECKPOINTING, "1")
     gradients.collect(job(GradientsSpec(criteria=("gate",), batch_size=2), tmp_path, **checkpoint))
     assert GradientsFolder(tmp_path).timing.read().checkpointing
 
@@ -348,11 +348,11 @@ def test_one_layer_is_in_memory_at_a_time(tmp_path):
 
 def test_a_memory_limit_offloads_the_layers(checkpoint, monkeypatch):
     facts = checkpoint["model"]
-    monkeypatch.setenv(LIMIT, "0.00001")
+    monkeypatch.setenv(DEVICE_MEMORY, "0.00001")
     assert adapter_for(load_model(facts.path)).offloaded
-    monkeypatch.setenv(LIMIT, "1")
+    monkeypatch.setenv(DEVICE_MEMORY, "1")
     assert not adapter_for(load_model(facts.path)).offloaded
-    monkeypatch.setenv(LIMIT, "much")
+    monkeypatch.setenv(DEVICE_MEMORY, "much")
     with pytest.raises(ConfigError, match="PRUNESCOPE_DEVICE_MEMORY = 'much': must be a number of GiB"):
         load_model(facts.path)
 
@@ -361,7 +361,7 @@ def test_a_pruned_model_is_offloaded_too(tmp_path, monkeypatch):
     facts = save_source(tiny_model(), tmp_path / "source")
     write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     whole = load_model(tmp_path / "model")
-    monkeypatch.setenv(LIMIT, "0.00001")
+    monkeypatch.setenv(DEVICE_MEMORY, "0.00001")
     offloaded = load_model(tmp_path / "model")
     assert absent_layers(offloaded) == len(offloaded.model.layers) == 3
     assert torch.equal(next_token_losses(offloaded, tiny_tokens()), next_token_losses(whole, tiny_tokens()))

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.environment import SAVE_STEPS, whole_number
 from prunescope.errors import ConfigError, NonFiniteError, PrunescopeError
 from prunescope.models.loading import load_checkpoint
 from prunescope.recovery import training
 from prunescope.recovery.adapters import add_adapters, weight_changes, write_merged
-from prunescope.recovery.steps import SAVE_STEPS, train_and_merge
-from prunescope.steps.job import whole_number
+from prunescope.recovery.steps import train_and_merge
 from recovery.conftest import spec
 from tiny import FAMILIES, tiny_tokens
 

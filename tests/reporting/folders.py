@@ -11,7 +11,14 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.measured import Measured
 from prunescope.artifacts.passes import LayerStatistics, StatisticsFile
-from prunescope.artifacts.perplexity import EvaluationSettings, Hardware, IntervalSettings, Perplexity, PerplexityReport
+from prunescope.artifacts.perplexity import (
+    EvaluationSettings,
+    Hardware,
+    IntervalSettings,
+    Perplexity,
+    PerplexityReport,
+    Ratio,
+)
 from prunescope.artifacts.summary import LayerRates, PruningSummary
 from prunescope.config.sections import Diagnosis, Limits, Settings
 
@@ -46,9 +53,8 @@ def write(
     folder.statistics.write(StatisticsFile(parameters={}, layers=layers))
     folder.diagnosis.write(report())
     baseline = dict.fromkeys(perplexity, 10.0)
-    folder.perplexity.write(
-        PerplexityReport(baseline=results(baseline), pruned=results(perplexity), ratio={}, settings=HOW)
-    )
+    before, after = results(baseline), results(perplexity)
+    folder.perplexity.write(PerplexityReport(baseline=before, pruned=after, ratio=ratios(before, after), settings=HOW))
     params = {"dataset": "a", "method.ratio": ratio, "method.temperature": 0.0} | settings
     write_identity(folder, params, model)
     folder.card.write(card(f"{model}/{name}", DTYPES | (dtypes or {})))
@@ -90,6 +96,16 @@ def results(perplexity: dict) -> dict[str, dict[str, Perplexity]]:
             window=8, stride=0, sha256="0", bos=False, dtype="float32",
         )  # fmt: skip
     return content
+
+
+def ratios(before: dict, after: dict) -> dict[str, dict[str, Ratio]]:
+    return {
+        text: {
+            name: Ratio(ratio=one.perplexity / before[text][name].perplexity, interval=None)
+            for name, one in found.items()
+        }
+        for text, found in after.items()
+    }
 
 
 def whole(table: pd.DataFrame, file) -> pd.DataFrame:

@@ -66,6 +66,10 @@ def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
     assert seconds(tasks["evaluation"]) == pytest.approx(65)
+    timed(f"logs/{MODEL}/c/evaluation.benchmark.tsv", "much")
+    write_text(Path(f"{shared}/wiki_n16_s128-00000000/record.json"), "damaged")
+    assert seconds(tasks["evaluation"]) == pytest.approx(65)
+    assert seconds(tasks["gradients"]) == pytest.approx(70)
 
 
 def test_the_table_counts_a_shared_step_once(registry):

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from prunescope.artifacts.folders import CalibrationFolder, ExperimentFolder, GradientsFolder, ModelFolder
+from prunescope.environment import switch, whole_number
 from prunescope.errors import ConfigError, DataError
 from prunescope.steps.importance import GradientsSpec, ImportanceSpec
-from prunescope.steps.job import Job, run, switch, whole_number
+from prunescope.steps.job import Job, run
 from prunescope.steps.table import TABLE
 
 SPEC = GradientsSpec(inputs={"model": "m", "calibration": "c"}, batch_size=4)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from prunescope.artifacts.diagnosis import Recommendation
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, BlockFacts, ModelFacts
 from prunescope.artifacts.folders import (
     CalibrationFolder,
     ComparisonFolder,
@@ -38,7 +38,7 @@ FACTS = ModelFacts(
     layers=4,
     total_parameters=1000,
     decoder_parameters=800,
-    blocks=(),
+    blocks=tuple(BlockFacts(layer, kind, groups=1, cost=1, overhead=0) for layer in range(4) for kind in KINDS),
 )
 MANIFEST = CalibrationManifest(
     source="gensim",

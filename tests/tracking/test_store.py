@@ -56,6 +56,13 @@ def test_addresses_of_stores_are_taken(uri, monkeypatch):
     assert store.tracking_uri("sqlite:///mlflow.db") == uri
 
 
+def test_a_folder_that_is_not_there_is_told_and_not_made(tmp_path):
+    with pytest.raises(ConfigError, match=f"there is no folder {tmp_path}/new; create it or correct the address"):
+        store.check_folder(f"sqlite:///{tmp_path}/new/x.db")
+    store.check_folder(f"sqlite:///{tmp_path}/x.db")
+    store.check_folder("https://host/new")
+
+
 def test_artifacts_and_lock_lie_beside_the_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert store.artifact_root("sqlite:///sub/mlflow.db") == "mlartifacts"

@@ -1,8 +1,10 @@
 """What runs and what does not: the promises of the README about caching and targets."""
 
 import json
+import os
 import re
 import shutil
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,7 +59,9 @@ def test_a_second_run_does_nothing_however_the_target_is_spelled(finished, targe
 
 
 def test_the_absolute_path_is_a_target_too(finished):
+    short = EXPERIMENT.removeprefix("results/")
     assert finished.jobs(str(finished.folder / EXPERIMENT)) == {}
+    assert finished.jobs(str(finished.folder / EXPERIMENT / "README.md"), short, f"{short}/analysis/plan.json") == {}
 
 
 @pytest.mark.parametrize("name", ["taylor_T2_tauinf_20_words", "magnitude_T1_30_words_max80", "taylor_T0_10_words"])
@@ -145,6 +149,8 @@ def test_a_moved_project_does_nothing(copy):
         ("results/tiny/taylor_T1_20_word/", "unknown dataset 'word'.*did you mean 'taylor_T1_20_words'"),
         ("results/tiny/taylor_T1_120_words", r"method\.ratio = 1\.2: must be a number greater than 0 and less than 1"),
         ("results/tiny/tailor_T1_20_words/README.md", "unknown criterion 'tailor'"),
+        ("tiny/taylor_T1_20_word", "unknown dataset 'word'.*did you mean 'taylor_T1_20_words'"),
+        ("taylor_T1_20_words", "names no model; expected results/tiny/taylor_T1_20_words"),
     ],
 )
 def test_an_unknown_target_gets_the_nearest_name(finished, target, said):
@@ -152,6 +158,33 @@ def test_an_unknown_target_gets_the_nearest_name(finished, target, said):
     assert done.returncode != 0
     assert re.search(said, done.stdout + done.stderr)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "is a folder; name the configuration file in it"), (b"\xff\xfe\0", "is no text in UTF-8")],
+)
+def test_a_configuration_file_that_is_none_gets_a_sentence(project, content, said):
+    path = project.folder / "config/config.yaml"
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    done = project.run("--dry-run", check=False)
+    assert done.returncode != 0 and f"config/config.yaml {said}" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_copy_without_the_times_of_its_files_says_how_to_keep_them(copy):
+    os.utime(copy.folder / EXPERIMENT / "model/.snakemake_timestamp")
+    os.utime(copy.folder / EXPERIMENT / "records/evaluation.json")
+    for file in (copy.folder / EXPERIMENT / "evaluation").iterdir():
+        os.utime(file, (0, time.time() - 60))
+    again = json.loads((copy.folder / EXPERIMENT / "records/evaluation.json").read_text())
+    again["finished"] -= 1000
+    (copy.folder / EXPERIMENT / "records/evaluation.json").write_text(json.dumps(again))
+    said = copy.run("--dry-run")
+    (command,) = re.findall(r"snakemake --cores 1 (--touch \S+)", said.stdout + said.stderr)
+    copy.run(*command.split())
+    assert copy.jobs() == {}
 
 
 def test_a_file_below_an_unlisted_experiment_is_a_target(finished):

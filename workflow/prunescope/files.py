@@ -11,6 +11,18 @@ from typing import Any
 
 from prunescope.errors import DataError
 
+_last_read: list[Path] = []
+
+
+def note_read(path: Path) -> None:
+    """Note that a file is read, for the sentence about an error that nobody expected."""
+    _last_read[:] = [path]
+
+
+def last_read() -> Path | None:
+    """Return the file that was read last, as far as it was noted."""
+    return _last_read[-1] if _last_read else None
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -105,11 +117,12 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: it is not there or is no JSON.
     """
+    note_read(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} is not there; run the step that makes it first") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}); delete it and run its step again") from error

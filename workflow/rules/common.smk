@@ -12,10 +12,13 @@ from snakemake.logging import logger
 from prunescope.artifacts.folders import RESULTS
 from prunescope.config.files import CONFIG_FILE, load_merged
 from prunescope.config.resolve import parse_config
+from prunescope.cli.unexpected import describe
+from prunescope.environment import DEBUG, check_environment, switch
 from prunescope.errors import PrunescopeError
 from prunescope.files import canonical
 from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
+from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
 from prunescope.runs.failures import report_failures
 from prunescope.runs.preflight import check_finished, check_reachable
@@ -87,13 +90,19 @@ try:
     # Experiments that are wanted with all their files; of the others only a file was asked for.
     whole = [target.planned for target in asked if target.whole]
     swept = [planned for sweep in sweeps for planned in sweep.planned.values()]
+    check_environment()
     if workflow.is_main_process:
         for one in wanted + registry.references(wanted):
             check_reachable(one)
-        for said in filter(None, map(changed, whole + swept)):
-            logger.warning(said)
+        for say in (changed, copied):
+            for said in filter(None, map(say, whole + swept)):
+                logger.warning(said)
 except PrunescopeError as error:
     raise WorkflowError(str(error))
+except Exception as error:
+    if switch(DEBUG):
+        raise
+    raise WorkflowError(describe(error, "reading the workflow"))
 
 
 def planned(wildcards):

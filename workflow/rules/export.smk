@@ -1,18 +1,5 @@
 # Other programs' formats, made when they are asked for.
 
-# results/{model}/{experiment}/export/gguf as a target: the types of the configuration.
-for target in typed:
-    if target.file == "export/gguf":
-
-        rule:
-            name:
-                target.typed
-            input:
-                [
-                    f"{target.planned.directory}/export/gguf/{type}.gguf"
-                    for type in registry.config.export.gguf.types
-                ],
-
 
 # Page and row in MLflow do not depend on exports, so that a run which made one updates both at its end.
 onsuccess:

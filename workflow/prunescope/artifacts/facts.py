@@ -47,3 +47,10 @@ class ModelFacts:
     total_parameters: int = field(metadata={ABOUT: "All parameters, tied ones once."})
     decoder_parameters: int = field(metadata={ABOUT: "Those of the decoder layers."})
     blocks: tuple[BlockFacts, ...] = field(metadata={ABOUT: "All blocks, by layer, attention before MLP."})
+
+    def __post_init__(self) -> None:
+        wanted = [(layer, kind) for layer in range(self.layers) for kind in KINDS]
+        if [(block.layer, block.block) for block in self.blocks] != wanted:
+            raise ValueError(f"blocks are not those of {self.layers} layers, attention before mlp, each once")
+        if any(block.groups < 1 or block.cost < 1 or block.overhead < 0 for block in self.blocks):
+            raise ValueError("blocks: groups and cost must be at least 1, and overhead at least 0")

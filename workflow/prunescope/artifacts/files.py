@@ -11,6 +11,8 @@ A folder is a class; each of its files is one declaration in it::
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
@@ -18,7 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from prunescope.errors import DataError
-from prunescope.files import replacing
+from prunescope.files import note_read, replacing
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class Format(Protocol[T]):
     def write(self, path: Path, value: T) -> None: ...
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: ValueError | RecursionError) -> str:
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
     first, *others = error.errors(include_url=False)
@@ -57,14 +59,30 @@ class Entry(Generic[T]):
             DataError: the file is not there or is damaged; names the first wrong field and the step that makes it.
         """
         path, step = self.path, self.step or self.file.made_by
+        note_read(path)
         try:
             return self.file.format.read(path)
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{path} is not there; run the step that makes it first: {step}") from None
         except OSError as error:
-            raise DataError(f"{path}, a file of the step {step}, cannot be read: {error.strerror}") from None
-        except ValueError as error:
+            raise DataError(f"{path}, a file of the step {step}, cannot be read: {error.strerror or error}") from None
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {_reason(error)}; delete it and run its step again: {step}") from error
+
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """Take a value that the content lacks in the block, or that is of another kind there, for damage of the file.
+
+        Raises:
+            DataError: there is one.
+        """
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(
+                f"{self.path} is damaged: {said}; delete it and run its step again: {self.step or self.file.made_by}"
+            ) from error
 
     def copy(self, other: "Entry[T]") -> None:
         """Write the bytes of another file, atomically.

@@ -19,7 +19,7 @@ from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.config.resolve import COMPARISON
-from prunescope.errors import DataError
+from prunescope.errors import DataError, did_you_mean
 
 RESULTS = "results"
 
@@ -194,6 +194,29 @@ class ExperimentFolder(Folder):
         """Return the folder of an experiment, relative to the project."""
         return cls(Path(RESULTS, model, experiment))
 
+    @classmethod
+    def containing(cls, path: Path) -> "ExperimentFolder":
+        """Return the experiment that a folder is, or that a file or folder is in; ``results/`` may be missing.
+
+        Raises:
+            DataError: there is none.
+        """
+        for start in (path, Path(RESULTS, path), path.absolute()):
+            for folder in (start, *start.parents):
+                if folder.name and cls(folder).begun:
+                    return cls(folder)
+        expected = f"give {RESULTS}/{{model}}/{{experiment}}, or a file in it"
+        if path.exists():
+            raise DataError(f"{path} is no experiment and in none; {expected}")
+        others = [str(path.parent / other.name) for other in path.parent.glob("*/") if cls(other).begun]
+        hint = f"; {did_you_mean(str(path), others)}" if others else ""
+        raise DataError(f"{path} is not there; {expected}{hint}")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a file is there that no other folder has."""
+        return any(entry.exists() for entry in (self.identity, self.plan, self.summary, self.diagnosis))
+
     def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
         kinds = {kind.step: kind for kind in SharedFolder.__subclasses__()}
@@ -203,10 +226,23 @@ class ExperimentFolder(Folder):
         """Return the folder of a shared step that the experiment rests on, relative to the project.
 
         Raises:
-            DataError: `identity` is not there.
+            DataError: `identity` is not there, or has no key of the step.
         """
-        identity = self.identity.read()
-        return kind(Path(kind.of(identity.model, identity.shared[kind.step])))
+        return kind(Path(kind.of(self.identity.read().model, self.key_of(kind))))
+
+    def key_of(self, kind: type[SharedFolder]) -> str:
+        """Return the key of a shared step that the experiment rests on.
+
+        Raises:
+            DataError: `identity` is not there, or does not have it.
+        """
+        shared = self.identity.read().shared
+        if kind.step not in shared:
+            raise DataError(
+                f"{self.identity.path} is damaged: shared has no key of the step {kind.step}; delete it and run its "
+                f"step again: {ExperimentFolder.identity.made_by}"
+            )
+        return shared[kind.step]
 
     @property
     def final(self) -> Entry[Path]:

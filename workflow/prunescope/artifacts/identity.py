@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field, PlainSerializer, field_validator
 
 from prunescope.artifacts.document import Document
 from prunescope.config.patches import Scalar
@@ -32,6 +32,14 @@ class Identity(Document):
     parent_license: str | None = None
     data_license: str | None = Field(None, description="Of the calibration text.")
     params: dict[str, Scalar] = Field(description="The settings by dotted path, and `dataset`.")
+
+    @field_validator("shared")
+    @classmethod
+    def _keys(cls, shared: dict[str, str]) -> dict[str, str]:
+        for step, key in shared.items():
+            if "/" in key:
+                raise ValueError(f"{step} = '{key}' is a folder, as version 0.1 wrote, and no key")
+        return shared
 
 
 class Receipt(Document):

@@ -77,7 +77,8 @@ class PruningPlan:
 
         Raises:
             DataError: there is no such file.
-            PrunescopeError: no plan, another model's, an unknown layer or block, or a group out of range.
+            PrunescopeError: no plan, another model's, one that leaves nothing, an unknown layer or block, or a group
+                out of range.
         """
         try:
             return Json(PlanFile).read(path).plan(facts, path)

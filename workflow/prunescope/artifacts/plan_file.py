@@ -39,7 +39,8 @@ class PlanFile(Document):
             where: the file, for the error.
 
         Raises:
-            PrunescopeError: another model's plan, an unknown layer or block, or a group out of range.
+            PrunescopeError: another model's plan, one that leaves nothing, an unknown layer or block, or a group out of
+                range.
         """
         from prunescope.artifacts.plan import PruningPlan
 
@@ -50,8 +51,10 @@ class PlanFile(Document):
             for kind in kinds:
                 if (layer, kind) not in known:
                     raise PrunescopeError(f"{where}: removed.{layer}.{kind}: the model has no such block")
-        blocks = (self._block(facts, f"{where}: removed.{facts.layer}.{facts.block}") for facts in facts.blocks)
-        return PruningPlan(facts.name, tuple(blocks))
+        blocks = tuple(self._block(facts, f"{where}: removed.{facts.layer}.{facts.block}") for facts in facts.blocks)
+        if all(block.whole for block in blocks):
+            raise PrunescopeError(f"{where} removes every group of every layer, so that no model is left; keep some")
+        return PruningPlan(facts.name, blocks)
 
     def _block(self, facts: BlockFacts, where: str) -> "BlockPlan":
         from prunescope.artifacts.plan import BlockPlan, read_ranges

@@ -8,11 +8,13 @@ import warnings
 
 import typer
 
-from prunescope.cli import export, people
+from prunescope.cli import export, people, unexpected
+from prunescope.environment import DEBUG, switch
 from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
 
 app = typer.Typer(
+    cls=unexpected.Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -25,7 +27,7 @@ app.command(rich_help_panel="For the rules")(people.run)
 
 
 def main() -> None:
-    """Run the command line; what a user can cause is one sentence and exit code 1."""
+    """Run the command line; whatever goes wrong is one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("prunescope").setLevel(logging.INFO)
     warnings.simplefilter("ignore", FutureWarning)  # of names that transformers and peft will change
@@ -40,15 +42,24 @@ def main() -> None:
     # A job that is cancelled should still remove its temporary files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        debug = switch(DEBUG)
         app()
     except PrunescopeError as error:
         sys.exit(_fail(error))
-    except RuntimeError as error:
-        from prunescope.models.memory import out_of_memory
-
-        if not out_of_memory(error):
+    except Exception as error:
+        if _out_of_memory(error):
+            sys.exit(_fail(f"out of memory: {_way_out(sys.argv)} ({error})"))
+        if debug:
             raise
-        sys.exit(_fail(f"out of memory: {_way_out(sys.argv)} ({error})"))
+        sys.exit(_fail(unexpected.describe(error, unexpected.command_of(sys.argv))))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    from prunescope.models.memory import out_of_memory
+
+    return out_of_memory(error)
 
 
 def _way_out(arguments: list[str]) -> str:

@@ -7,11 +7,11 @@ import typer
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.files import CONFIG_FILE
-from prunescope.config.resolve import load_config
+from prunescope.config.resolve import COMPARISON, load_config
 from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
 from prunescope.steps.table import TABLE
 
-Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}")]
+Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}, or a file in it")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
 
 
@@ -33,7 +33,8 @@ def track(
         raise typer.Exit(1 if counts["broken"] else 0)
     if directory is None:
         raise typer.BadParameter("give results/{model}/{experiment} or --all")
-    track_one(directory, uri)
+    compared = next((folder for folder in (directory, *directory.parents) if folder.parent.name == COMPARISON), None)
+    track_one(compared or ExperimentFolder.containing(directory).path, uri)
 
 
 def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
@@ -45,8 +46,10 @@ def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
 
 def diagnose(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
-    statistics: Annotated[Path | None, typer.Option(help="Replay: gradient_statistics.json.")] = None,
-    rates: Annotated[Path | None, typer.Option(help="Replay: pruning_summary.json or .csv.")] = None,
+    statistics: Annotated[
+        Path | None, typer.Option(help="Replay: statistics of |gradient|, by layer or parameter.")
+    ] = None,
+    rates: Annotated[Path | None, typer.Option(help="Replay: what each layer lost, as JSON or CSV.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Replay: name of the model, for the commands; rates as JSON say it.")
     ] = None,
@@ -80,7 +83,7 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        report = ExperimentFolder(directory).diagnosis
+        report = ExperimentFolder.containing(directory).diagnosis
         print_report(report.read(), str(report.path))
 
 
@@ -94,9 +97,10 @@ def apply(
     from prunescope.evaluation.steps import evaluate_like
     from prunescope.pruning.apply import apply_plan
 
-    apply_plan(plan, ExperimentFolder(like), ExperimentFolder(output))
+    source, made = ExperimentFolder.containing(like), ExperimentFolder(output)
+    apply_plan(plan, source, made)
     if evaluate:
-        evaluate_like(ExperimentFolder(like), ExperimentFolder(output))
+        evaluate_like(source, made)
 
 
 def verify(directory: Directory, config: ConfigFile = CONFIG_FILE) -> None:
@@ -104,7 +108,7 @@ def verify(directory: Directory, config: ConfigFile = CONFIG_FILE) -> None:
     from prunescope.export.checks import print_checks
     from prunescope.export.verify import verify
 
-    checks = verify(ExperimentFolder(directory), load_config(config).export.gguf)
+    checks = verify(ExperimentFolder.containing(directory), load_config(config).export.gguf)
     print_checks(checks)
     raise typer.Exit(1 if any(check.failed for check in checks) else 0)
 
@@ -131,14 +135,14 @@ def plot(
     """Draw one of the experiment's figures, as PNG and SVG."""
     from prunescope.reporting.figures import draw
 
-    draw(ExperimentFolder(directory), name, reference)
+    draw(ExperimentFolder.containing(directory), name, reference)
 
 
 def page(directory: Directory) -> None:
     """Write the experiment's page again, with what was made on request since."""
     from prunescope.reporting.page import refresh_page
 
-    refresh_page(ExperimentFolder(directory))
+    refresh_page(ExperimentFolder.containing(directory))
 
 
 def times(
@@ -147,7 +151,7 @@ def times(
     """Print where the time of an experiment went, step by step."""
     from prunescope.runs.times import print_times
 
-    print_times(ExperimentFolder(directory), since)
+    print_times(ExperimentFolder.containing(directory), since)
 
 
 def run(

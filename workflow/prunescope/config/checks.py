@@ -89,9 +89,10 @@ def _criterion(settings: Settings) -> Iterator[str]:
 def _ranges(settings: Settings) -> Iterator[str]:
     ratio, highest = settings.method.ratio, settings.limits.max_rate
     if highest is not None and highest <= ratio:
+        can = f"less than {highest:g} of all parameters" if highest > 0 else "nothing"
         yield (
-            f"method.ratio = {ratio:g} cannot be reached under limits.max_rate = {highest:g}: less than {highest:g} of "
-            "all parameters can go; lower the ratio or relax the limit"
+            f"method.ratio = {ratio:g} cannot be reached under limits.max_rate = {highest:g}: {can} can go; lower the "
+            f"ratio or relax the limit (allowed: above {ratio:g}, up to 1)"
         )
     longest, most = settings.evaluation.longest_window, settings.evaluation.max_tokens
     if most < longest:

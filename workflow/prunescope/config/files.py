@@ -9,6 +9,7 @@ import yaml
 
 from prunescope.config.patches import Patch, merge
 from prunescope.errors import ConfigError
+from prunescope.files import note_read
 
 CONFIG_FILE = Path("config/config.yaml")
 
@@ -19,13 +20,20 @@ def read_config_file(path: Path) -> Patch:
     Raises:
         ConfigError: it is not there, is neither YAML nor JSON, or holds no sections.
     """
+    note_read(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no {path} here; run from the project folder or pass --config") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; name the configuration file in it") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text in UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
         content = json.loads(text) if path.suffix == ".json" else _read_yaml(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise ConfigError(f"{path} is not valid {kind}: {' '.join(str(error).split())}") from None
     if content is not None and not isinstance(content, dict):

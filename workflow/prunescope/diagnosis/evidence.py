@@ -27,11 +27,13 @@ class Statistics:
         layers: one row per layer (index `layer`), columns `STATISTICS`; NaN where a value was not finite.
         non_finite: names of the parameters with a value that was not finite.
         non_finite_layers: the layers of which an aggregate was not finite.
+        unweighted: whether they were pooled from parameters of unknown sizes, which counted the same.
     """
 
     layers: pd.DataFrame
     non_finite: tuple[str, ...]
     non_finite_layers: tuple[int, ...]
+    unweighted: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Rates:
         model, experiment: names, empty when unknown (CSV). target_ratio: of all parameters, or None.
         limits: the limits in force, or None when unknown. bound: limits that bound.
         collapsed: blocks that `collapse_below` removed whole. negative_deltas: removal losses below zero.
+        percent: whether the file held percentages.
     """
 
     layers: pd.DataFrame
@@ -54,6 +57,7 @@ class Rates:
     bound: tuple[BoundLimit, ...] = ()
     collapsed: tuple[str, ...] = ()
     negative_deltas: tuple[NegativeDelta, ...] = ()
+    percent: bool = False
 
 
 @dataclass(frozen=True)

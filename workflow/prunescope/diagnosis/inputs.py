@@ -1,12 +1,10 @@
-"""Reading what a diagnosis rests on, from the files of the pipeline or from published numbers."""
+"""Reading what a diagnosis rests on, from the files of the pipeline or from the numbers of another program."""
 
-import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prunescope.artifacts.diagnosis import ComparedStability
 from prunescope.artifacts.stability import Stability
@@ -14,9 +12,31 @@ from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.messages import sentence
 from prunescope.config.sections import Limits
 from prunescope.criteria import CRITERIA
-from prunescope.diagnosis.evidence import COUNTS, RATES, STATISTICS, Rates, Statistics
+from prunescope.diagnosis.evidence import STATISTICS, Rates, Statistics
+from prunescope.diagnosis.replay_files import read_document
+from prunescope.diagnosis.replay_numbers import finite
+from prunescope.diagnosis.replay_rates import rates_of
+from prunescope.diagnosis.replay_statistics import gradients_of
 from prunescope.errors import DataError
-from prunescope.files import read_json
+
+Content = TypeVar("Content", bound=BaseModel)
+
+BlockName = Annotated[str, Field(pattern=r"^\d+\.(attention|mlp|layer)$")]
+
+
+class _Bound(BoundLimit):
+    blocks: list[BlockName]
+
+
+class _Decided(BaseModel):
+    """What `pruning_summary.json` says beside rates; other programs say none of it."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    target_ratio: float | None = Field(None, gt=0, lt=1)
+    bound: tuple[_Bound, ...] = ()
+    collapsed: tuple[BlockName, ...] = ()
+    negative_deltas: tuple[NegativeDelta, ...] = ()
 
 
 def compared_stability(found: Stability, criterion: str) -> ComparedStability | None:
@@ -32,72 +52,68 @@ def compared_stability(found: Stability, criterion: str) -> ComparedStability | 
 
 
 def read_statistics(path: Path) -> Statistics:
-    """Read `gradient_statistics.json`; its `layers` are enough, and of them any of `STATISTICS`.
+    """Read `gradient_statistics.json`, or what another program wrote: any of `STATISTICS`, by layer or by parameter.
 
     Raises:
-        DataError: the file is missing, is not JSON, or has no `layers`.
+        DataError: see `read_document` and `gradients_of`.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not content.get("layers"):
-        raise DataError(f"{path} has no 'layers'; expected the format of gradient_statistics.json")
-    aggregates = {int(layer): values for layer, values in content.pop("layers").items()}
-    frame = pd.DataFrame.from_dict(aggregates, orient="index").reindex(columns=STATISTICS).astype(float)
-    frame = frame.where(frame.abs() < math.inf).rename_axis("layer").sort_index()
-    broken = (layer for layer, values in aggregates.items() if not _all_finite(values.values()))
-    # Beside parameters a file may hold remarks, such as where its numbers are from.
-    parameters = {name: series for name, series in content.items() if isinstance(series, dict)}
+    found = gradients_of(read_document(path), path)
+    frame = pd.DataFrame.from_dict(found.layers, orient="index").reindex(columns=STATISTICS).astype(float)
+    broken = (layer for layer, values in found.layers.items() if not finite(values.values()))
     return Statistics(
-        layers=frame,
-        non_finite=tuple(name for name, series in parameters.items() if not all(map(_all_finite, series.values()))),
+        layers=frame.rename_axis("layer").sort_index(),
+        non_finite=found.non_finite,
         non_finite_layers=tuple(sorted(broken)),
+        unweighted=found.unweighted,
     )
 
 
 def read_rates(path: Path) -> Rates:
-    """Read `pruning_summary.json`, or the rows of its layers as JSON or CSV (the suffix decides).
+    """Read `pruning_summary.json` or `.csv`, or what another program wrote: rates by layer or by block.
 
     Raises:
-        DataError: the file is missing, or has no layers or no rates.
+        DataError: see `read_document` and `rates_of`; or what the summary says beside rates is not valid.
     """
-    if path.suffix == ".csv":
-        return Rates(_rates_frame(_read_csv(path), path))
-    content = read_json(path)
-    rows = content.get("layers", []) if isinstance(content, dict) else content
+    content = read_document(path)
+    layers, percent = rates_of(content, path)
     summary = content if isinstance(content, dict) else {}
+    decided = _validated(_Decided, summary, f"{path}")
     return Rates(
-        layers=_rates_frame(pd.DataFrame(rows), path),
-        model=summary.get("model", ""),
-        experiment=summary.get("experiment", ""),
-        target_ratio=summary.get("target_ratio"),
-        limits=_limits(summary, path),
-        bound=tuple(BoundLimit(**bound) for bound in summary.get("bound", ())),
-        collapsed=tuple(summary.get("collapsed", ())),
-        negative_deltas=tuple(NegativeDelta(**delta) for delta in summary.get("negative_deltas", ())),
+        layers=layers,
+        model=_name(summary, "model"),
+        experiment=_name(summary, "experiment"),
+        target_ratio=decided.target_ratio,
+        limits=_validated(Limits, summary["limits"], f"{path}: limits") if "limits" in summary else None,
+        bound=decided.bound,
+        collapsed=decided.collapsed,
+        negative_deltas=decided.negative_deltas,
+        percent=percent,
     )
 
 
-def _limits(summary: dict[str, Any], path: Path) -> Limits | None:
+def check_layers(statistics: Statistics, rates: Rates) -> None:
+    """Check that statistics and rates can be of one model, which number its layers alike.
+
+    Raises:
+        DataError: they have no layer in common, or one of them, or both, seem to count from 1.
+    """
+    measured, cut = set(statistics.layers.index), set(rates.layers.index)
+    (first, last), (first_cut, last_cut) = ((min(layers), max(layers)) for layers in (measured, cut))
+    said = f"the statistics are of layers {first} to {last} and the rates of {first_cut} to {last_cut}"
+    if not measured & cut:
+        raise DataError(f"{said}: no layer has both; give files of one model, with layers numbered from 0 on")
+    if len(measured) == len(cut) > 1 and first - first_cut == last - last_cut in (-1, 1):
+        raise DataError(f"{said}: one of them seems to count from 1; number the layers from 0 on in both")
+
+
+def _validated(kind: type[Content], content: Any, where: str) -> Content:
     try:
-        return Limits.model_validate(summary["limits"]) if "limits" in summary else None
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise DataError(sentence(error, Limits, f"{path}: limits")) from None
+        raise DataError(sentence(error, kind, where)) from None
 
 
-def _rates_frame(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    if "layer" not in rows or not set(RATES) & set(rows):
-        raise DataError(f"{path} needs a column 'layer' and one or more of {', '.join(RATES)}")
-    frame = rows.set_index("layer").reindex(columns=[*RATES, *COUNTS])
-    return frame.astype(float).sort_index()
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is not there; run the step that makes it first") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise DataError(f"{path} is not a CSV table: {error}") from None
-
-
-def _all_finite(values: Iterable[float | None]) -> bool:
-    return all(value is not None and math.isfinite(value) for value in values)
+def _name(summary: dict[str, Any], what: str) -> str:
+    """Return a name for the commands of the report; other programs may keep anything else under its key."""
+    name = summary.get(what)
+    return name if isinstance(name, str) else ""

@@ -35,7 +35,7 @@ class Scale:
     @property
     def vanishing(self) -> bool:
         """Whether the low end is as far from the median as the high end, or farther (by factors)."""
-        return self.median**2 >= self.low * self.high
+        return self.median * self.median >= self.low * self.high
 
 
 @dataclass(frozen=True)

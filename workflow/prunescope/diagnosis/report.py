@@ -7,7 +7,7 @@ from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.evidence import Texts, join_evidence
 from prunescope.diagnosis.findings import Judgement, diagnose
-from prunescope.diagnosis.inputs import compared_stability, read_rates, read_statistics
+from prunescope.diagnosis.inputs import check_layers, compared_stability, read_rates, read_statistics
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.steps.diagnosis import DiagnosisSpec
@@ -62,15 +62,17 @@ def replay(
     The settings in force are those that the experiment's name declares, and else the defaults.
 
     Args:
-        statistics: `gradient_statistics.json`; `layers` with `mean` alone are enough.
-        rates: `pruning_summary.json` or `.csv`; `layer` and one of `RATES` are enough. Its own names win
-            over `model` and `experiment`.
+        statistics: `gradient_statistics.json`, or what another program wrote; `mean` by layer or parameter is enough.
+        rates: `pruning_summary.json` or `.csv`, or what another program wrote; `layer` and one of `RATES` are enough.
+            Its own names win over `model` and `experiment`.
         language: of the report, a key of `LANGUAGES`.
 
     Raises:
         DataError: a file is missing or is not what it should be.
     """
-    evidence = join_evidence(read_statistics(statistics), read_rates(rates))
+    gradients, cut = read_statistics(statistics), read_rates(rates)
+    check_layers(gradients, cut)
+    evidence = join_evidence(gradients, cut)
     context = Context(evidence.rates.model or model, evidence.rates.experiment or experiment)
     return diagnose(evidence, thresholds, context, LANGUAGES[language])
 

@@ -19,6 +19,7 @@ from prunescope.artifacts.perplexity import (
     Ratios,
     RecoveredReport,
     Results,
+    shown,
 )
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.protocols import Protocol
@@ -113,7 +114,7 @@ def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:
         DataError: the experiment has not been evaluated.
     """
     known, measured = like.identity.read(), like.perplexity.read().pruned
-    keys = {kind.step: known.shared[kind.step] for kind in (BaselineFolder, EvaluationTextFolder)}
+    keys = {kind.step: like.key_of(kind) for kind in (BaselineFolder, EvaluationTextFolder)}
     spec = EvaluationSpec(
         model=known.model,
         experiment=folder.path.name,
@@ -160,8 +161,7 @@ def measure_all(model: nn.Module, windows: dict[str, Tensor]) -> tuple[Results, 
     for text, protocol, spans in sets:
         losses = measure_losses(model, spans, protocol, progress)
         result = results.setdefault(text, {})[protocol.name] = summarise(model, spans, protocol, losses)
-        interval = " [{:.2f}, {:.2f}]".format(*result.interval) if result.interval else ""
-        figure = f"{result.perplexity:.2f}{interval}"
+        figure = shown(result.perplexity, result.interval)
         log.info("%s/%s: perplexity %s over %s tokens", text, protocol.name, figure, f"{result.tokens:,}")
         numbers = {"window": np.arange(len(losses.sums)), "tokens": losses.tokens, "loss": losses.sums}
         tables.append(pd.DataFrame({"dataset": text, "protocol": protocol.name} | numbers))

@@ -5,6 +5,7 @@ import time
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
 from prunescope.artifacts.passes import StatisticsFile, Timing
+from prunescope.environment import CHECKPOINTING, SAVE_BATCHES, switch, whole_number
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
 from prunescope.importance.one_pass import GradientPass
@@ -12,13 +13,9 @@ from prunescope.importance.partial import PartialSums
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import calibration_dtype, compute_tags, load_model
 from prunescope.steps.importance import GradientsSpec
-from prunescope.steps.job import Job, switch, whole_number
+from prunescope.steps.job import Job
 
 log = logging.getLogger(__name__)
-
-SAVE_BATCHES, CHECKPOINTING = "PRUNESCOPE_SAVE_BATCHES", "PRUNESCOPE_CHECKPOINTING"
-"""Environment variables: save the sums every N batches (else every 10 minutes); recompute activations from the start,
-not only once memory has run out."""
 
 
 def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunescope.importance.pooling import pool
+
 STATISTICS = ("mean", "std", "norm", "max", "min")
 
 
@@ -62,20 +64,8 @@ class GradientStatistics:
         return {int(layer): self._pool(layers == layer) for layer in np.unique(layers)}
 
     def _pool(self, chosen: np.ndarray) -> dict[str, float]:
-        mean, _, norm, highest, lowest = np.moveaxis(self.values[chosen], -1, 0)
-        sizes = self.sizes[chosen]
-        total = sizes.sum(axis=0)
-        pooled_mean = (mean * sizes).sum(axis=0) / total
-        pooled_norm = np.sqrt((norm**2).sum(axis=0))
-        variance = pooled_norm**2 / total - pooled_mean**2
-        pooled = {
-            "mean": pooled_mean,
-            "std": np.sqrt(np.maximum(variance, 0)),
-            "norm": pooled_norm,
-            "max": highest.max(axis=0),
-            "min": lowest.min(axis=0),
-        }
-        return {name: float(value.mean()) for name, value in pooled.items()}
+        values = dict(zip(STATISTICS, np.moveaxis(self.values[chosen], -1, 0), strict=True))
+        return pool(values, self.sizes[chosen])
 
     def by_parameter_and_layer(self) -> dict[str, Any]:
         """Return ``parameters``: name -> statistic -> a value per batch, and ``layers``: see `per_layer`."""

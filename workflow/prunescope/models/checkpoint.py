@@ -1,7 +1,8 @@
 """The one reader of checkpoints: what is measured and what is cut are the same tensors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from prunescope.models.configuration import load_any_config, skeleton
 from prunescope.models.families import FAMILIES, Family, family_name
 from prunescope.models.fit import match
 from prunescope.models.stored import Stored, TensorReader, stored_tensors
+
+ADAPTER = "adapter_config.json"
 
 
 class Checkpoint:
@@ -55,11 +58,23 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     family = FAMILIES.get(family_name(config.model_type))
     if family is None:
         raise DataError(f"{folder}: models of type '{config.model_type}' cannot be read; known: {', '.join(FAMILIES)}")
+    if (folder / ADAPTER).exists():
+        raise DataError(
+            f"{folder} holds an adapter ({ADAPTER}), which transformers would apply: merge it into its model "
+            f"(`merge_and_unload` of peft), or take {ADAPTER} out of the folder to use the model without it"
+        )
     tensors = stored_tensors(folder)
-    try:
+    with _of(folder):
         _check_layers(config.num_hidden_layers, tensors, family)
-        model = skeleton(config)
+    model = skeleton(config)
+    with _of(folder):
         return Checkpoint(folder, model, match(tensors, *_parameters(model)))
+
+
+@contextmanager
+def _of(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except DataError as error:
         raise DataError(f"the weights in {folder} are not those of its config.json: {error}") from error.__cause__
 
@@ -77,6 +92,6 @@ def _check_layers(count: int, tensors: Mapping[str, Stored], family: Family) -> 
     within = re.compile(rf"(?:.*\.)?{family.layers.removeprefix('model.')}\.(\d+)\.")
     found = {int(layer[1]) for layer in map(within.match, tensors) if layer}
     if not found:
-        raise DataError(f"the files hold no '{family.layers}.0', but '{next(iter(tensors), 'nothing')}'")
+        raise DataError(f"the files hold no '{family.layers}.0', but {next(iter(tensors), 'nothing')!r}")
     if max(found) + 1 != count:
         raise DataError(f"num_hidden_layers is {count}, but the files hold {max(found) + 1} layers")

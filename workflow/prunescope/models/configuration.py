@@ -1,14 +1,34 @@
 """The configuration of a checkpoint, and the model that it describes, without weights."""
 
+import json
 from pathlib import Path
+from types import NoneType
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PretrainedConfig, PreTrainedModel
 
-from prunescope.errors import DataError
+from prunescope.errors import DataError, first_line
+from prunescope.files import read_json
 from prunescope.models.families import FAMILIES
 from prunescope.models.pruned import register_pruned_architectures
+
+GENERATION_CONFIG = "generation_config.json"
+
+SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+)
+LARGEST = 2**31
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+LONGEST = 300
+"""Characters of what transformers says that are told."""
 
 
 def load_config(path: str | Path) -> PretrainedConfig:
@@ -38,15 +58,21 @@ def load_any_config(path: str | Path) -> PretrainedConfig:
         DataError: it cannot be used.
     """
     register_pruned_architectures()
-    if Path(path, "adapter_config.json").is_file() and not Path(path, "config.json").is_file():
-        raise DataError(f"{path} holds an adapter, not a model: merge it into its model (`merge_and_unload` of peft)")
+    _check_values(Path(path, "config.json"))
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # whatever the classes of transformers make of the values that they find
         raise _unusable(path, error) from error
+    return plain(config)
 
 
-def skeleton(config: PretrainedConfig) -> nn.Module:
+def plain(config: PretrainedConfig) -> PretrainedConfig:
+    """Let a model return its results by name, and nothing but logits; some files ask for something else."""
+    config.return_dict, config.output_hidden_states, config.output_attentions = True, False, False
+    return config
+
+
+def skeleton(config: PretrainedConfig) -> PreTrainedModel:
     """Build the model without allocating weights (meta device).
 
     Raises:
@@ -55,10 +81,68 @@ def skeleton(config: PretrainedConfig) -> nn.Module:
     try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except Exception as error:  # as above: a head count that does not divide, an unknown activation, ...
+    except Exception as error:  # as above: an unknown activation, a rope that lacks a factor, ...
         raise _unusable(config.name_or_path, error) from error
 
 
+def check_runs(model: PreTrainedModel) -> None:
+    """Check that a skeleton computes: that its configuration does not contradict itself.
+
+    Raises:
+        DataError: it does.
+    """
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros((1, 2), dtype=torch.int64, device="meta"))
+    except Exception as error:  # as above: a rope of another width than the heads, a window that is no number, ...
+        raise _unusable(model.config.name_or_path, error) from error
+
+
+def check_generation(path: Path) -> None:
+    """Check the settings for generation, which go along with the pruned model.
+
+    Raises:
+        DataError: they cannot be used.
+    """
+    if not (path / GENERATION_CONFIG).is_file():
+        return
+    try:
+        GenerationConfig.from_pretrained(path)
+    except Exception as error:  # as above
+        raise DataError(f"{GENERATION_CONFIG} in {path} cannot be used ({first_line(error)}): delete it") from error
+
+
+def _check_values(path: Path) -> None:
+    """Check the values that make transformers fail without a word about which one it was."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is no configuration of a model: it holds {json.dumps(content):.40}")
+
+    def refuse(name: str, wanted: str) -> None:
+        raise DataError(f"{path}: {name} = {json.dumps(content[name]):.40}: must be {wanted}")
+
+    for name in SIZES:
+        value = content.get(name)
+        if value is not None and (type(value) is not int or not 0 < value < LARGEST):
+            refuse(name, "a whole number from 1 on")
+    heads, groups = content.get("num_attention_heads"), content.get("num_key_value_heads")
+    if heads and groups and heads % groups:
+        refuse("num_key_value_heads", f"a divisor of num_attention_heads, {heads}")
+    for name in ("dtype", "torch_dtype"):
+        if content.get(name) not in (None, *DTYPES):
+            refuse(name, f"one of {', '.join(DTYPES)}")
+    if not isinstance(content.get("quantization_config"), dict | NoneType):
+        refuse("quantization_config", "a mapping")
+    for rope in (content, content.get("rope_parameters"), content.get("rope_scaling")):
+        theta = rope.get("rope_theta", 1) if isinstance(rope, dict) else 1
+        if not isinstance(theta, int | float):
+            raise DataError(f"{path}: rope_theta = {json.dumps(theta):.40}: must be a number")
+    padding = content.get("pad_token_id")
+    if isinstance(padding, int) and padding >= (content.get("vocab_size") or LARGEST):
+        refuse("pad_token_id", f"a token of the vocabulary, below {content['vocab_size']}")
+
+
 def _unusable(path: str | Path, error: Exception) -> DataError:
-    lines = str(error).strip().splitlines()
-    return DataError(f"config.json in {path} cannot be used: {lines[0] if lines else type(error).__name__}")
+    lines = " ".join(line.strip() for line in str(error).splitlines())
+    said = f"{lines[:LONGEST]} ..." if len(lines) > LONGEST else lines
+    return DataError(f"config.json in {path} cannot be used ({type(error).__name__}: {said})")

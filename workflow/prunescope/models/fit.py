@@ -41,10 +41,14 @@ def match(tensors: Mapping[str, Stored], shapes: Shapes, twins: Mapping[str, str
         DataError: a tensor is missing or quantised, is not the model's, or has another shape.
     """
     known = shapes.keys() | twins.keys()
-    found = {}
+    found: dict[str, Stored] = {}
     for name, stored in tensors.items():
-        if not name.endswith(HARMLESS):
-            found[name if name in known or BASE + name not in known else BASE + name] = stored
+        if name.endswith(HARMLESS):
+            continue
+        own = name if name in known or BASE + name not in known else BASE + name
+        if own in found:
+            raise DataError(f"{found[own].name!r} and {name!r} both stand for {own!r}: {AGAIN}")
+        found[own] = stored
     _check_floats(found)
     for twin, name in twins.items():
         if twin in found:
@@ -64,7 +68,7 @@ def _check_floats(tensors: Mapping[str, Stored]) -> None:
     for name, stored in tensors.items():
         if stored.dtype not in FLOATS:
             raise DataError(
-                f"'{name}' is stored as {stored.dtype}: the weights are quantised and cannot be pruned; take the "
+                f"{name!r} is stored as {stored.dtype}: the weights are quantised and cannot be pruned; take the "
                 "unquantised checkpoint, prune it, and quantise the result"
             )
 
@@ -76,8 +80,8 @@ def _check_tied(twin: str, name: str, tensors: Mapping[str, Stored]) -> None:
     first, second = (TensorReader().read(tensors[one]) for one in (twin, name))
     if first.shape != second.shape or not torch.equal(first, second.to(first.dtype)):
         raise DataError(
-            f"config.json ties '{twin}' to '{name}', but they differ: set tie_word_embeddings to false if the head is "
-            f"to count as it is stored, or delete '{twin}' if it is a leftover"
+            f"config.json ties {twin!r} to {name!r}, but they differ: set tie_word_embeddings to false if the head is "
+            f"to count as it is stored, or delete {twin!r} if it is a leftover"
         )
 
 
@@ -85,9 +89,9 @@ def _other_names(missing: list[str], unexpected: list[str]) -> str:
     """Explain which names are missing and which are not the model's."""
     for prefix, why in WRAPPERS.items():
         if any(name.startswith(prefix) for name in unexpected):
-            return f"the names of its tensors begin with '{prefix}', as in '{unexpected[0]}': {why}"
+            return f"the names of its tensors begin with {prefix!r}, as in {unexpected[0]!r}: {why}"
     if missing == ["lm_head.weight"]:
-        instead = f"; '{unexpected[0]}' says that it was saved for another task" if unexpected else ""
+        instead = f"; {unexpected[0]!r} says that it was saved for another task" if unexpected else ""
         return (
             f"it has no head ('lm_head.weight'){instead}: take the checkpoint for text generation, or set "
             "tie_word_embeddings to true in config.json if the head is the embedding"
@@ -114,9 +118,9 @@ def _other_shape(name: str, tensors: Mapping[str, Stored], shapes: Shapes) -> st
     way = "correct the sizes in config.json (vocab_size, hidden_size, heads, intermediate_size), or fetch it again"
     if len(alike) > 1:
         way = "its layers have different widths, so that another tool has pruned it: take the model that it was made of"
-    return f"'{name}' is {stored} in {tensors[name].file.name}, and {wanted} by config.json: {way}"
+    return f"{name!r} is {stored} in {tensors[name].file.name}, and {wanted} by config.json: {way}"
 
 
 def _some(names: Iterable[str]) -> str:
     first, *others = names
-    return f"'{first}'" + (f" and {len(others)} more" if others else "")
+    return f"{first!r}" + (f" and {len(others)} more" if others else "")

@@ -1,14 +1,13 @@
 """Loading models: on which device, in which dtype, and filled from the checkpoint."""
 
 import logging
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from prunescope.errors import ConfigError
+from prunescope.environment import DEVICE_MEMORY, gibibytes
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import Checkpoint, open_checkpoint
 from prunescope.models.memory import free_memory, gib
@@ -16,7 +15,6 @@ from prunescope.models.offload import OffloadedLayers
 
 log = logging.getLogger(__name__)
 
-LIMIT = "PRUNESCOPE_DEVICE_MEMORY"
 SHARE = 0.75
 """Of the free memory of a device, for weights; the rest is for activations and sums."""
 
@@ -79,12 +77,9 @@ def spread_layers(model: nn.Module) -> dict[str, int] | None:
 
 
 def weight_memory(device: torch.device) -> int:
-    """Return the bytes that weights may take per device: `LIMIT` GiB if it is set, else `SHARE` of what is free."""
-    limit = os.environ.get(LIMIT)
-    try:
-        return int(float(limit) * 2**30) if limit else int(SHARE * free_memory(device))
-    except ValueError:
-        raise ConfigError(f"{LIMIT} = '{limit}': must be a number of GiB, for example 20") from None
+    """Return the bytes that weights may take per device: `DEVICE_MEMORY` if it is set, else `SHARE` of what is free."""
+    limit = gibibytes(DEVICE_MEMORY)
+    return int(SHARE * free_memory(device)) if limit is None else int(limit * 2**30)
 
 
 def load_checkpoint(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:

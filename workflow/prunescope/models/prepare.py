@@ -11,7 +11,7 @@ from prunescope.errors import DataError
 from prunescope.files import replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import open_checkpoint
-from prunescope.models.configuration import load_config
+from prunescope.models.configuration import check_generation, check_runs, load_config
 from prunescope.steps.job import Job
 from prunescope.steps.sources import ModelSpec, WheelSpec
 
@@ -60,7 +60,9 @@ def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelF
         DataError: it cannot be pruned, or see `open_checkpoint`.
     """
     load_config(path)
+    check_generation(path)
     checkpoint = open_checkpoint(path)
+    check_runs(checkpoint.skeleton)
     config, adapter = checkpoint.config, adapter_for(checkpoint.skeleton)
     return ModelFacts(
         name=name,

@@ -101,7 +101,7 @@ def _read_index(index: Path) -> dict[str, Path]:
     for name, file in mapped.items():
         if not isinstance(file, str) or not file or Path(file).name != file:
             raise DataError(
-                f"{index} says that '{name}' is in {json.dumps(file)}: must be the name of a file in the same folder"
+                f"{index} says that {name!r} is in {json.dumps(file)}: must be the name of a file in the same folder"
             )
     return {name: index.parent / file for name, file in mapped.items()}
 
@@ -111,6 +111,8 @@ def _check_there(files: Iterable[Path]) -> None:
     for file in missing:
         if file.is_symlink():
             raise DataError(f"{file} is a link to {file.readlink()}, which is not there: fetch the checkpoint again")
+    if missing and missing[0].name == SINGLE and (shards := sorted(missing[0].parent.glob("model-*-of-*.safetensors"))):
+        raise DataError(f"{missing[0].parent} holds {shards[0].name} but no {INDEX}, which names the shards: fetch it")
     if missing:
         names = ", ".join(file.name for file in missing[:3])
         raise DataError(
@@ -126,7 +128,7 @@ def _headers(files: Iterable[Path]) -> dict[str, Stored]:
             if stored.name in tensors:
                 other = tensors[stored.name].file.name
                 raise DataError(
-                    f"'{stored.name}' is in {other} and in {file.name} of {file.parent}: fetch the checkpoint again"
+                    f"{stored.name!r} is in {other} and in {file.name} of {file.parent}: fetch the checkpoint again"
                 )
             tensors[stored.name] = stored
     return tensors
@@ -159,7 +161,7 @@ def _indexed(index: Path, mapped: dict[str, Path], tensors: dict[str, Stored]) -
     """Return the tensors of shards, checked against the index."""
     for name, file in mapped.items():
         if name not in tensors or tensors[name].file != file:
-            raise DataError(f"{index} says that '{name}' is in {file.name}, which does not hold it: fetch both again")
+            raise DataError(f"{index} says that {name!r} is in {file.name}, which does not hold it: fetch both again")
     return tensors
 
 

@@ -16,6 +16,7 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import open_checkpoint
+from prunescope.models.configuration import plain
 from prunescope.models.loading import default_device
 from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
@@ -91,6 +92,7 @@ def load_by_transformers(folder: Path) -> PreTrainedModel:
     for kind, names in report.items():
         if names:
             log.warning("transformers reports of %s: %s %s", folder, kind.replace("_", " "), ", ".join(map(str, names)))
+    plain(model.config)
     return model.eval().requires_grad_(False)
 
 

@@ -3,17 +3,15 @@
 import logging
 
 from prunescope.artifacts.folders import ExperimentFolder, RecoveryTextFolder
+from prunescope.environment import SAVE_STEPS, whole_number
 from prunescope.models.loading import calibration_dtype, compute_dtype, compute_tags, default_device, load_checkpoint
 from prunescope.packages import PEFT
 from prunescope.recovery.state import TrainingState
 from prunescope.steps.fingerprints import fingerprint
-from prunescope.steps.job import Job, whole_number
+from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoverySpec
 
 log = logging.getLogger(__name__)
-
-SAVE_STEPS = "PRUNESCOPE_SAVE_STEPS"
-"""Environment variable: steps between two savings of the state; unset: about five minutes."""
 
 
 def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:

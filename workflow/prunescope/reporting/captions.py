@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from prunescope.artifacts.folders import ExperimentFolder
-from prunescope.artifacts.perplexity import Results
+from prunescope.artifacts.perplexity import Results, shown
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Method
 
@@ -45,10 +45,11 @@ def menu_entry(page: str) -> dict[str, str]:
     return {
         "result": "page",
         "removed": f"{folder.summary.read().ratio_of_total:.1%}",
-        "perplexity": f"{_mean(perplexity.baseline):,.1f} → {_mean(perplexity.pruned):,.1f}",
+        "perplexity": f"{_mean(perplexity.baseline)} → {_mean(perplexity.pruned)}",
         "findings": ", ".join(f"{counted[severity]} {severity}" for severity in counted) or "none",
     }
 
 
-def _mean(results: Results) -> float:
-    return exp(fmean(log(result.perplexity) for protocols in results.values() for result in protocols.values()))
+def _mean(results: Results) -> str:
+    mean = exp(fmean(log(result.perplexity) for protocols in results.values() for result in protocols.values()))
+    return shown(mean, digits=1)

@@ -10,6 +10,7 @@ from statistics import median
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.artifacts.folders import RESULTS, SharedFolder
+from prunescope.errors import DataError
 from prunescope.steps.planned import Planned
 from prunescope.steps.step import LOGS, Task
 
@@ -32,7 +33,8 @@ def seconds(task: Task) -> float | None:
         for file in Path().glob(_earlier(task))
         if (tokens > 1) == (_tokens(file.parent.name) > 1)
     ]
-    return median(times) if times else None
+    known = [time for time in times if time is not None]
+    return median(known) if known else None
 
 
 def _earlier(task: Task) -> str:
@@ -49,10 +51,17 @@ def _tokens(key: str) -> int:
     return int(match[1]) * int(match[2]) if match else 1
 
 
-def _scaled(benchmark: Path, factor: float) -> float:
-    """Return the seconds of a run with `factor` times its work: start-up, which the record leaves out, stays."""
-    total, record = _total(benchmark), SharedFolder(benchmark.parent).record
-    work = min(record.read().seconds, total) if record.exists() else total
+def _scaled(benchmark: Path, factor: float) -> float | None:
+    """Return the seconds of a run with `factor` times its work: start-up, which the record leaves out, stays.
+
+    None where a file is damaged: no estimate is worth an error.
+    """
+    record = SharedFolder(benchmark.parent).record
+    try:
+        total = _total(benchmark)
+        work = min(record.read().seconds, total) if record.exists() else total
+    except (DataError, OSError, ValueError, KeyError, TypeError):
+        return None
     return total - work + work * factor
 
 

@@ -9,7 +9,7 @@ from prunescope.errors import DataError, PrunescopeError
 from prunescope.importance.limits import check_feasible
 from prunescope.steps.planned import Planned
 from prunescope.steps.reporting import PageSpec
-from prunescope.tracking.store import tracking_uri
+from prunescope.tracking.store import check_folder, tracking_uri
 
 
 def check_reachable(planned: Planned) -> None:
@@ -23,7 +23,7 @@ def check_reachable(planned: Planned) -> None:
         if task.step.package:
             task.step.package.require()
     if planned.experiment.tracking.enabled:
-        tracking_uri(planned.experiment.tracking.uri)
+        check_folder(tracking_uri(planned.experiment.tracking.uri))
     model = ModelFolder(Path(planned.tasks["model"].folder))
     if not model.facts.exists():
         return

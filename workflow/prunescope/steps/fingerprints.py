@@ -29,8 +29,15 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
 
 
 def model_files(folder: str | None) -> list[Path]:
-    """Return the files of a local checkpoint that decide what is computed; a link that leads nowhere is none."""
-    found = sorted(Path(folder).iterdir()) if folder else []
+    """Return the files of a local checkpoint that decide what is computed; a link that leads nowhere is none.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        found = sorted(Path(folder).iterdir()) if folder else []
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     return [file for file in found if file.suffix in MODEL_FILES and is_file(file)]
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,32 +69,6 @@ class Job(Generic[S, F]):
             entry, key = self.folder.record, self.folder.path.name  # type: ignore[attr-defined]
         with recording(self.spec.task, key, entry, params) as record:
             yield record
-
-
-def whole_number(variable: str) -> int | None:
-    """Return a positive number from the environment, None where it is not set.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    told = os.environ.get(variable, "")
-    if not told:
-        return None
-    if not told.isdecimal() or int(told) < 1:
-        raise ConfigError(f"{variable} = '{told}': must be a whole number of at least 1")
-    return int(told)
-
-
-def switch(variable: str) -> bool:
-    """Return whether an environment variable switches something on.
-
-    Raises:
-        ConfigError: it is neither on nor off.
-    """
-    told = os.environ.get(variable, "").lower()
-    if told not in ("", "0", "1", "false", "true", "no", "yes"):
-        raise ConfigError(f"{variable} = '{told}': must be 1 or 0")
-    return told in ("1", "true", "yes")
 
 
 def run(name: str, path: Path, told: str) -> None:

@@ -1,12 +1,13 @@
 """What the Snakefile asks: which experiments are wanted, and which step a key on disk stands for."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 from prunescope.artifacts.folders import RESULTS
+from prunescope.config.names import NAME
 from prunescope.config.resolve import COMPARISON, resolve
 from prunescope.config.sections import Config
 from prunescope.config.sweeps import APART, expand
@@ -23,11 +24,18 @@ FILE_OPTIONS = ("--report", "--archive", "--configfile")
 
 @dataclass(frozen=True)
 class SweepTarget:
-    """What was typed, and the sweep that it means, per model; `whole` as in `Target`."""
+    """What was typed, and the sweep that it means, per model; `file` as in `Target`."""
 
     typed: str
     sweeps: tuple[PlannedSweep, ...]
-    whole: bool
+    file: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """What must be there when it is done; none where what was typed is a file itself."""
+        if not self.file:
+            return [file for sweep in self.sweeps for file in sweep.files()]
+        return [path for sweep in self.sweeps if (path := f"{sweep.directory}/{self.file}") != self.typed]
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,16 @@ class Target:
     @property
     def whole(self) -> bool:
         return not self.file
+
+    @property
+    def files(self) -> list[str]:
+        """What must be there when it is done; none where what was typed is a file itself."""
+        if self.whole:
+            return self.planned.files()
+        if self.file == GGUF:
+            return [file for task in self.planned.exports(GGUF) for file in task.outputs]
+        path = f"{self.planned.directory}/{self.file}"
+        return [] if path == self.typed.rstrip("/") else [path]
 
 
 @dataclass
@@ -127,14 +145,17 @@ class Registry:
     def targets(self, arguments: Iterable[str]) -> list[Target]:
         """Find the experiments among command-line arguments.
 
-        ``results/M/E``, ``./results/M/E/``, absolute paths and files below an experiment all count.
+        ``results/M/E``, ``./results/M/E/``, ``M/E``, absolute paths and files below an experiment all count.
 
         Raises:
-            ConfigError: the path is below ``results/`` but its model, experiment or file is unknown.
+            ConfigError: model, experiment or file is unknown, or there is no model before the experiment.
         """
         found = []
         for argument in arguments:
-            match = _below_results(argument)
+            if argument in self.config.experiments or NAME.fullmatch(argument):
+                targets = [f"{RESULTS}/{model}/{argument}" for model in self.config.models]
+                raise ConfigError(f"'{argument}' names no model; expected {' or '.join(targets[:3])}")
+            match = self._split(argument)
             if match is None or match[2] == COMPARISON or (match[2] or "").startswith("_"):
                 continue
             if not match[2]:
@@ -156,20 +177,31 @@ class Registry:
         """
         found = []
         for argument in arguments:
-            named, below = re.fullmatch(r"sweep_([A-Za-z0-9_-]+)", argument), _below_results(argument)
+            named, below = re.fullmatch(r"sweep_([A-Za-z0-9_-]+)", argument), self._split(argument)
             if named:
                 # An unknown sweep has no models; looking it up says so.
                 declared = self.config.sweeps.get(named[1])
                 models = declared.models if declared else tuple(self.config.models)
-                found.append(SweepTarget(argument, tuple(self.sweep(model, named[1]) for model in models), True))
+                found.append(SweepTarget(argument, tuple(self.sweep(model, named[1]) for model in models)))
             elif below and below[2] == COMPARISON:
                 name, _, file = (below[3] or "").partition("/")
                 sweep = self.sweep(below[1], name)
                 known = [file.rpartition("/")[2] for task in sweep.tasks.values() for file in task.outputs]
                 if file and file not in known:
                     raise ConfigError(f"{sweep.directory} will hold no '{file}'; {did_you_mean(file, known)}")
-                found.append(SweepTarget(argument, (sweep,), not file))
+                found.append(SweepTarget(argument, (sweep,), file))
         return found
+
+    def _split(self, argument: str) -> re.Match[str] | None:
+        """Split ``results/{model}/{folder}/{rest}``, however it is spelled; None for anything else.
+
+        ``results/`` may be missing, as in the `targets` of the configuration.
+        """
+        relative = _relative(argument)
+        if found := re.fullmatch(rf"{RESULTS}/+([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative):
+            return found
+        short = re.fullmatch(r"([^/]+)/+([^/]+)(?:/+(.*))?", relative.removeprefix("./"))
+        return short if short and (short[1] in self.config.models or NAME.fullmatch(short[2])) else None
 
     def _check_file(self, planned: Planned, name: str) -> None:
         known = [
@@ -200,7 +232,10 @@ def without_files(arguments: list[str]) -> list[str]:
     return [argument for before, argument in pairwise(["", *arguments]) if before not in FILE_OPTIONS]
 
 
-def _below_results(argument: str) -> re.Match[str] | None:
-    """Split ``results/{model}/{folder}/{rest}``, however it is spelled; None for anything else."""
-    relative = argument.removeprefix(f"{Path.cwd()}/").removeprefix("./")
-    return re.fullmatch(rf"{RESULTS}/([^/]+)(?:/+([^/]*))?(?:/+(.*))?", relative)
+def _relative(argument: str) -> str:
+    """Return a path relative to the project, however it is spelled; also where a link leads into the project."""
+    for path in (argument, os.path.realpath(argument)):
+        relative = os.path.relpath(path) if path.startswith(("/", ".")) else path
+        if relative.startswith(f"{RESULTS}/"):
+            return relative
+    return argument

@@ -30,11 +30,12 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     Inside the block the store's folder is the working directory, as MLflow resolves relative locations against that.
 
     Raises:
-        ConfigError: the address is none of a store.
+        ConfigError: the address is none of a store, or the folder of its file is not there.
         TrackingUnavailable: the store cannot be reached or refuses, now or inside the block.
     """
     uri = store.tracking_uri(uri)
     lock, address = store.lock_file(uri), store.absolute(uri)
+    store.check_folder(uri)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock), chdir(store.folder(uri)), _explaining_refusal(uri):
         client = MlflowClient(tracking_uri=address)

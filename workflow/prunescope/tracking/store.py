@@ -29,6 +29,17 @@ def tracking_uri(configured: str) -> str:
     return uri
 
 
+def check_folder(uri: str) -> None:
+    """Check that the folder of a ``sqlite:///`` database is there: a wrong one would be made without a word.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    database = database_file(uri)
+    if database is not None and not database.parent.is_dir():
+        raise ConfigError(f"{redact(uri)}: there is no folder {database.parent}; create it or correct the address")
+
+
 def is_server(uri: str) -> bool:
     """Return whether the address is that of an MLflow server."""
     return uri.startswith(("http://", "https://"))

@@ -1,4 +1,4 @@
-"""Rules on what selection did beside ranking, and on the texts behind it."""
+"""Rules on what selection did beside ranking, on the texts behind it, and on how numbers were read."""
 
 from collections.abc import Iterator
 
@@ -47,6 +47,21 @@ def negative_removal_delta(now: Situation) -> Iterator[Observation]:
     if found:
         deltas = {f"{delta.layer}.{delta.block}": delta.delta for delta in found}
         yield Observation({"deltas": deltas, "count": len(found)}, block_layers(deltas))
+
+
+@rule("info")
+def rates_in_percent(now: Situation) -> Iterator[Observation]:
+    """Rates that a file gave as percentages, which were divided by 100."""
+    if now.evidence.rates.percent:
+        highest = max((spread.highest_rate for spread in now.measures.spreads), default=None)
+        yield Observation({"highest_rate": highest})
+
+
+@rule("info", of_gradients=True)
+def sizes_unknown(now: Situation) -> Iterator[Observation]:
+    """Statistics of layers that were pooled from those of parameters whose sizes no file says."""
+    if now.evidence.statistics.unweighted:
+        yield Observation({})
 
 
 @rule("high", changes.other_text)

@@ -22,6 +22,7 @@ from matplotlib.ticker import (
 
 from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder
+from prunescope.artifacts.perplexity import shown
 from prunescope.diagnosis.words import ENGLISH
 from prunescope.reporting.comparison.frame import UNPRUNED, Comparison, Measurement
 from prunescope.reporting.comparison.groups import kept_similarity, removed_similarity, score_correlation
@@ -85,7 +86,7 @@ def _in_order(axes: Axes, compared: Comparison, measured: Measurement) -> None:
     axes.errorbar(rows[measured.column], places, **look)
     above: Look = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8, "ha": "center"}
     for place, value in zip(places, rows[measured.column], strict=True):
-        axes.annotate(f"{value:,.1f}", (value, place), **above)
+        axes.annotate(shown(value, digits=1), (value, place), **above)
     _unpruned(axes, compared, measured, axes.axvline)
     axes.set_yticks(places, rows.index)
     axes.set_ylim(-0.6, len(rows) - 0.2)
@@ -125,7 +126,7 @@ def _errors(rows: pd.DataFrame, measured: Measurement) -> np.ndarray | None:
 
 def _unpruned(axes: Axes, compared: Comparison, measured: Measurement, line: Callable) -> None:
     for name, value in compared.unpruned[measured.column].dropna().items():
-        label = f"{name.replace(UNPRUNED, 'unpruned')} {value:.1f}"
+        label = f"{name.replace(UNPRUNED, 'unpruned')} {shown(value, digits=1)}"
         line(value, color="black", linestyle=":", linewidth=1.5, label=label)
 
 

@@ -72,15 +72,14 @@ class Comparison:
 
 
 def read_comparison(directories: Iterable[Path]) -> Comparison:
-    """Read experiments; shared folders (``_...``) and sweeps are passed over.
+    """Read experiments, named by their folder or a file in it; of ``results/M/*`` other folders are passed over.
 
     An experiment is called by its name or, where there are several models, ``model/name``.
 
     Raises:
         DataError: there is none, or a file of one is missing.
     """
-    folders = [ExperimentFolder(path) for path in directories if not path.name.startswith("_")]
-    found = [folder for folder in folders if folder.summary.path.parent.is_dir()]
+    found = _experiments(directories)
     models = {folder.path.resolve().parent for folder in found}
     named = {
         f"{folder.path.resolve().parent.name}/{folder.path.name}" if len(models) > 1 else folder.path.name: folder
@@ -103,6 +102,16 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
         measurements=tuple(measured),
         dtypes={name: read_dtypes(folder) for name, folder in named.items()},
     )
+
+
+def _experiments(paths: Iterable[Path]) -> list[ExperimentFolder]:
+    """Return each experiment once; shared folders (``_...``) and sweeps are none."""
+    others = [path for path in paths if not (path.name.startswith("_") or (path.is_dir() and not _inside(path)))]
+    return list({folder.path.resolve(): folder for folder in map(ExperimentFolder.containing, others)}.values())
+
+
+def _inside(path: Path) -> bool:
+    return any(ExperimentFolder(folder).begun for folder in (path, *path.parents))
 
 
 def differing(settings: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.perplexity import shown
 from prunescope.evaluation.bootstrap import ratio_interval
 from prunescope.reporting.comparison.frame import Comparison, Measurement
 
@@ -48,7 +49,9 @@ def _alone(compared: Comparison) -> list[str]:
     said = []
     for measured in compared.measurements:
         (after,), (before,) = compared.numbers[measured.column], compared.unpruned[measured.column]
-        times = f"{after:.1f}, {after / before:.2f} times the unpruned model's {before:.1f}"
+        times = (
+            f"{shown(after, digits=1)}, {shown(after / before)} times the unpruned model's {shown(before, digits=1)}"
+        )
         said.append(f"`{compared.numbers.index[0]}`: perplexity on {measured} {times}.")
     return said
 
@@ -82,8 +85,8 @@ def _for(compared: Comparison, group: pd.DataFrame) -> list[str]:
         else f"geometric mean of the perplexities on {_listed(map(str, compared.measurements))}"
     )
     said = [
-        f"{ratio}: `{best}` has the lowest {what} of {len(group)} experiments, {means.iloc[0]:.1f}; "
-        f"next is `{second}` with {means.iloc[1]:.1f}."
+        f"{ratio}: `{best}` has the lowest {what} of {len(group)} experiments, {shown(means.iloc[0], digits=1)}; "
+        f"next is `{second}` with {shown(means.iloc[1], digits=1)}."
     ]
     said += _elsewhere(compared, group, best)
     return [*said, _ties(compared, list(means.index[1:]), best)]
@@ -95,7 +98,7 @@ def _elsewhere(compared: Comparison, group: pd.DataFrame, best: str) -> list[str
     for measured in compared.measurements:
         lowest = group[measured.column].astype(float).idxmin()
         if lowest != best:
-            values = [f"{group.loc[name, measured.column]:.1f}" for name in (lowest, best)]
+            values = [shown(group.loc[name, measured.column], digits=1) for name in (lowest, best)]
             said.append(f"On {measured} alone `{lowest}` is lower ({values[0]} against {values[1]}).")
     return said
 

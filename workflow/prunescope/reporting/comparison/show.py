@@ -1,5 +1,6 @@
 """A comparison for people: in the terminal and as Markdown."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -8,6 +9,7 @@ from rich.measure import Measurement as Width
 from rich.table import Table
 
 from prunescope.artifacts.folders import ComparisonFolder
+from prunescope.artifacts.perplexity import shown
 from prunescope.markdown import table as markdown_table
 from prunescope.reporting.comparison.frame import Comparison
 from prunescope.reporting.comparison.recommend import recommend
@@ -28,21 +30,21 @@ TEXT = ("experiment", SETTINGS)
 def main_table(compared: Comparison) -> pd.DataFrame:
     """Return the numbers as text, the unpruned model first and what decides before what explains."""
     rows = compared.table()
-    shown = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
+    table = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
     for measured in compared.measurements:
         columns = rows[[measured.column, *measured.bounds]].astype(float)
-        shown[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
+        table[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
         if (trained := f"trained {measured.column}") in rows:
-            shown[f"{measured} trained"] = _column(rows[trained].astype(float), ".1f")
+            table[f"{measured} trained"] = [_perplexity(value) for value in rows[trained].astype(float)]
     for name, title in RATES.items():
-        shown[title] = _column(100 * rows[name], ".1f")
-    shown["extreme layers"] = _column(rows["extreme layers"], ".0f")
+        table[title] = _column(100 * rows[name], ".1f")
+    table["extreme layers"] = _column(rows["extreme layers"], ".0f")
     critical, high = (_column(rows[f"{severity} findings"], ".0f") for severity in ("critical", "high"))
-    shown["critical + high findings"] = [
+    table["critical + high findings"] = [
         f"{one} + {other}" if one else "" for one, other in zip(critical, high, strict=True)
     ]
-    shown["checkpoint MB"] = _column(rows["checkpoint bytes"] / 1e6, ".0f")
-    return shown.reset_index()
+    table["checkpoint MB"] = _column(rows["checkpoint bytes"] / 1e6, ".0f")
+    return table.reset_index()
 
 
 def settings_table(compared: Comparison) -> pd.DataFrame | None:
@@ -115,11 +117,7 @@ def _column(values: pd.Series, form: str) -> list[str]:
     return ["" if pd.isna(value) else format(value, form) for value in values]
 
 
-def _perplexity(value: float, low: float, high: float) -> str:
+def _perplexity(value: float, low: float = math.nan, high: float = math.nan) -> str:
     if pd.isna(value):
         return ""
-    return _figure(value) + ("" if pd.isna(low) else f" [{_figure(low)}, {_figure(high)}]")
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+    return shown(value, None if pd.isna(low) else (low, high), digits=1)

@@ -67,6 +67,7 @@ def refresh_page(folder: ExperimentFolder) -> None:
     told = folder.identity.read()
     if told.key is None:
         raise DataError(f"{folder.path} holds a plan that was applied by hand, which has no page")
+    folder.key_of(ModelFolder)
     known = {name: getattr(told, name) for name in PageSpec.model_fields if name != "inputs"}
     spec = PageSpec(inputs=told.shared, **known)
     _write_readme(Job.of(TABLE[PageSpec.step], spec, folder.path))
@@ -114,7 +115,9 @@ def _measured(job: PageJob) -> dict[str, str]:
     for file in MEASURED:
         if file.made_by in job.spec.steps:
             title, table = TABLES.get(file.made_by, (file.made_by.replace("_", " ").capitalize(), measured_table))
-            sections[title] = table(job.folder.named(file).read())
+            entry = job.folder.named(file)
+            with entry.complete():
+                sections[title] = table(entry.read())
     return sections
 
 

@@ -57,12 +57,14 @@ def protocol_card(job: Job[PageSpec, ExperimentFolder]) -> ProtocolCard:
 
 
 def _evaluation(job: Job[PageSpec, ExperimentFolder], perplexity: PerplexityReport) -> dict[str, EvaluatedText]:
-    manifest = job.input(EvaluationTextFolder).manifest.read()
-    card = {}
+    entry = job.input(EvaluationTextFolder).manifest
+    manifest, card = entry.read(), {}
     for text, protocols in perplexity.pruned.items():
         (leakage,) = {result.leakage for result in protocols.values()}
+        with entry.complete():
+            measured = manifest[text].model_dump(exclude_unset=True)
         card[text] = EvaluatedText(
-            **manifest[text].model_dump(exclude_unset=True),
+            **measured,
             max_tokens=job.spec.settings.evaluation.max_tokens,
             leakage=leakage,
             protocols={name: EvaluatedTokens.of(result) for name, result in protocols.items()},

@@ -19,11 +19,13 @@ def exports_section(folder: ExperimentFolder) -> str | None:
         return None
     made_by = (file.made_by for file in (ExperimentFolder.checkpoint, ExperimentFolder.recovered))
     checkpoints = [record.read() for step in made_by if (record := _record(folder, step)).exists()]
-    made = max(checkpoint.finished for checkpoint in checkpoints)
+    made = max((checkpoint.finished for checkpoint in checkpoints), default=0.0)
     rows = []
     for name in exports:
-        export, place = _record(folder, name).read(), files[name].path.relative_to(folder.path)
-        size, agreement, kl = (export.metrics[f"export/{name}_{what}"] for what in METRICS)
+        entry, place = _record(folder, name), files[name].path.relative_to(folder.path)
+        export = entry.read()
+        with entry.complete():
+            size, agreement, kl = (export.metrics[f"export/{name}_{what}"] for what in METRICS)
         note = "**of an earlier checkpoint: make it again**" if export.started < made else ""
         rows.append((f"`{place}`", f"{size / 1e6:,.1f}", f"{agreement:.1%}", f"{kl:.2g}", note))
     columns = ("file", "MB", "same most likely token", "mean KL, nats", "")

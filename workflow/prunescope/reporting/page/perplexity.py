@@ -1,6 +1,6 @@
 """Perplexity on the page and on the model card, as Markdown."""
 
-from prunescope.artifacts.perplexity import Perplexity, PerplexityReport, Ratio, RecoveredReport, Results
+from prunescope.artifacts.perplexity import Perplexity, PerplexityReport, Ratio, RecoveredReport, Results, shown
 from prunescope.markdown import table
 
 LEAKAGE = {
@@ -46,7 +46,7 @@ def recovered_table(report: RecoveredReport) -> str:
 
 def _with_interval(result: Perplexity | Ratio) -> str:
     value = result.ratio if isinstance(result, Ratio) else result.perplexity
-    return f"{value:.2f}" + (" [{:.2f}, {:.2f}]".format(*result.interval) if result.interval else "")
+    return shown(value, result.interval)
 
 
 def _leakages(results: Results, who: str) -> list[str]:
