@@ -12,6 +12,7 @@ BAD = {
     environment.CHECKPOINTING: ["maybe", "2"],
     environment.DEBUG: ["on please"],
     environment.DEVICE_MEMORY: ["much", "nan", "inf", "-1"],
+    environment.HOST_MEMORY: ["much", "-1"],
 }
 
 

@@ -15,6 +15,8 @@ DEBUG = "PRUNESCOPE_DEBUG"
 """Show tracebacks on the terminal."""
 DEVICE_MEMORY = "PRUNESCOPE_DEVICE_MEMORY"
 """GiB of each device that weights may take."""
+HOST_MEMORY = "PRUNESCOPE_HOST_MEMORY"
+"""GiB of the host's memory that a step may plan with."""
 
 
 def check_environment() -> None:
@@ -27,7 +29,8 @@ def check_environment() -> None:
         whole_number(variable)
     for variable in (CHECKPOINTING, DEBUG):
         switch(variable)
-    gibibytes(DEVICE_MEMORY)
+    for variable in (DEVICE_MEMORY, HOST_MEMORY):
+        gibibytes(variable)
 
 
 def whole_number(variable: str) -> int | None:

@@ -15,9 +15,10 @@ from prunescope.evaluation.cost import Cost, measure_cost
 from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.llama_cpp_speed import LlamaCpp, gguf_cost
 from prunescope.evaluation.speed import Engine, Runs, Transformers, measure_speed
-from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_checkpoint
+from prunescope.models.loading import compute_dtype, compute_tags, default_device, load_together
 from prunescope.steps.evaluation import EfficiencySpec
 from prunescope.steps.job import Job
+from prunescope.steps.table import TABLE
 
 
 def measure(job: Job[EfficiencySpec, ExperimentFolder]) -> None:
@@ -31,9 +32,8 @@ def measure(job: Job[EfficiencySpec, ExperimentFolder]) -> None:
         facts = job.input(ModelFolder).ready()
         checkpoints = {BASELINE: Path(facts.path), PRUNED: folder.checkpoint.path}
         checkpoints |= {RECOVERED: folder.recovered.path} if spec.recovered else {}
-        models = {
-            name: load_checkpoint(path, compute_dtype(spec.dtype, device), device) for name, path in checkpoints.items()
-        }
+        dtype = compute_dtype(spec.dtype, device)
+        models = load_together(checkpoints, dtype, device, TABLE[spec.step].out_of_memory)
         files = gguf_files(job)
         costs = {name: measure_cost(model, checkpoints[name], spec.prompt) for name, model in models.items()}
         costs |= {name: gguf_cost(file) for name, file in files.items()}

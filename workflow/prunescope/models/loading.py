@@ -1,6 +1,7 @@
 """Loading models: on which device, in which dtype, and filled from the checkpoint."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -8,10 +9,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from prunescope.environment import DEVICE_MEMORY, gibibytes
+from prunescope.errors import DataError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import Checkpoint, open_checkpoint
 from prunescope.models.memory import free_memory, gib
 from prunescope.models.offload import OffloadedLayers
+from prunescope.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,25 @@ def load_checkpoint(path: str | Path, dtype: torch.dtype, device: torch.device) 
     return fill(open_checkpoint(path), dtype, device)
 
 
+def load_together(
+    paths: Mapping[str, Path], dtype: torch.dtype, device: torch.device, way_out: str
+) -> dict[str, nn.Module]:
+    """Load checkpoint folders as wholes on one device, after comparing what they need with what is free.
+
+    Args:
+        way_out: what to do where they do not fit.
+
+    Raises:
+        DataError: see `open_checkpoint`, or they do not fit.
+    """
+    checkpoints = {name: open_checkpoint(path) for name, path in paths.items()}
+    needed = sum(parameter.numel() for one in checkpoints.values() for parameter in one.skeleton.parameters())
+    needed, free = needed * dtype.itemsize, free_memory(device)
+    if needed > free:
+        raise DataError(f"{gib(needed)} of weights do not fit into the {gib(free)} free on {device}: {way_out}")
+    return {name: fill(checkpoint, dtype, device) for name, checkpoint in checkpoints.items()}
+
+
 def load_offloaded(path: str | Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Load embedding, final norm and head of a checkpoint folder; its layers stay there until they run.
 
@@ -109,8 +131,11 @@ def fill(
         places: which GPU each module goes to, where one does not hold them all.
     """
     model = _without_weights(checkpoint, dtype)
-    for name in checkpoint.in_file_order:
+    names = checkpoint.in_file_order
+    progress = Progress("loading", total=len(names), unit="tensors", quick=True)
+    for name in names:
         _set(model, name, checkpoint.read(name), _place(name, places) if places else device, dtype)
+        progress.advance(1)
     _settle(model, device)
     if places:
         from accelerate import dispatch_model

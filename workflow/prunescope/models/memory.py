@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from prunescope.environment import HOST_MEMORY, gibibytes
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -23,12 +25,18 @@ VERSION_1 = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usag
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a GPU, or that the system can hand out to this process."""
+    """Return the bytes that are free on a GPU, or that the system can hand out to this process (`HOST_MEMORY`: fewer).
+
+    Raises:
+        ConfigError: `HOST_MEMORY` is no number.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil
 
-    return min([psutil.virtual_memory().available, *memory_left()])
+    limit = gibibytes(HOST_MEMORY)
+    told = [] if limit is None else [int(limit * 2**30)]
+    return min([psutil.virtual_memory().available, *memory_left(), *told])
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -4,12 +4,13 @@ import logging
 
 from prunescope.artifacts.folders import ExperimentFolder, RecoveryTextFolder
 from prunescope.environment import SAVE_STEPS, whole_number
-from prunescope.models.loading import calibration_dtype, compute_dtype, compute_tags, default_device, load_checkpoint
+from prunescope.models.loading import calibration_dtype, compute_dtype, compute_tags, default_device, load_together
 from prunescope.packages import PEFT
 from prunescope.recovery.state import TrainingState
 from prunescope.steps.fingerprints import fingerprint
 from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoverySpec
+from prunescope.steps.table import TABLE
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:
     spec, checkpoint, every = job.spec, job.folder.checkpoint.path, whole_number(SAVE_STEPS)
     with job.recording(spec.model_dump(mode="json")) as record:
         device = default_device()
-        model = load_checkpoint(checkpoint, compute_dtype(calibration_dtype(spec.dtype), device), device)
+        dtype = compute_dtype(calibration_dtype(spec.dtype), device)
+        model = load_together({spec.task: checkpoint}, dtype, device, TABLE[spec.step].out_of_memory)[spec.task]
         tags = compute_tags(model)
         adapted = add_adapters(model, spec)
         trainable = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
