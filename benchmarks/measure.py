@@ -144,6 +144,7 @@ def gradient_runs(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> li
     return [
         Run(FLOOR, partial(bare_pass, adapter, windows, batch_size), 3 * one_pass),
         Run("accumulate", partial(ours, Mode("accumulate")), 3 * one_pass),
+        Run("layered", partial(ours, Mode("layered")), 4 * one_pass),
         Run("stream", partial(ours, Mode("stream")), 3 * one_pass),
         Run("gate", partial(ours, Mode("gate")), 2 * one_pass),  # no gradients of weights
         Run(NAIVE, partial(naive_pass, adapter, windows, min(NAIVE_BATCH, batch_size)), 3 * one_pass),

@@ -264,14 +264,15 @@ from prunescope.steps.job import run
 save = PartialSums.save_if_due
 def save_and_die(self, reached, collectors):
     save(self, reached, collectors)
-    if reached.batches == 3:
+    if (reached.layers or reached.batches) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 PartialSums.save_if_due = save_and_die
 run("gradients", Path(sys.argv[1]), sys.argv[2])
 """
 
 
-def test_a_killed_step_gives_the_same_files(tmp_path):
+@pytest.mark.parametrize("mode", ["accumulate", "layered"])
+def test_a_killed_step_gives_the_same_files(tmp_path, mode):
     """Through `run`, whose folders are found from the experiment's."""
     shared = tmp_path / "results/m/_shared"
     model = tiny_model().float()
@@ -279,7 +280,8 @@ def test_a_killed_step_gives_the_same_files(tmp_path):
     ModelFolder(shared / "model/m").facts.write(tiny_facts(model, tmp_path / "model"))
     CalibrationFolder(shared / "calibration/c").samples.write({"input_ids": tiny_tokens(samples=7).int()})
     resumed, whole = (GradientsFolder(shared / "gradients" / key) for key in ("resumed", "whole"))
-    spec = GradientsSpec(inputs={"model": "m", "calibration": "c"}, batch_size=2, dtype="float32").text()
+    told = {"inputs": {"model": "m", "calibration": "c"}, "batch_size": 2, "dtype": "float32", "mode": mode}
+    spec = GradientsSpec(**told).text()
     environment = os.environ | {SAVE_BATCHES: "2"}
     killed = subprocess.run([sys.executable, "-c", KILL, resumed.path, spec], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -287,7 +289,8 @@ def test_a_killed_step_gives_the_same_files(tmp_path):
     assert not resumed.saliency.exists() and not resumed.key.exists()
     for folder in (resumed, whole):
         run("gradients", folder.path, spec)
-    assert resumed.timing.read().resumed_after_batches == 2
+    timing = resumed.timing.read()
+    assert (timing.resumed_after_layers if mode == "layered" else timing.resumed_after_batches) == 2
     assert not resumed.partial.exists()
     assert resumed.statistics.read() == whole.statistics.read()
     assert resumed.stability.read() == whole.stability.read()
