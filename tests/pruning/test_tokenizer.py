@@ -33,3 +33,17 @@ def test_a_pruned_model_reads_the_tokens_of_its_parent(tmp_path, family, name):
     parent, pruned = (AutoTokenizer.from_pretrained(folder) for folder in (source, tmp_path / "model"))
     assert pruned(TEXT)["input_ids"] == parent(TEXT)["input_ids"]
     assert type(pruned) is type(parent)
+
+
+def test_copies_of_read_only_files_can_be_replaced(tmp_path):
+    source = tmp_path / "source"
+    facts = save_source(tiny_model(), source)
+    templates = source / "additional_chat_templates"
+    templates.mkdir()
+    (templates / "tools.jinja").write_text("{{ messages }}")
+    for path in (*source.rglob("*.*"), templates):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
+    templates.chmod(0o755)
+    assert (tmp_path / "model/additional_chat_templates/tools.jinja").read_text() == "{{ messages }}"
+    assert all(path.stat().st_mode & 0o200 for path in (tmp_path / "model").rglob("*"))

@@ -139,12 +139,13 @@ def pruning_map(facts: ModelFacts, plan: PruningPlan, experiment: str | None, pl
 
 
 def copy_companions(source: Path, folder: Path) -> None:
-    """Copy the files that pruning does not change."""
+    """Copy the content of the files that pruning does not change; a source may be read-only, a copy is not."""
     for name in COMPANIONS:
-        if (source / name).is_file():
-            shutil.copy(source / name, folder)
-        elif (source / name).is_dir():
-            shutil.copytree(source / name, folder / name)
+        for file in (source / name, *sorted((source / name).glob("*"))):
+            if file.is_file():
+                copy = folder / file.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
 def _describe_tokenizer(source: Path, path: Path) -> None:
