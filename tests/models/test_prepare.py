@@ -153,7 +153,7 @@ def test_configurations_that_a_run_without_numbers_must_not_refuse(tmp_path, val
     ("values", "said"),
     [
         ({"sliding_window": 0}, "sliding_window = 0: must be null or a whole number from 1 on"),
-        ({"rope_theta": float("inf")}, "holds NaN or Infinity"),
+        ({"rope_theta": float("inf")}, "rope_theta = Infinity: must be finite"),
         ({"transformers_weights": "best.safetensors"}, 'transformers_weights = "best.safetensors": must be left out'),
     ],
 )

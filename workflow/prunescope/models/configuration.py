@@ -124,14 +124,14 @@ def _check_values(path: Path) -> None:
     if not isinstance(content, dict):
         raise DataError(f"{path} is no configuration of a model: it holds {json.dumps(content):.40}")
 
-    try:
-        json.dumps(content, allow_nan=False)
-    except ValueError:
-        raise DataError(f"{path} holds NaN or Infinity: every number in it must be finite") from None
-
     def refuse(name: str, wanted: str) -> None:
         raise DataError(f"{path}: {name} = {json.dumps(content[name]):.40}: must be {wanted}")
 
+    for name, value in content.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            refuse(name, "finite")
     for name in SIZES:
         value = content.get(name)
         if value is not None and (type(value) is not int or not 0 < value < LARGEST):
