@@ -18,6 +18,9 @@ from prunescope.data.conversations import read_conversations
 from prunescope.data.documents import as_text
 from prunescope.data.reading import read_documents
 from prunescope.errors import DataError, PrunescopeError
+from prunescope.files import LFS_POINTER
+
+LFS = LFS_POINTER + b".github.com/spec/v1\noid sha256:4d7a\nsize 498\n"
 
 PURPOSES = ("calibration", "validation", "test")
 GOOD = [{"text": f"good {number}"} for number in range(60)]
@@ -155,6 +158,8 @@ def test_a_truncated_parquet_file(tmp_path):
         ("a.txt", "hello".encode("utf-16"), r"it is UTF-16\): save it as UTF-8"),
         ("a.txt", "hello".encode("utf-16-le"), "it holds NUL bytes, as UTF-16 and binary files do"),
         ("a.jsonl", '{"text": "a"}'.encode("utf-16-le"), "line 1 holds NUL bytes, as UTF-16 and binary files do"),
+        ("a.txt", LFS, r"it is a pointer of Git LFS, not the text\): run `git lfs pull`"),
+        ("a.jsonl", LFS, r"it is a pointer of Git LFS, not the text\): run `git lfs pull`"),
         ("a.txt", b"caf\xe9", "it is not UTF-8: byte 0xe9 at position 3"),
         ("a.jsonl", '{"text": "a"}'.encode("utf-16"), "it is UTF-16"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "caf\xe9"}\n', "line 2 is not UTF-8: byte 0xe9 at position 13"),

@@ -140,3 +140,10 @@ def test_any_damage_is_tokens_or_a_sentence(folder, name, place, damage):
         assert "\n" not in str(error)
     finally:
         file.write_bytes(whole)
+
+
+def test_a_tokenizer_that_fails_only_on_a_text(folder):
+    edit(folder / "tokenizer_config.json", model_max_length="4")
+    encode = load_encoder(folder)
+    with pytest.raises(DataError, match=r"fails on a text \(TypeError: .*\): copy the tokenizer"):
+        encode("hello world")

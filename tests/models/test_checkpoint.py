@@ -250,3 +250,26 @@ def test_an_adapter_is_named(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(DataError, match=r"holds an adapter \(.*\), which transformers would apply: merge it"):
         open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [None, [1], "missing"])
+def test_an_index_that_transformers_does_not_read(tmp_path, metadata):
+    shard(tmp_path)
+    content = json.loads((tmp_path / INDEX).read_text())
+    content = {"weight_map": content["weight_map"]} | ({} if metadata == "missing" else {"metadata": metadata})
+    (tmp_path / INDEX).write_text(json.dumps(content))
+    with pytest.raises(DataError, match="has no `metadata`, without which transformers does not read it"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("rounded", [HEAD, EMBEDDING])
+def test_a_tied_head_that_is_the_embedding_but_for_rounding(tmp_path, rounded):
+    """Transformers does not tie them, so that the head is another one."""
+    other = {HEAD: EMBEDDING, EMBEDDING: HEAD}[rounded]
+    save(
+        tmp_path,
+        lambda known: known | {rounded: known[EMBEDDING].bfloat16(), other: known[EMBEDDING].clone()},
+        tie_word_embeddings=True,
+    )
+    with pytest.raises(DataError, match="but they differ"):
+        open_checkpoint(tmp_path)

@@ -127,3 +127,36 @@ def test_facts_with_an_unknown_key_are_damaged(tmp_path):
     file.path.write_text(json.dumps(json.loads(file.path.read_text()) | {"heads": 4}))
     with pytest.raises(DataError, match=r"model\.json is damaged: heads"):
         file.read()
+
+
+def told(root, **values):
+    """Save a model whose `config.json` says other values."""
+    save_source(tiny_model("mistral"), root / "source")
+    path = root / "source/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return str(root / "source")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"use_cache": False},  # as training with checkpointed activations leaves it
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 500.0}},
+        {"sliding_window": 4},
+    ],
+)
+def test_configurations_that_a_run_without_numbers_must_not_refuse(tmp_path, values):
+    assert obtained(tmp_path, path=told(tmp_path, **values)).ready().layers == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"sliding_window": 0}, "sliding_window = 0: must be null or a whole number from 1 on"),
+        ({"rope_theta": float("inf")}, "rope_theta = Infinity: must be finite"),
+        ({"transformers_weights": "best.safetensors"}, 'transformers_weights = "best.safetensors": must be left out'),
+    ],
+)
+def test_configurations_that_fail_only_once_something_is_computed(tmp_path, values, said):
+    with pytest.raises(DataError, match=said):
+        obtained(tmp_path, path=told(tmp_path, **values))

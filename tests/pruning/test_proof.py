@@ -73,3 +73,12 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     save_file(weights, tmp_path / "source/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(NonFiniteError, match=r"'model\.layers\.3\.self_attn\.o_proj\.weight' in .* holds NaN"):
         write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
+
+
+def test_logits_that_are_all_zero_are_equal(tmp_path):
+    facts = save_source(tiny_model(), tmp_path / "source")
+    weights = load_file(tmp_path / "source/model.safetensors")
+    weights["lm_head.weight"].zero_()
+    save_file(weights, tmp_path / "source/model.safetensors", metadata={"format": "pt"})
+    write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
+    assert prove(facts, uneven_plan(facts), tmp_path / "model") == 0

@@ -174,11 +174,17 @@ def test_plan_that_does_not_fit_the_model(tmp_path, change, said):
     ("text", "groups"), [("", []), ("3", [3]), ("0-2,7", [0, 1, 2, 7]), (" 7, 0-2 ", [0, 1, 2, 7])]
 )
 def test_ranges(text, groups):
-    assert read_ranges(text).tolist() == groups
-    assert read_ranges(write_ranges(np.array(groups))).tolist() == groups
+    assert read_ranges(text, 8).tolist() == groups
+    assert read_ranges(write_ranges(np.array(groups)), 8).tolist() == groups
 
 
-@pytest.mark.parametrize("text", ["a", "3-1", "-2"])
+@pytest.mark.parametrize("text", ["a", "3-1", "-2", "9" * 30, "9" * 5000])
 def test_bad_ranges(text):
     with pytest.raises(ValueError, match="not an index or a range"):
-        read_ranges(text)
+        read_ranges(text, 8)
+
+
+@pytest.mark.parametrize("text", ["8", "0-99999999999", "0-300000000"])
+def test_ranges_of_groups_that_do_not_exist_cost_nothing(text):
+    with pytest.raises(ValueError, match="does not exist; allowed: 0 to 7"):
+        read_ranges(text, 8)

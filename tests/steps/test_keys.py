@@ -343,3 +343,9 @@ def test_zero_shot_tasks_are_steps_of_their_own(tmp_path):
     )
     assert one.identity() == other.identity() and one.text() != other.text()
     assert "zeroshot_baseline" not in steps()
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    file = tmp_path / os.fsdecode(b"\xff.txt")
+    file.write_text("a text")
+    assert fingerprint([file])

@@ -11,6 +11,9 @@ from typing import Any
 
 from prunescope.errors import DataError
 
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that stands for one which `git lfs pull` has not fetched."""
+
 _last_read: list[Path] = []
 
 

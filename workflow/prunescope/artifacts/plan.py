@@ -96,16 +96,19 @@ def write_ranges(groups: np.ndarray) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def read_ranges(text: str) -> np.ndarray:
-    """Read what `write_ranges` wrote (order and repetition do not matter) as ascending int64 indices.
+def read_ranges(text: str, count: int) -> np.ndarray:
+    """Read what `write_ranges` wrote (order and repetition do not matter) as ascending int64 indices below `count`.
 
     Raises:
-        ValueError: the text is not a list of ranges.
+        ValueError: the text is not a list of ranges, or names an index that does not exist.
     """
     groups: set[int] = set()
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise ValueError(f"'{part}' is not an index or a range such as 3-7")
-        groups.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise ValueError(f"'{part:.40}' is not an index or a range such as 3-7")
+        if last >= count:
+            raise ValueError(f"group {last} does not exist; allowed: 0 to {count - 1}")
+        groups.update(range(first, last + 1))
     return np.array(sorted(groups), dtype=np.int64)

@@ -60,11 +60,9 @@ class PlanFile(Document):
         from prunescope.artifacts.plan import BlockPlan, read_ranges
 
         try:
-            groups = read_ranges(self.removed.get(str(facts.layer), {}).get(facts.block, ""))
+            groups = read_ranges(self.removed.get(str(facts.layer), {}).get(facts.block, ""), facts.groups)
         except ValueError as error:
             raise PrunescopeError(f"{where}: {error}") from None
-        if len(groups) and groups[-1] >= facts.groups:
-            raise PrunescopeError(f"{where}: group {groups[-1]} does not exist; allowed: 0 to {facts.groups - 1}")
         return BlockPlan(facts, groups)
 
 

@@ -10,6 +10,7 @@ from prunescope.config.places import no_text_files
 from prunescope.config.sections.sources import text_files
 from prunescope.data.documents import Row, check_columns, kind_of
 from prunescope.errors import DataError, first_line
+from prunescope.files import LFS_POINTER
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 REPAIR = "repair it or take it out of `local`"
@@ -89,6 +90,8 @@ def _syntax(error: ValueError) -> str:
 
 
 def _decoded(content: bytes, file: Path, where: str = "it ") -> str:
+    if content.startswith(LFS_POINTER):
+        raise _unreadable(file, "it is a pointer of Git LFS, not the text", "run `git lfs pull` in its folder")
     if content.startswith(UTF_16):
         raise _unreadable(file, "it is UTF-16", ENCODE)
     if b"\0" in content:

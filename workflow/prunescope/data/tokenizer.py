@@ -50,7 +50,13 @@ def encoder(tokenizer: Any, folder: str | Path) -> Encoder:
     def encode(text: str) -> list[int]:
         nonlocal unknown
         # verbose=False: a text longer than the model's window is no mistake here, it is cut into windows.
-        ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        try:
+            ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        except Exception as error:  # as in `load_tokenizer`
+            raise DataError(
+                f"the tokenizer in '{folder}' fails on a text ({type(error).__name__}: {first_line(error)}): copy the "
+                "tokenizer of the model there again"
+            ) from error
         if rows is not None and ids and max(ids) >= rows:
             token = tokenizer.convert_ids_to_tokens(max(ids))
             raise DataError(

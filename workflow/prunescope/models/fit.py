@@ -78,7 +78,8 @@ def _check_tied(twin: str, name: str, tensors: Mapping[str, Stored]) -> None:
     if name not in tensors:
         return
     first, second = (TensorReader().read(tensors[one]) for one in (twin, name))
-    if first.shape != second.shape or not torch.equal(first, second.to(first.dtype)):
+    both = torch.promote_types(first.dtype, second.dtype)
+    if first.shape != second.shape or not torch.equal(first.to(both), second.to(both)):
         raise DataError(
             f"config.json ties {twin!r} to {name!r}, but they differ: set tie_word_embeddings to false if the head is "
             f"to count as it is stored, or delete {twin!r} if it is a leftover"

@@ -12,12 +12,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prunescope.errors import DataError
-from prunescope.files import read_json
+from prunescope.files import LFS_POINTER, read_json
 from prunescope.models.weights import INDEX, SINGLE
 
 log = logging.getLogger(__name__)
-
-LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     files = sorted(set(mapped.values()))
     if not single.is_file() or files == [single]:
         _check_there(files)
+        if not single.is_file():
+            _check_metadata(index)
         return _indexed(index, mapped, _headers(files))
     if any(not file.is_file() for file in files):
         log.warning("%s names files that are not there, and is passed over: %s is read", index, single.name)
@@ -104,6 +104,11 @@ def _read_index(index: Path) -> dict[str, Path]:
                 f"{index} says that {name!r} is in {json.dumps(file)}: must be the name of a file in the same folder"
             )
     return {name: index.parent / file for name, file in mapped.items()}
+
+
+def _check_metadata(index: Path) -> None:
+    if not isinstance(read_json(index).get("metadata"), dict):
+        raise DataError(f'{index} has no `metadata`, without which transformers does not read it: add "metadata": {{}}')
 
 
 def _check_there(files: Iterable[Path]) -> None:

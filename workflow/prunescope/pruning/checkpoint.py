@@ -12,6 +12,8 @@ from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.plan_file import KeptGroups, PruningMap
+from prunescope.data.tokenizer import load_tokenizer
+from prunescope.errors import DataError
 from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.checkpoint import open_checkpoint
@@ -69,7 +71,7 @@ def write_checkpoint(
         written = write_shards(cut_weights(adapter, plan, source.read), temporary, shard_bytes)
         folder.config.write(pruned_config(source.config, adapter, plan))
         copy_companions(source.folder, temporary)
-        _describe_tokenizer(temporary / TOKENIZER_CONFIG)
+        _describe_tokenizer(source.folder, temporary / TOKENIZER_CONFIG)
         shutil.copy(MODELING_FILE, temporary)
         folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
         prove(facts, plan, temporary)
@@ -137,17 +139,27 @@ def pruning_map(facts: ModelFacts, plan: PruningPlan, experiment: str | None, pl
 
 
 def copy_companions(source: Path, folder: Path) -> None:
-    """Copy the files that pruning does not change."""
+    """Copy the content of the files that pruning does not change; a source may be read-only, a copy is not."""
     for name in COMPANIONS:
-        if (source / name).is_file():
-            shutil.copy(source / name, folder)
-        elif (source / name).is_dir():
-            shutil.copytree(source / name, folder / name)
+        for file in (source / name, *sorted((source / name).glob("*"))):
+            if file.is_file():
+                copy = folder / file.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
-def _describe_tokenizer(path: Path) -> None:
-    """Describe the generic tokenizer as transformers 4 needs it: by its old name, without token types."""
+def _describe_tokenizer(source: Path, path: Path) -> None:
+    """Name the class of the tokenizer, which transformers chooses by the type of the model where it knows that.
+
+    The generic one is described as transformers 4 needs it: by its old name, without token types.
+    """
+    try:
+        name = type(load_tokenizer(source)).__name__
+    except DataError as error:  # the steps that read texts have used it; a plan may be applied without
+        log.warning("%s", error)
+        return
     content = read_json(path) if path.is_file() else {}
-    if content.get("tokenizer_class") == "TokenizersBackend":
-        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
-        write_json(path, inputs | content | {"tokenizer_class": "PreTrainedTokenizerFast"})
+    if name == "TokenizersBackend":
+        content = {"model_input_names": ["input_ids", "attention_mask"]} | content
+        name = "PreTrainedTokenizerFast"
+    write_json(path, content | {"tokenizer_class": name})

@@ -118,4 +118,5 @@ def logits_by_layer(model: PreTrainedModel, windows: Named, plan: PruningPlan | 
 
 def logit_difference(found: Tensor, wanted: Tensor) -> float:
     """Return the largest difference of two sets of logits, in standard deviations of those that are wanted."""
-    return ((found - wanted).abs().max() / wanted.std()).item()
+    difference = (found - wanted).abs().max().item()
+    return difference / wanted.std().item() if difference else difference  # logits may be zero, as of a head of zeros

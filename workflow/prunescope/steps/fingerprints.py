@@ -1,6 +1,7 @@
 """What stands for the content of local files, so that a copy that moved is the same copy."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,7 @@ def _fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
     """Read files, given with size and time, so that those of many experiments are read once."""
     state = hashlib.sha256()
     for path, size, changed in files:
-        state.update(f"{path.name}:{size};".encode())
+        state.update(os.fsencode(path.name) + f":{size};".encode())  # names need not be UTF-8
         with path.open("rb") as file:
             if size <= LARGE:
                 state.update(file.read())
