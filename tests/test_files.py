@@ -1,4 +1,4 @@
-"""Temporary files: what killed processes left goes, what others are writing stays."""
+"""Temporary files: what killed processes left goes, what others are writing stays; JSON is read strictly."""
 
 import os
 import subprocess
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from prunescope.files import replacing, replacing_directory
+from prunescope.errors import DataError
+from prunescope.files import read_json, replacing, replacing_directory
 
 
 @pytest.fixture
@@ -33,3 +34,9 @@ def test_a_folder_of_a_killed_process_is_deleted(tmp_path, gone):
     with replacing_directory(tmp_path / "model") as temporary:
         (temporary / "config.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text('{"layers": {"0": 1, "1": 2, "0": 3}}')
+    with pytest.raises(DataError, match=r"plan\.json is not JSON \('0' is there twice\)"):
+        read_json(tmp_path / "plan.json")

@@ -11,7 +11,15 @@ from prunescope.errors import NonFiniteError
 from prunescope.models.checkpoint import Checkpoint
 from prunescope.pruning import checkpoint as writing
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.proof import TOLERANCE, ProofError, load_by_transformers, logits_by_layer, prove
+from prunescope.pruning.proof import (
+    TOKENS,
+    TOLERANCE,
+    ProofError,
+    load_by_transformers,
+    logits_by_layer,
+    prove,
+    random_windows,
+)
 from prunescope.pruning.prune import prune
 from prunescope.steps.pruning import PruningSpec
 from shapes import SHAPES
@@ -82,3 +90,26 @@ def test_logits_that_are_all_zero_are_equal(tmp_path):
     save_file(weights, tmp_path / "source/model.safetensors", metadata={"format": "pt"})
     write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
     assert prove(facts, uneven_plan(facts), tmp_path / "model") == 0
+
+
+def test_rows_that_no_token_of_the_text_reads_are_compared_too(tmp_path, monkeypatch):
+    facts = save_source(tiny_model(vocab_size=500), tmp_path / "source")
+    unread = next(row for row in range(500) if row not in random_windows(500, 1, TOKENS))
+    read = Checkpoint.read
+
+    def other(self, name):
+        values = read(self, name).clone()
+        if name == "model.embed_tokens.weight":
+            values[unread] += 1
+        return values
+
+    monkeypatch.setattr(Checkpoint, "read", other)
+    with pytest.raises(ProofError, match=r"'model\.embed_tokens\.weight' of the pruned checkpoint is not that"):
+        write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")
+
+
+def test_a_model_that_was_computed_is_given_back(tmp_path):
+    save_source(tiny_model(), tmp_path)
+    model = load_by_transformers(tmp_path)
+    logits_by_layer(model, {"words": tiny_tokens()})
+    assert not any(parameter.numel() for parameter in model.parameters())

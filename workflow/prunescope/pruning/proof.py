@@ -34,6 +34,10 @@ RANDOM = "random tokens"
 TOKENS = 64
 """Of the text that the pruning step proves itself on."""
 
+_WAY_OUT = (
+    "it was not kept. Transformers reads the unpruned model otherwise than it was cut: check its files, and report this"
+)
+
 
 class ProofError(PrunescopeError):
     """A pruned checkpoint does not compute what its plan says."""
@@ -50,22 +54,33 @@ def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path) -> float:
     Raises:
         ProofError: it is above `TOLERANCE`. NonFiniteError: the masked model's logits are not finite.
     """
-    parent = load_by_transformers(Path(facts.path))
+    parent, pruned = load_by_transformers(Path(facts.path)), load_by_transformers(checkpoint)
+    _check_uncut(parent, pruned, facts)
     windows = {RANDOM: random_windows(parent.config.vocab_size, 1, TOKENS)}
     wanted = logits_by_layer(parent, windows, plan)[RANDOM]
     if not wanted.isfinite().all():
         raise NonFiniteError(_explain(facts))
-    difference = logit_difference(logits_by_layer(load_by_transformers(checkpoint), windows)[RANDOM], wanted)
+    difference = logit_difference(logits_by_layer(pruned, windows)[RANDOM], wanted)
     if not difference <= TOLERANCE:  # NaN is a failure too
         raise ProofError(
             f"the pruned checkpoint does not compute what '{facts.name}' computes with the removed groups silent: a "
-            f"logit differs by {difference:.2g} standard deviations (at most {TOLERANCE:g} is rounding); it was not "
-            f"kept. Transformers reads {facts.path} otherwise than it was cut: check its files, and report this"
+            f"logit differs by {difference:.2g} standard deviations (at most {TOLERANCE:g} is rounding); {_WAY_OUT}"
         )
     log.info(
         "proved on %d tokens: logits differ by %.1e standard deviations from the masked model's", TOKENS, difference
     )
     return difference
+
+
+def _check_uncut(parent: PreTrainedModel, pruned: PreTrainedModel, facts: ModelFacts) -> None:
+    """Compare what no plan cuts: embedding, final norm and head, of which a text reads only some rows."""
+    others = dict(pruned.named_parameters())
+    layers = tuple(adapter_for(parent).layer_prefix(layer) for layer in range(facts.layers))
+    for name, values in parent.named_parameters():
+        if name.startswith(layers):
+            continue
+        if not torch.allclose(values, others[name].to(values.dtype), rtol=0, atol=0, equal_nan=True):
+            raise ProofError(f"{name!r} of the pruned checkpoint is not that of '{facts.name}'; {_WAY_OUT}")
 
 
 def _explain(facts: ModelFacts) -> str:
@@ -113,7 +128,10 @@ def logits_by_layer(model: PreTrainedModel, windows: Named, plan: PruningPlan | 
     layers = {adapter.layer_prefix(index): layer for index, layer in enumerate(adapter.layers)}
     OffloadedLayers(layers, read, device, torch.float32)
     model.to(device=device, dtype=torch.float32)  # the rest: embedding, final norm, head
-    return {name: model(rows.to(device)).logits.cpu() for name, rows in windows.items()}
+    logits = {name: model(rows.to(device)).logits.cpu() for name, rows in windows.items()}
+    for parameter in model.parameters():
+        parameter.data = torch.empty(0)
+    return logits
 
 
 def logit_difference(found: Tensor, wanted: Tensor) -> float:

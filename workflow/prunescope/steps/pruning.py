@@ -15,6 +15,7 @@ class PruningSpec(ExperimentSpec):
     """Cut the weights and write the checkpoint."""
 
     step = "pruning"
+    version = 2
     # Another gate is no reason to cut the same checkpoint again.
     aside = frozenset({"stop_if_critical"})
     stop_if_critical: bool = Field(False, description="Cut nothing where a finding of the diagnosis is critical.")
