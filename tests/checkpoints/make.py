@@ -1,6 +1,7 @@
 """Write pruned checkpoints to try elsewhere: ``python tests/checkpoints/make.py FOLDER``.
 
-Each case is a folder with ``pruned/``, ``masked/`` (the stock model of the same logits) and ``expected.safetensors``.
+Each case is a folder with ``pruned/``, ``masked/`` (the stock model of the same logits), ``expected.safetensors`` and
+``ids.json`` (of a text, by the parent's tokenizer).
 """
 
 import json
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -33,6 +35,8 @@ def write_case(shape: dict, folder: Path) -> None:
     _add_old_rope_keys(folder / "masked/config.json")
     with torch.no_grad():
         logits = model(tiny_tokens()).logits
+    parent = AutoTokenizer.from_pretrained(folder / "source")
+    (folder / "ids.json").write_text(json.dumps(dict(parent("w3 w7"))))
     save_file({"tokens": tiny_tokens(), "logits": logits}, folder / "expected.safetensors")
 
 
