@@ -1,5 +1,6 @@
 """Fixtures that every test may use; nothing here reaches a hub."""
 
+import importlib.util
 import os
 import runpy
 import shutil
@@ -20,12 +21,14 @@ if "PRUNESCOPE_TEST_NATIVE_BFLOAT16" in os.environ:
 
 import pytest
 import torch
-from hypothesis import settings
 
-# How many inputs a fuzz test tries: `--hypothesis-profile many` for a thorough run.
-settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True)
-settings.register_profile("many", max_examples=2000, deadline=None)
-settings.load_profile("suite")
+if importlib.util.find_spec("hypothesis"):  # not where checkpoints are tried without this package
+    from hypothesis import settings
+
+    # How many inputs a fuzz test tries: `--hypothesis-profile many` for a thorough run.
+    settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True)
+    settings.register_profile("many", max_examples=2000, deadline=None)
+    settings.load_profile("suite")
 
 # Tiny models are slower with more threads, and test workers share the cores.
 torch.set_num_threads(1)
