@@ -135,3 +135,10 @@ def test_layers_need_not_run_to_know_what_they_are_called_with():
 
 def test_every_criterion_can_be_scored():
     assert list(collect(tiny_model(), mode=LAYERED).saliency) == list(CRITERIA)
+
+
+def test_freed_memory_is_given_back_after_each_layer(monkeypatch):
+    released = []
+    monkeypatch.setattr("prunescope.importance.layered.release", lambda: released.append(1))
+    collect(tiny_model(), mode=LAYERED)
+    assert len(released) == 4
