@@ -112,6 +112,7 @@ CHANGE = st.one_of(
 
 TWO = ["sliding_attention", "full_attention"]
 WIDE = {"rope_type": "proportional", "rope_theta": 500.0, "partial_rotary_factor": 500.0}
+NARROW = {"rope_type": "dynamic", "rope_theta": 8, "factor": 2, "partial_rotary_factor": 0}
 HUGE = {"rope_type": "yarn", "rope_theta": 8, "factor": 2, "partial_rotary_factor": "4"}
 
 
@@ -128,6 +129,7 @@ HUGE = {"rope_type": "yarn", "rope_theta": 8, "factor": 2, "partial_rotary_facto
 @example("llama", [(configure, "quantization_config", {})])
 @example("llama", [(configure, "rope_parameters", WIDE)])
 @example("qwen2", [(configure, "rope_parameters", HUGE)])
+@example("qwen2", [(configure, "rope_parameters", NARROW)])
 @example("qwen2", [(index, {"weight_map": {"\n": {}}})])
 def test_a_checkpoint_gives_the_numbers_of_its_model_or_one_sentence(name: str, changes: list[Change]) -> None:
     folder = sound(name)

@@ -100,8 +100,19 @@ def check_runs(model: PreTrainedModel) -> None:
             model.eval()(torch.zeros((1, TOKENS), dtype=torch.int64, device="meta"), use_cache=True)
     except Exception as error:  # as above: a rope of another width than the heads, a window that is no number, ...
         if "on meta tensors" in str(error):  # a dynamic rope asks how long the text is: the rest runs with the weights
+            _check_rope(model)
             return
         raise _unusable(model.config.name_or_path, error) from error
+
+
+def _check_rope(model: PreTrainedModel) -> None:
+    head_dim = getattr(model.config, "head_dim", None) or model.config.hidden_size // model.config.num_attention_heads
+    turned = 2 * model.base_model.rotary_emb.inv_freq.shape[-1]
+    if turned != head_dim:
+        raise DataError(
+            f"config.json in {model.config.name_or_path}: its rope turns {turned} of the {head_dim} values of a head; "
+            "correct partial_rotary_factor"
+        )
 
 
 def check_generation(path: Path) -> None:
