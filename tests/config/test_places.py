@@ -55,6 +55,9 @@ def plan(**change):
         ({"path": "allenai/c4"}, "path is a copy of a hub dataset, whose id `hub` must name"),
         ({"hub": "a/b", "path": "allenai/c4"}, "no such folder; if it is an id on the hub, write `hub: allenai/c4`"),
         ({"hub": "a/b", "path": "texts/a.txt"}, "no such folder"),
+        ({"hub": "a/b", "path": "/"}, "is the root of all folders"),
+        ({"hub": "a/b", "path": "//x/.."}, "is the root of all folders"),
+        ({"local": "/"}, "is the root of all folders"),
         ({"hub": "./texts"}, "is a folder, not an id on the hub: name its files in `local`"),
         ({"hub": "/data/c4"}, "is a folder, not an id on the hub"),
         ({"hub": "~/c4"}, "is a folder, not an id on the hub"),
@@ -75,6 +78,7 @@ def test_texts(text, said):
         ({"path": "mistralai/Mistral-7B-v0.3"}, "if it is an id on the hub, write `hub: mistralai/Mistral-7B-v0.3`"),
         ({"path": "texts/a.txt"}, r"no config\.json there"),
         ({"path": ""}, "is no path"),
+        ({"path": "/"}, "is the root of all folders"),
         ({"path": "b" * 300}, r"no config\.json there"),
         ({"hub": "model"}, "is a folder, not an id on the hub: name it as `path`"),
         ({"hub": "/data/m"}, "is a folder, not an id on the hub: name it as `path`"),
@@ -97,6 +101,7 @@ paths = st.text(max_size=20) | st.sampled_from(
 @example("model", "path", "a\ud83d")
 @example("text", "hub", "\0")
 @example("text", "hub", "~\n")
+@example("text", "path", "//")
 def test_any_place_is_planned_or_a_sentence(kind, key, place):
     beside = {"hub": "a/b"} if (kind, key) == ("text", "path") else {}
     place = {key: place} | beside

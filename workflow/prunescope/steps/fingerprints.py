@@ -48,8 +48,9 @@ def copied_files(source: DatasetSource) -> list[Path]:
         return []
     if source.files:
         return [file for pattern in source.files.values() for file in matching_files(f"{source.path}/{pattern}")]
-    found = matching_files(f"{source.path}/**/*")
-    return [file for file in found if not any(part[0] == "." for part in file.relative_to(source.path).parts)]
+    folder = Path(source.path)
+    found = matching_files(str(folder / "**/*"))
+    return [file for file in found if not any(part[0] == "." for part in file.relative_to(folder).parts)]
 
 
 @cache

@@ -1,6 +1,8 @@
 """What the sections share: their base class, and types of values."""
 
 import math
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -22,6 +24,8 @@ Percentile = Annotated[float, Field(ge=0, le=100)]
 def _expanded(path: str) -> str:
     if not path or "\0" in path:
         raise ValueError("is no path; leave it out where there is none")
+    if os.path.normpath(Path.cwd() / expanded(path)) in ("/", "//"):  # POSIX keeps two slashes
+        raise ValueError("is the root of all folders: name the folder or the files that are meant")
     return expanded(path)
 
 
