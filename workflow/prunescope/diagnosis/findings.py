@@ -14,8 +14,6 @@ from prunescope.artifacts.diagnosis import (
     Remedy,
     Severity,
 )
-from prunescope.artifacts.folders import RESULTS
-from prunescope.config.names import rename, without
 from prunescope.config.patches import Patch
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
@@ -78,10 +76,9 @@ def exhausted(code: str, now: Situation) -> bool:
 
 
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
-    # Training costs more than all the rest, and hides what a setting does.
-    name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
-    command = f"{context.start} {RESULTS}/{context.model}/{name}" if name else None
-    return Remedy(kind=kind, patch=patch, experiment=str(name) if name else None, command=command, what="")
+    name = context.named(patch)
+    experiment = str(name) if name else None
+    return Remedy(kind=kind, patch=patch, experiment=experiment, command=context.command(name), what="")
 
 
 # --- the report: what is unknown or undefined is None ---------------------------------------------------

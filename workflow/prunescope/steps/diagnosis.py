@@ -11,15 +11,16 @@ from prunescope.artifacts.identity import Identity
 from prunescope.config import patches
 from prunescope.config.leakage import Leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report
+from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report, Settings
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
+from prunescope.steps.trial import thresholds
 
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
 """The sections that decide what is removed."""
 
-FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials")
 
 
 class DiagnosisSpec(ExperimentSpec):
@@ -49,8 +50,8 @@ class DiagnosisSpec(ExperimentSpec):
         yield cls(
             **common,
             start=planned.run.start,
-            # What it is compared with changes no finding, nor does what follows from one.
-            diagnosis=settings.diagnosis.model_copy(update={"on_critical": Diagnosis().on_critical}),
+            diagnosis=thresholds(settings),
+            # What it is compared with changes no finding.
             report=settings.report.model_copy(update={"reference": None}),
             **{name: getattr(settings, name) for name in sections},
             calibration_texts=texts_of(experiment, experiment.dataset),
@@ -67,7 +68,7 @@ class PlotSpec(ExperimentSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PlotSpec"]:
-        yield from (cls(**common, plot=name) for name in FIGURES)
+        yield from (cls(**common, plot=name) for name in figures(planned.experiment.settings))
 
     @property
     def task(self) -> str:
@@ -92,6 +93,11 @@ class BeforeAfterSpec(ExperimentSpec):
         return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
 
 
+def figures(settings: Settings) -> tuple[str, ...]:
+    """Return the figures that an experiment has, but for the one beside its reference."""
+    return FIGURES if settings.trial.enabled else tuple(name for name in FIGURES if name != "trials")
+
+
 def differences(before: Experiment | Identity, after: Experiment | Identity) -> dict[str, tuple[str, str]]:
     """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
     old, new = (
@@ -110,13 +116,13 @@ STEPS = (
         DiagnosisSpec,
         "diagnosis.report:diagnose_experiment",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.stability),
+        needs=(Own.table, Own.summary, Own.statistics, Own.stability, Own.trials),
     ),
     Step(
         PlotSpec,
         "reporting.figures:plot",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.diagnosis),
+        needs=(Own.table, Own.summary, Own.statistics, Own.trials, Own.diagnosis),
         figure=True,
     ),
     Step(BeforeAfterSpec, "reporting.figures:plot_before_after", Own, needs=(Own.summary, Own.diagnosis), figure=True),
