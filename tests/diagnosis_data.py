@@ -13,7 +13,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.passes import StatisticsFile
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
 from prunescope.config.resolve import load_config, resolve
-from prunescope.config.sections import Diagnosis, Limits, Report
+from prunescope.config.sections import Diagnosis, Limits, Report, Trial
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
     RATES,
@@ -153,11 +153,16 @@ def write_diagnosis(spec, directory):
     return diagnose_experiment(job(spec, directory))
 
 
-def spec(directory, language="en", **thresholds) -> DiagnosisSpec:
-    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
+def spec(directory, language="en", trials=False, **thresholds) -> DiagnosisSpec:
+    """The spec as the pipeline makes it: the settings in force are those that the name declares.
+
+    Args:
+        trials: whether other settings were tried.
+    """
     config = load_config(Path(__file__).parents[1] / "config/config.yaml")
     experiment = resolve(config, "SmolLM2-135M", directory.name)
     update = {"diagnosis": Diagnosis(**thresholds), "report": Report(language=language)}
+    update["trial"] = Trial(enabled=trials)
     changed = experiment.settings.model_copy(update=update)
     experiment = experiment.model_copy(update={"settings": changed})
     return Planned(experiment).tasks["diagnosis"].spec

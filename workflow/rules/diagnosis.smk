@@ -9,6 +9,7 @@ rule trial:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
         saliency=shared("gradients", "saliency.safetensors"),
+        gradients=ancient(shared("gradients", "record.json")),
         removal=shared("removal", "block_importance.json"),
         windows=shared("trial_text", "windows.safetensors"),
         text=shared("trial_text", "manifest.json"),

@@ -5,6 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from prunescope.artifacts.document import Document, Known
+from prunescope.config.patches import Patch
+from prunescope.files import canonical
 
 
 class WindowLosses(Document):
@@ -50,6 +52,8 @@ class Candidate(Document):
     mlp_rate: float | None = Field(None, description="Over all layers, weighted by parameters.")
     texts: dict[str, Effect] = Field({}, description="By text; of a candidate that was measured.")
     ratio: float | None = Field(None, description="Geometric mean of the ratios of all texts.")
+    low: float | None = Field(None, description="Of that, 95 %: the windows of each text are drawn on their own.")
+    high: float | None = Field(None, description="Of that; null where a text has a single window.")
     reason: str | None = Field(None, description="Why it was not measured.")
 
 
@@ -60,6 +64,9 @@ class Trials(Document):
     left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
     measured: int = Field(description="Different plans that were compared, the experiment's among them.")
     rank: int = Field(description="Of the experiment among them, by `ratio`; 1: none is better.")
+    gradient_seconds: float | None = Field(
+        None, description="Wall time of the experiment's gradient pass: about what trying another one costs."
+    )
     candidates: list[Candidate] = Field(description="The measured ones, the best first; then those that cut the same.")
 
     @property
@@ -70,3 +77,25 @@ class Trials(Document):
     @property
     def best(self) -> Candidate:
         return self.ranked[0]
+
+    @property
+    def own(self) -> Candidate:
+        """The experiment as it is."""
+        return next(candidate for candidate in self.candidates if candidate.kind == "experiment")
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why settings were not measured, by name."""
+        return {candidate.name: candidate.reason for candidate in self.candidates if candidate.reason}
+
+    def find(self, patch: Patch, experiment: str | None) -> Candidate | None:
+        """Return the candidate with the settings of a patch, or else with a name; None where it was none.
+
+        Of candidates that cut the same it is the one that was measured.
+        """
+        wanted = canonical(patch)
+        same = [one for one in self.candidates if canonical(one.patch) == wanted]
+        same += [one for one in self.candidates if experiment is not None and one.experiment == experiment]
+        if not same:
+            return None
+        return next((one for one in self.ranked if one.plan == same[0].plan), same[0])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from prunescope.artifacts.folders import ExperimentFolder, ModelFolder, TrialTextFolder
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText, WindowLosses
 from prunescope.config.sections import Settings
@@ -21,7 +21,7 @@ from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.measures import measure as measures_of
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import NonFiniteError, PrunescopeError
-from prunescope.evaluation.bootstrap import exponential, ratio_interval
+from prunescope.evaluation.bootstrap import exponential, overall_interval, ratio_interval
 from prunescope.steps.job import Job
 from prunescope.steps.trial import Deciding, TrialSpec
 from prunescope.trial.measured import Meter, finite, nothing, plan_digest
@@ -51,7 +51,9 @@ def measure(job: TrialJob) -> None:
         effects = Effects(losses, plan_digest(nothing(facts)), own.digest)
         candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in decided]
         texts = {name: effects.text(name, windows.shape) for name, windows in meter.windows.items()}
-        trials = ranked(candidates, texts, text.manifest.read().left_out)
+        passed = job.input(GradientsFolder).record
+        seconds = passed.read().seconds if passed.exists() else None
+        trials = ranked(candidates, texts, text.manifest.read().left_out, seconds)
         folder.trials.write(trials)
         record.metrics = {
             "trial/best_ratio": trials.best.ratio or math.nan,
@@ -122,6 +124,12 @@ class Effects:
             kl=np.array(self.losses[plan].divergence[text], dtype=float).mean(),
         )
 
+    def overall(self, plan: str) -> dict[str, float | None]:
+        """Return the geometric mean of its ratios, and the interval of that."""
+        differences = [self._loss(plan, text) - self._loss(self.own, text) for text in self.losses[plan].loss]
+        low, high = overall_interval(differences) or (None, None)
+        return {"ratio": exponential(fmean(found.mean() for found in differences)), "low": low, "high": high}
+
     def _loss(self, plan: str, text: str) -> ndarray:
         return np.array(self.losses[plan].loss[text], dtype=float)
 
@@ -140,17 +148,28 @@ def _described(proposal: Proposal, cut: Cut | str, context: Context, effects: Ef
     told |= {"plan": cut.digest} | {rate: getattr(cut.summary, rate) for rate in RATES}
     if not finite(effects.losses[cut.digest]):
         return Candidate(**told, reason="what the model loses by it is no number")
-    texts = effects.of(cut.digest)
-    return Candidate(**told, texts=texts, ratio=exponential(fmean(math.log(found.ratio) for found in texts.values())))
+    return Candidate(**told, texts=effects.of(cut.digest), **effects.overall(cut.digest))
 
 
-def ranked(candidates: Sequence[Candidate], texts: dict[str, TriedText], left_out: dict[str, str]) -> Trials:
+def ranked(
+    candidates: Sequence[Candidate],
+    texts: dict[str, TriedText],
+    left_out: dict[str, str],
+    gradient_seconds: float | None = None,
+) -> Trials:
     """Return the candidates in the order of their ratios, each plan measured once; the first is the experiment."""
     own, *_ = once = [*_each_plan_once(candidates)]
     best_first = sorted(once, key=lambda found: math.inf if found.ratio is None else found.ratio)
     measured = [found for found in best_first if found.texts]
     rank = 1 + sum(found.ratio < own.ratio for found in measured)  # type: ignore[operator]
-    return Trials(texts=texts, left_out=left_out, measured=len(measured), rank=rank, candidates=best_first)
+    return Trials(
+        texts=texts,
+        left_out=left_out,
+        measured=len(measured),
+        rank=rank,
+        gradient_seconds=gradient_seconds,
+        candidates=best_first,
+    )
 
 
 def _each_plan_once(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -160,4 +179,5 @@ def _each_plan_once(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
             yield found
             first |= {found.plan: found.name} if found.plan else {}
         else:
-            yield found.model_copy(update={"texts": {}, "ratio": None, "same_as": first[found.plan]})
+            unmeasured = dict.fromkeys(("ratio", "low", "high"))
+            yield found.model_copy(update={**unmeasured, "texts": {}, "same_as": first[found.plan]})

@@ -41,6 +41,7 @@ class DiagnosisSpec(ExperimentSpec):
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
+    trials: bool = Field(False, description="Whether other settings were tried.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
@@ -57,6 +58,7 @@ class DiagnosisSpec(ExperimentSpec):
             calibration_texts=texts_of(experiment, experiment.dataset),
             evaluation_texts=settings.evaluation.datasets,
             leakage=leakage(experiment),
+            trials=settings.trial.enabled,
         )
 
 

@@ -71,7 +71,8 @@ STEPS = (
             TrialTextFolder.windows,
             TrialTextFolder.manifest,
         ),
-        looks_at=(ModelFolder.facts,),
+        # How long the pass took.
+        looks_at=(ModelFolder.facts, GradientsFolder.record),
         timed=True,
         out_of_memory=SHORTER_WINDOWS,
     ),

@@ -20,6 +20,7 @@ from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
 from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
 from prunescope.reporting.page.trials import trials_section
+from prunescope.reporting.remedies import next_line
 from prunescope.reporting.rendering import as_html, render
 from prunescope.steps.diagnosis import figures as drawn_figures
 from prunescope.steps.job import Job
@@ -97,6 +98,7 @@ def render_page(job: PageJob) -> str:
     if spec.settings.report.reference:
         figures[ExperimentFolder.before_after.path] = "Before and after"
     trained = folder.recovered_perplexity.file.made_by in spec.steps
+    report = folder.diagnosis.read()
     return render(
         "page.md.j2",
         spec=spec,
@@ -105,7 +107,8 @@ def render_page(job: PageJob) -> str:
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
         trials=trials_section(folder.trials.read()) if spec.settings.trial.enabled else None,
-        report=folder.diagnosis.read(),
+        report=report,
+        run=next_line(report),
         figures=figures,
         protocol=protocol_table(folder.card.read()),
         path=folder.final.path,

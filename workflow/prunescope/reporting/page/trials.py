@@ -10,12 +10,11 @@ SHOWN = 8
 
 
 def trials_section(trials: Trials) -> str:
-    """Return which setting is best, where the experiment stands, and a table of the best ones."""
+    """Return where the experiment stands, and a table of the best settings."""
     windows = " and ".join(f"{text.windows} of {name}" for name, text in trials.texts.items())
-    best = trials.best
     said = [
         f"{trials.measured} settings were tried before the cut, on held-out windows ({windows}). This one is number "
-        f"{trials.rank}." + (f" The best runs with `{best.command}`." if trials.rank > 1 and best.command else "")
+        f"{trials.rank}."
     ]
     rows = [
         (f"{number}", f"`{found.name}`", *(_effect(found.texts[name]) for name in trials.texts))
