@@ -22,7 +22,7 @@ from tiny import save_source, tiny_model, tiny_tokens
 from toy import random_saliency
 
 TEXTS = {"wiki": 3, "hansard": 2}
-CRITERIA = ("taylor", "gate", "shortgpt")
+CRITERIA = ("taylor", "gate", "wanda", "shortgpt")
 PLAIN = Settings(limits={"width_multiple": 1})
 
 
@@ -73,5 +73,7 @@ def ready(root: Path) -> Ready:
     text.windows.write({name: part.contiguous() for name, part in zip(TEXTS, parts, strict=True)})
     drawn = {"source": "files", "revision": None, "split": "validation", "windows": 1, "documents": 1}
     texts = {name: drawn | {"document_ids": []} for name in TEXTS}
-    text.manifest.write(TrialManifest(texts=texts, sha256=dict.fromkeys(TEXTS, "0" * 64), left_out={"talk": "too short"}))
+    text.manifest.write(
+        TrialManifest(texts=texts, sha256=dict.fromkeys(TEXTS, "0" * 64), left_out={"talk": "too short"})
+    )
     return Ready(root, facts)
