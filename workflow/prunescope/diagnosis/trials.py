@@ -13,7 +13,7 @@ from numpy import ndarray
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText, WindowLosses
-from prunescope.config.sections import Settings
+from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.candidates import Proposal, proposals
 from prunescope.diagnosis.cuts import Cut, Scores
 from prunescope.diagnosis.evidence import join_evidence
@@ -69,9 +69,10 @@ def situation(job: TrialJob) -> Situation:
     spec, folder = job.spec, job.folder
     statistics, rates = read_statistics(folder.statistics.path), read_rates(folder.summary.path)
     evidence = join_evidence(statistics, rates, folder.table.read())
-    settings = Settings(diagnosis=spec.diagnosis, **{name: getattr(spec, name) for name in Deciding.model_fields})
+    settings = Settings(**{name: getattr(spec, name) for name in Deciding.model_fields})
+    thresholds = Diagnosis(extreme_rate=spec.extreme_rate, early_layers=spec.early_layers)
     context = Context(spec.model, spec.experiment, settings, spec.start)
-    return Situation(context, evidence, measures_of(evidence, spec.diagnosis), spec.diagnosis)
+    return Situation(context, evidence, measures_of(evidence, thresholds), thresholds)
 
 
 def _decide(scores: Scores, proposal: Proposal) -> tuple[Proposal, Cut | str]:

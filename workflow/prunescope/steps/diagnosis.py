@@ -15,7 +15,6 @@ from prunescope.config.sections import Calibration, Corrections, Diagnosis, Grad
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
-from prunescope.steps.trial import thresholds
 
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
 """The sections that decide what is removed."""
@@ -51,8 +50,8 @@ class DiagnosisSpec(ExperimentSpec):
         yield cls(
             **common,
             start=planned.run.start,
-            diagnosis=thresholds(settings),
-            # What it is compared with changes no finding.
+            # What it is compared with changes no finding, nor does what follows from one.
+            diagnosis=settings.diagnosis.model_copy(update={"on_critical": Diagnosis().on_critical}),
             report=settings.report.model_copy(update={"reference": None}),
             **{name: getattr(settings, name) for name in sections},
             calibration_texts=texts_of(experiment, experiment.dataset),

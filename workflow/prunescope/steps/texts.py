@@ -135,7 +135,7 @@ class TrialTextSpec(TextsSpec):
         settings = experiment.settings
         if not settings.trial.enabled:
             return
-        names = dict.fromkeys([*texts_of(experiment, experiment.dataset), *settings.evaluation.datasets])
+        names = sorted({*texts_of(experiment, experiment.dataset), *settings.evaluation.datasets})
         left_out = {name: reason for name in names if (reason := _not_held_out(experiment, name))}
         told = {name: TextSpec.of(experiment.texts[name], "validation") for name in names if name not in left_out}
         tested = {name: settings.evaluation.max_tokens for name in told if _tested(experiment, name)}

@@ -9,7 +9,8 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.folders import GradientsFolder, ModelFolder, RemovalFolder, TrialTextFolder
 from prunescope.config.candidates import configured
 from prunescope.config.patches import Patch
-from prunescope.config.sections import Corrections, Diagnosis, Limits, Method, Section, Settings
+from prunescope.config.sections import Corrections, Limits, Method, Section, Settings
+from prunescope.config.sections.base import Rate
 from prunescope.steps.importance import SHORTER_WINDOWS
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
@@ -35,7 +36,8 @@ class TrialSpec(Deciding, ExperimentSpec):
     start: str = Field(START, description="What the commands of the candidates begin with.")
     plain: Deciding = Field(description="Those of the model, without what the name of the experiment changes.")
     candidates: tuple[Patch, ...] = Field((), description="Those of the configuration.")
-    diagnosis: Diagnosis = Field(description="Its thresholds are in the remedies.")
+    extreme_rate: Rate = Field(description="Of the diagnosis, whose remedies limit rates to it.")
+    early_layers: int = Field(description="Of the diagnosis, whose remedies protect them.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["TrialSpec"]:
@@ -47,13 +49,9 @@ class TrialSpec(Deciding, ExperimentSpec):
                 **dict(Deciding.within(settings)),
                 plain=Deciding.within(plain),
                 candidates=configured(settings),
-                diagnosis=thresholds(settings),
+                extreme_rate=settings.diagnosis.extreme_rate,
+                early_layers=settings.diagnosis.early_layers,
             )
-
-
-def thresholds(settings: Settings) -> Diagnosis:
-    """Return the thresholds of the diagnosis, without what follows from a finding."""
-    return settings.diagnosis.model_copy(update={"on_critical": Diagnosis().on_critical})
 
 
 STEPS = (

@@ -14,6 +14,9 @@ COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style
 ROW, HEAD, SPREAD = 0.3, 2.6, 0.5
 """Inches of a candidate and of title and axis; how much of a row the dots of all texts are spread over."""
 
+WIDE = 30
+"""Range of ratios, as a factor, above which fewer ticks are labelled."""
+
 
 def trials_figure(trials: Trials, subtitle: str = "", words: Language = ENGLISH) -> Figure:
     """Draw a row per setting that was measured, the best at the top: a dot and its interval per text.
@@ -57,7 +60,8 @@ def _rows(axes: Axes, found: list[Candidate]) -> None:
         if row % 2:
             axes.axhspan(row - 0.5, row + 0.5, color="black", alpha=0.035, lw=0, zorder=0)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    left, right = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right > WIDE * left else (1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(True, axis="x", linewidth=0.5, alpha=0.4)
