@@ -13,6 +13,7 @@ from jinja2 import UndefinedError, meta
 from rich.console import Console
 
 from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
+from measurements import GATE, candidate, trials
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.sections import Diagnosis, Report
@@ -80,6 +81,19 @@ def test_every_label_can_be_said(language):
     for name, template in language.labels.items():
         values = dict.fromkeys(placeholders(language, template), 0.5)
         assert "{{" not in language.label(name, **values)
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_effect_and_every_headline_can_be_said(language):
+    for name, template in language.words["effects"].items():
+        for value in (0.5, 40.0, 400.0, None):
+            said = language.effect(name, **dict.fromkeys(placeholders(language, template), value))
+            assert "{" not in said and chinese(said) is language.cjk
+    values = {"measured": 3, "windows": 16, "name": "gate_T0", "compared": "0.5"}
+    for name in language.words["headlines"]:
+        for texts in ({"wiki": ("1.0", "2.0")}, dict.fromkeys(("wiki", "hansard", "c4"), ("1.0", "2.0"))):
+            said = language.headline(name, values | {"texts": texts})
+            assert "{" not in said and chinese(said) is language.cjk
 
 
 def everything():
@@ -161,6 +175,7 @@ def test_chinese_wraps_between_characters_but_not_inside_names():
 @pytest.fixture
 def in_chinese(extreme):
     write_diagnosis(spec(extreme, "zh"), extreme)
+    ExperimentFolder(extreme).trials.write(trials({}, {}, candidate(0.5, **GATE)))
     return extreme
 
 
