@@ -28,6 +28,14 @@ def test_the_figure_grows_with_the_settings():
     assert many.get_size_inches()[1] > few.get_size_inches()[1] + 6
 
 
+def test_a_destroyed_model_does_not_squeeze_the_others():
+    (axes,) = trials_figure(trials({"gate_T0": 0.4, "mine": 1.0, "magnitude_T0": 20_000.0}, own="mine")).axes
+    assert axes.get_xlim()[1] == 10
+    assert [text.get_text() for text in axes.texts] == ["20,000 ▸", "20,000 ▸"]
+    dots = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"}
+    assert dots == {"wiki": [0.4, 1.0], "hansard": [0.4, 1.0]}
+
+
 def test_an_interval_that_is_unknown_is_a_dot():
     found = trials({"mine": 1.0, "gate_T0": 0.5}, own="mine")
     effects = [effect for one in found.ranked for effect in one.texts.values()]

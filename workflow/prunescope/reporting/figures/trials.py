@@ -14,6 +14,9 @@ COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style
 ROW, HEAD, SPREAD = 0.3, 2.6, 0.5
 """Inches of a candidate and of title and axis; how much of a row the dots of all texts are spread over."""
 
+FAR = 10.0
+"""Ratio from which a setting stands at the edge with its number: a destroyed model would squeeze all the others."""
+
 WIDE = 30
 """Range of ratios, as a factor, above which fewer ticks are labelled."""
 
@@ -22,7 +25,7 @@ def trials_figure(trials: Trials, subtitle: str = "", words: Language = ENGLISH)
     """Draw a row per setting that was measured, the best at the top: a dot and its interval per text.
 
     The x axis is the ratio of its perplexity to the experiment's. The solid line is the experiment, the dashed ones are
-    the unpruned model.
+    the unpruned model. What is worse by more than `FAR` stands at the right edge, with its ratio.
     """
     found = trials.ranked
     figure = style.figure(HEAD + ROW * len(found), words.labels["trials"], subtitle)
@@ -42,13 +45,16 @@ def trials_figure(trials: Trials, subtitle: str = "", words: Language = ENGLISH)
 
 
 def _dots(axes: Axes, found: list[Candidate], text: str, offset: float, colour: str) -> None:
-    for row, candidate in enumerate(found):
-        effect = candidate.texts[text]
-        low, high = (effect.ratio if end is None else end for end in (effect.low, effect.high))
+    near = []
+    for row, effect in enumerate(candidate.texts[text] for candidate in found):
+        if effect.ratio > FAR:
+            said = f"{shown(effect.ratio, digits=0)} ▸"
+            axes.annotate(said, (FAR, row + offset), color=colour, fontsize=7, ha="right", va="center")
+            continue
+        low, high = (effect.ratio if end is None else min(end, FAR) for end in (effect.low, effect.high))
         axes.plot([low, high], [row + offset] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
-    ratios = [candidate.texts[text].ratio for candidate in found]
-    places = [row + offset for row in range(len(found))]
-    axes.plot(ratios, places, "o", color=colour, markersize=5, markeredgecolor="white", label=text)
+        near.append((effect.ratio, row + offset))
+    axes.plot(*zip(*near, strict=True), "o", color=colour, markersize=5, markeredgecolor="white", label=text)
 
 
 def _rows(axes: Axes, found: list[Candidate]) -> None:
@@ -60,6 +66,8 @@ def _rows(axes: Axes, found: list[Candidate]) -> None:
         if row % 2:
             axes.axhspan(row - 0.5, row + 0.5, color="black", alpha=0.035, lw=0, zorder=0)
     axes.set_xscale("log")
+    if any(effect.ratio > FAR for candidate in found for effect in candidate.texts.values()):
+        axes.set_xlim(right=FAR)
     left, right = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right > WIDE * left else (1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_minor_formatter(NullFormatter())
