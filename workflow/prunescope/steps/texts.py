@@ -139,7 +139,8 @@ class TrialTextSpec(TextsSpec):
         left_out = {name: reason for name in names if (reason := _not_held_out(experiment, name))}
         told = {name: TextSpec.of(experiment.texts[name], "validation") for name in names if name not in left_out}
         tested = {name: settings.evaluation.max_tokens for name in told if _tested(experiment, name)}
-        windows = {"samples": settings.trial.samples, "seq_len": settings.calibration.seq_len}
+        samples = min(settings.trial.samples, settings.calibration.samples)
+        windows = {"samples": samples, "seq_len": settings.calibration.seq_len}
         yield cls(**common, texts=told, tested=tested, left_out=left_out, **windows)
 
     @property

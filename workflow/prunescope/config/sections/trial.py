@@ -15,7 +15,7 @@ class Trial(Section):
         16,
         ge=1,
         description="Windows per text, of `calibration.seq_len` tokens, from the validation split of the calibration "
-        "text and of each evaluated text; fewer where a split is shorter.",
+        "text and of each evaluated text; no more than calibration has, and fewer where a split is shorter.",
     )
     candidates: tuple[dict[str, Any], ...] = Field(
         (),
