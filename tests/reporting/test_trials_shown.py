@@ -3,6 +3,7 @@
 import pytest
 
 from diagnosis_data import trials
+from prunescope.artifacts.trials import Trials
 from prunescope.reporting.figures.trials import trials_figure
 from prunescope.reporting.page.trials import SHOWN, trials_section
 
@@ -26,6 +27,12 @@ def test_the_figure_has_a_row_per_setting_the_best_at_the_top():
 def test_the_figure_grows_with_the_settings():
     few, many = (trials_figure(trials(ratios, own="mine")) for ratios in ({"mine": 1.0}, MANY | {"mine": 1.0}))
     assert many.get_size_inches()[1] > few.get_size_inches()[1] + 6
+
+
+def test_where_no_text_is_held_out_figure_and_page_say_so():
+    found = Trials(texts={}, left_out={"c4": "too short"}, measured=0, rank=0, candidates=[])
+    assert [text.get_text() for text in trials_figure(found).texts if "held out" in text.get_text()]
+    assert trials_section(found) == "No other setting was tried, since no text is held out.\n\n- c4: too short"
 
 
 def test_an_interval_that_is_unknown_is_a_dot():
