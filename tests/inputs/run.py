@@ -1,6 +1,5 @@
 """Run a case in a process of its own: through the steps of an experiment, or through the command line."""
 
-import importlib
 import logging
 import multiprocessing
 import os
@@ -26,18 +25,12 @@ from prunescope.config.resolve import parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.steps.job import run as run_step
 from prunescope.steps.registry import Registry
-from prunescope.steps.table import TABLE
+from warm.server import import_all
 
 SECONDS, BYTES = 20, 6 << 30
 """What a case may take: time, and memory beyond that of the libraries."""
 
-for module in (
-    "accelerate",
-    "peft",
-    "pyarrow.parquet",
-    *(f"prunescope.{TABLE[step].run.split(':')[0]}" for step in STEPS),
-):
-    importlib.import_module(module)  # once, not in every child
+import_all()  # once, not in every child
 
 LOCAL_TEXT = {"local": f"{TEXTS}/*.txt"}
 
