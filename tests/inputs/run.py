@@ -28,7 +28,10 @@ from prunescope.steps.registry import Registry
 from warm.server import import_all
 
 SECONDS, BYTES = 20, 6 << 30
-"""What a case may take: time, and memory beyond that of the libraries."""
+"""What a case may take: time of the processor, and memory beyond that of the libraries."""
+
+PATIENCE = 10 * SECONDS
+"""Seconds on the clock, on a machine that has more to do."""
 
 import_all()  # once, not in every child
 
@@ -152,7 +155,7 @@ def run(case: Case) -> Outcome:
         process.start()
         sender.close()
         try:
-            outcome = receiver.recv() if receiver.poll(SECONDS) else Outcome("defect", "", f"hangs: {SECONDS} s")
+            outcome = receiver.recv() if receiver.poll(PATIENCE) else Outcome("defect", "", f"hangs: {PATIENCE} s")
         except EOFError:
             process.join()
             outcome = Outcome("defect", "", f"the process is aborted (exit code {process.exitcode})")
@@ -165,6 +168,7 @@ def run(case: Case) -> Outcome:
 def _child(sender: Connection, folder: Path, case: Case) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, 2 * SECONDS))
     # Nobody is there to answer a question.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     torch.set_num_threads(1)
