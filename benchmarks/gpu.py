@@ -1,4 +1,6 @@
-"""Time gradients and removal of 7B and 8B models on one GPU against the naive way: random weights, bfloat16.
+"""Time gradients, removal and interventions of 7B and 8B models on one GPU against the naive way.
+
+Random weights, in bfloat16.
 
     python benchmarks/gpu.py            # within nine minutes; the tables come last, in one piece
     python benchmarks/gpu.py --tiny     # a dry run on any machine, in seconds
@@ -18,6 +20,7 @@ from measure import (
     dense_flops,
     describe,
     gradient_runs,
+    intervention_runs,
     matmul_peak,
     random_windows,
     removal_runs,
@@ -29,6 +32,8 @@ from prunescope.models.adapter import ModelAdapter, adapter_for
 MISTRAL_7B, LLAMA_3_8B = PUBLIC["Mistral-7B-v0.3"], PUBLIC["Llama-3-8B"]
 TINY = Shape("mistral", 3, 96, 4, 2, 160, 512)
 BATCH_TOKENS = 4096
+PLANS, TRIAL = 64, 16
+"""Interventions, and the windows that they are measured on."""
 BUDGET = 510
 """Seconds after which no further case is begun."""
 
@@ -88,10 +93,14 @@ def measure(case: Case, adapter: ModelAdapter, peak: float) -> list[str]:
         "gradients": gradient_runs(adapter, windows, batch),
         "removal": removal_runs(adapter, windows, case.ours, case.texts, removals=6),
     }
-    return [
+    tables = [
         as_table(f"{task}, {size}", take_turns(runs, 1, adapter.device), one_pass, windows.numel(), peak)
         for task, runs in tasks.items()
     ]
+    few = windows[:TRIAL]
+    runs = take_turns(intervention_runs(adapter, few, PLANS, PLANS // 8), 1, adapter.device)
+    title = f"{PLANS} interventions, {len(few)} x {case.tokens}"
+    return [*tables, as_table(title, runs, dense_flops(adapter, few), few.numel(), peak)]
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ import gc
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import naive
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
@@ -27,6 +29,7 @@ from prunescope.models.loading import forward_batch
 from prunescope.models.loss import batches, next_token_losses
 from prunescope.trial.blocks import PARTS
 from prunescope.trial.first_order import TOKENS, measure_first_order
+from prunescope.trial.interventions import Intervention, measure
 from prunescope.trial.removal import measure_removal
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
@@ -190,6 +193,56 @@ def removal_runs(adapter: ModelAdapter, windows: Tensor, ours: int, texts: int, 
         Run("first_order", partial(measure_first_order, adapter, windows, small), 2 * one_pass),
         Run(NAIVE, partial(naive.removal, adapter.model, windows[:texts], chosen), (count + 1) * one_pass, share),
     ]
+
+
+def intervention_runs(adapter: ModelAdapter, windows: Tensor, count: int, singles: int) -> list[Run]:
+    """Return the ways to measure plans: all in one sweep over the layers, and model by model.
+
+    Args:
+        count: plans, each of a random fifth of all groups. singles: how many are measured one by one.
+    """
+    plans, call, one_pass = (
+        random_plans(adapter, count),
+        forward_batch(windows, adapter.model),
+        dense_flops(adapter, windows),
+    )
+    together, alone = partial(measure, adapter, windows, plans, call), partial(one_by_one, adapter, windows)
+    return [
+        Run("interventions", partial(together, divergence=False), (count + 1) * one_pass),
+        Run("with KL", together, (count + 1) * one_pass),
+        Run(NAIVE, partial(alone, plans[:singles], call), count * one_pass, singles / count),
+    ]
+
+
+def random_plans(adapter: ModelAdapter, count: int) -> list[Intervention]:
+    """Return plans that silence a random fifth of the groups of every block."""
+    random = np.random.default_rng(0)
+
+    def silent(groups: int) -> tuple[int, ...]:
+        return (*np.sort(random.choice(groups, groups // 5, replace=False)).tolist(),)
+
+    facts = {block.name: block.facts for block in adapter.blocks}
+    return [Intervention(str(n), {name: silent(one.groups) for name, one in facts.items()}) for n in range(count)]
+
+
+@torch.no_grad()
+def one_by_one(
+    adapter: ModelAdapter, windows: Tensor, plans: Sequence[Intervention], batch_size: int
+) -> list[list[float]]:
+    """Return the mean loss of every window under each plan, from a masked model per plan."""
+    losses = []
+    for plan in plans:
+        found: list[float] = []
+        for part in batches(windows, batch_size, adapter.device):
+            with ExitStack() as stack:
+                for block in adapter.blocks:
+                    speaking = torch.ones(len(part), block.facts.groups, dtype=torch.bool)
+                    speaking[:, list(plan.silent[block.name] or ())] = False
+                    where = block.facts.layer, block.facts.block
+                    stack.enter_context(adapter.masked(*where, speaking.to(adapter.device)))
+                found += next_token_losses(adapter.model, part).mean(dim=1).tolist()
+        losses.append(found)
+    return losses
 
 
 # --- measuring --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Write a checkpoint of a public shape with random weights: what a large model costs, without its download.
 
     python benchmarks/shape.py Mistral-7B-v0.3 FOLDER             # 14.5 GB in shards, about two minutes on one core
-    python benchmarks/shape.py Llama-3-8B FOLDER --layers 2       # the full width, few layers
+    python benchmarks/shape.py Llama-3-8B FOLDER --layers 2 --vocabulary 512      # the full width, and little else
 
 Random weights prove size and speed, never quality. The tokenizer is Mistral's own where `mistral-common` and
 `sentencepiece` are installed and the vocabulary is Mistral's, else one token per byte.
@@ -69,10 +69,12 @@ def main() -> None:
     parser.add_argument("shape", choices=PUBLIC)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--layers", type=int, help="fewer than the public shape has")
+    parser.add_argument("--vocabulary", type=int, help="fewer tokens than the public shape has, 256 at least")
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
     shape = PUBLIC[told.shape]
-    written = write_shape(replace(shape, layers=told.layers or shape.layers), told.folder, told.seed)
+    smaller = {name: size for name in ("layers", "vocabulary") if (size := getattr(told, name))}
+    written = write_shape(replace(shape, **smaller), told.folder, told.seed)
     print(f"{told.folder}: {written:,} parameters")
 
 

@@ -12,8 +12,9 @@ from prunescope.artifacts.diagnosis import ComparedStability
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.passes import StatisticsFile
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
+from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText
 from prunescope.config.resolve import load_config, resolve
-from prunescope.config.sections import Diagnosis, Limits, Report
+from prunescope.config.sections import Diagnosis, Limits, Report, Trial
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
     RATES,
@@ -81,7 +82,24 @@ def write_experiment(root: Path, name: str, profile: np.ndarray, seed: int = 0, 
     folder.summary.write(summary)
     folder.rates.write(pd.DataFrame([dict(layer) for layer in summary.layers]))
     folder.statistics.write(_statistics(profile))
+    folder.trials.write(trials({"gate_T0_max50": 0.3, name: 1.0, "taylor_T1_tau0_share": 2.5}, own=name))
     return folder.path
+
+
+def trials(ratios: dict[str, float], own: str, texts=("wiki", "hansard"), perplexity=100.0) -> Trials:
+    """Trials of settings with these ratios, of which `own` is the experiment; and one that was not measured."""
+    candidates = []
+    for setting, ratio in sorted(ratios.items(), key=lambda pair: pair[1]):
+        low, high = (1.0, 1.0) if setting == own else (0.9 * ratio, 1.2 * ratio)
+        effect = Effect(perplexity=perplexity * ratio, ratio=ratio, low=low, high=high, kl=ratio)
+        kind = "experiment" if setting == own else "criterion"
+        told = {"name": setting, "kind": kind, "patch": {}, "experiment": setting, "command": f"snakemake {setting}"}
+        candidates.append(Candidate(**told, plan=setting, texts=dict.fromkeys(texts, effect), ratio=ratio))
+    reason = "needs the removal prior, which the experiment does without"
+    no = Candidate(name="share", kind="share", patch={}, experiment=None, command=None, reason=reason)
+    tried = dict.fromkeys(texts, TriedText(windows=4, tokens=508, dense=20.0))
+    rank = 1 + sum(ratio < 1 for ratio in ratios.values())
+    return Trials(texts=tried, left_out={}, measured=len(ratios), rank=rank, candidates=[*candidates, no])
 
 
 def _table(profile: np.ndarray, random: np.random.Generator, ratio: float) -> pd.DataFrame:
@@ -153,11 +171,16 @@ def write_diagnosis(spec, directory):
     return diagnose_experiment(job(spec, directory))
 
 
-def spec(directory, language="en", **thresholds) -> DiagnosisSpec:
-    """The spec as the pipeline makes it: the settings in force are those that the name declares."""
+def spec(directory, language="en", trials=False, **thresholds) -> DiagnosisSpec:
+    """The spec as the pipeline makes it: the settings in force are those that the name declares.
+
+    Args:
+        trials: whether other settings were tried.
+    """
     config = load_config(Path(__file__).parents[1] / "config/config.yaml")
     experiment = resolve(config, "SmolLM2-135M", directory.name)
     update = {"diagnosis": Diagnosis(**thresholds), "report": Report(language=language)}
+    update["trial"] = Trial(enabled=trials)
     changed = experiment.settings.model_copy(update=update)
     experiment = experiment.model_copy(update={"settings": changed})
     return Planned(experiment).tasks["diagnosis"].spec

@@ -13,6 +13,7 @@ import naive
 
 from prunescope.importance.engine import collect_gradients
 from prunescope.models.adapter import adapter_for
+from prunescope.trial import interventions
 from prunescope.trial.removal import measure_removal
 from tiny import tiny_model, tiny_tokens
 
@@ -57,6 +58,13 @@ def test_work_is_counted_as_layers_run():
     counted = measure.removal_flops(adapter, windows) / 2
     assert sum(multiplied) == pytest.approx(counted, rel=0.1)  # the head skips the last token
     assert counted < 0.6 * 25 * measure.matrix_parameters(adapter) * windows.numel()
+
+
+def test_plans_one_by_one_are_the_interventions():
+    adapter, windows = adapter_for(tiny_model()), tiny_tokens(samples=5)
+    plans = measure.random_plans(adapter, 3)
+    found = interventions.measure(adapter, windows, plans, 2).loss[1:]
+    assert measure.one_by_one(adapter, windows, plans, 2) == [pytest.approx(row, rel=1e-9) for row in found.tolist()]
 
 
 def test_gpu_benchmark_imports_little():

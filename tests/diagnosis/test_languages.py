@@ -82,6 +82,19 @@ def test_every_label_can_be_said(language):
         assert "{{" not in language.label(name, **values)
 
 
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_effect_and_every_headline_can_be_said(language):
+    for name, template in language.words["effects"].items():
+        for value in (0.5, 40.0, 400.0, None):
+            said = language.effect(name, **dict.fromkeys(placeholders(language, template), value))
+            assert "{" not in said and chinese(said) is language.cjk
+    values = {"measured": 3, "windows": 16, "name": "gate_T0", "compared": "0.5"}
+    for name in language.words["headlines"]:
+        for texts in ({"wiki": ("1.0", "2.0")}, dict.fromkeys(("wiki", "hansard", "c4"), ("1.0", "2.0"))):
+            said = language.headline(name, values | {"texts": texts})
+            assert "{" not in said and chinese(said) is language.cjk
+
+
 def everything():
     """Evidence on which, between two experiments, every rule but `no_problem` has something to say."""
     mean = with_values({1: 1e-9, 20: 1e9}, 1.0)

@@ -25,6 +25,20 @@ def said(monkeypatch):
     return out
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_without_a_trial_the_report_says_what_it_always_said(language, tmp_path, monkeypatch):
+    """Byte for byte what version 0.2 wrote and printed."""
+    out = StringIO()
+    monkeypatch.setattr(console, "Console", lambda: Console(file=out, width=100))
+    statistics, rates = files_of("T0")
+    told = {"statistics": statistics, "rates": rates, "model": "Mistral-7B-v0.3", "experiment": "taylor_T0_20_c4"}
+    options = [f"--{name}={value}" for name, value in (told | {"language": language}).items()]
+    CliRunner().invoke(app, ["diagnose", *options, f"--output={tmp_path / 'out.json'}"], catch_exceptions=False)
+    stored = FIXTURES / f"mistral_T0_report_{language}"
+    assert (tmp_path / "out.json").read_bytes() == stored.with_suffix(".json").read_bytes()
+    assert out.getvalue() == stored.with_suffix(".txt").read_text(encoding="utf-8")
+
+
 def files_of(temperature):
     return [FIXTURES / f"mistral_{temperature}_{what}.json" for what in ("statistics", "rates")]
 

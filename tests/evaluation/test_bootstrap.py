@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from prunescope.evaluation.bootstrap import exponential, interval, ratio_interval
+from prunescope.evaluation.bootstrap import DRAWS, SEED, exponential, interval, overall_interval, ratio_interval
 
 
 def windows(count, seed, spread=0.3):
@@ -59,3 +59,21 @@ def test_one_window_has_no_interval_and_no_loss_overflows():
     assert interval(np.array([3.0]), np.array([1])) is None
     assert math.isfinite(exponential(1e6))
     assert all(map(math.isfinite, interval(np.array([1e6, 2e6]), np.array([1, 1]))))
+
+
+def test_the_geometric_mean_of_one_text_is_its_ratio():
+    one, other = np.random.default_rng(1).normal(3, 0.2, (2, 9))
+    assert overall_interval([one - other]) == pytest.approx(ratio_interval(one, other, np.ones(9)))
+
+
+def test_the_windows_of_each_text_are_drawn_on_their_own():
+    differences = [np.array([0.1, 0.3, -0.2]), np.array([0.5, 0.4])]
+    random, ratios = np.random.default_rng(SEED), []
+    for _ in range(DRAWS):
+        means = [
+            np.mean([text[window] for window in random.integers(len(text), size=len(text))]) for text in differences
+        ]
+        ratios.append(math.sqrt(math.exp(means[0]) * math.exp(means[1])))
+    low, high = np.quantile(np.log(ratios), [0.025, 0.975])
+    assert overall_interval(differences) == pytest.approx((math.exp(low), math.exp(high)))
+    assert overall_interval([*differences, np.array([0.2])]) is None

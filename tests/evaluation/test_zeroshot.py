@@ -99,7 +99,7 @@ def test_a_model_larger_than_its_device_is_scored_as_well(source, tmp_path, monk
         monkeypatch.setenv(DEVICE_MEMORY, limit)
         with caplog.at_level("INFO"):
             run_baseline(job(BASELINE, tmp_path / name, model=source))
-    assert "layers are read" in caplog.text
+    assert "the layers are read once per batch of 3 requests: raise evaluation.zeroshot.batch_size" in caplog.text
     whole, offloaded = (ZeroshotBaselineFolder(tmp_path / name).scores.read() for name in ("whole", "offloaded"))
     assert offloaded == whole
 

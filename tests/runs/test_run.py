@@ -43,9 +43,9 @@ def timed(file, *seconds):
 def test_steps_come_in_the_order_of_the_pipeline(registry):
     planned = registry.experiment(MODEL, "taylor_T1_20_wiki")
     assert [task.name for task in (*planned.shared, *planned.own)] == [
-        "model", "calibration", "evaluation_text", "gradients", "removal", "baseline", "importance", "diagnosis",
-        "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "pruning", "evaluation", "page",
-        "track",
+        "model", "calibration", "evaluation_text", "trial_text", "gradients", "removal", "baseline", "importance",
+        "trial", "diagnosis", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "plot_trials",
+        "pruning", "evaluation", "page", "track",
     ]  # fmt: skip
 
 
@@ -77,10 +77,10 @@ def test_the_table_counts_a_shared_step_once(registry):
     timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 10)
     head, first, second, *impossible = sweep_table(registry.sweep(MODEL, "x")).splitlines()
     # 10 s once; 40 s, and 80 s for twice the tokens
-    assert head == f"sweep x on {MODEL}: 4 experiments, about 2 min; never timed yet: evaluation, pruning"
-    assert "to run: model, calibration, evaluation text, gradients, baseline, importance" in first
+    assert head == f"sweep x on {MODEL}: 4 experiments, about 2 min; never timed yet: evaluation, pruning, trial"
+    assert "to run: model, calibration, evaluation text, trial text, gradients, baseline, importance" in first
     assert first.endswith("about 50 s")
-    assert "to run: calibration, gradients, importance" in second
+    assert "to run: calibration, trial text, gradients, importance" in second
     assert second.endswith("about 80 s")
     assert all("impossible: method.ratio = 0.2 cannot be reached" in line for line in impossible)
     assert len(impossible) == 2
@@ -90,7 +90,7 @@ def test_what_is_done_is_not_to_run(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
     complete(planned)
     _, first, *_ = sweep_table(registry.sweep(MODEL, "x")).splitlines()
-    assert "14 of 14 steps cached; to run: nothing" in first
+    assert "17 of 17 steps cached; to run: nothing" in first
     assert why_missing(planned, 0) is None
 
 
@@ -101,20 +101,20 @@ def test_what_rests_on_a_missing_step_is_to_run_again(registry):
     assert [task.name for task in planned.missing()] == ["baseline", "evaluation", "page", "track"]
     Path(planned.tasks["gradients"].outputs[0]).unlink()
     missing = {task.name for task in planned.missing()}
-    assert {"importance", "diagnosis", "plot_pruning_rates", "pruning"} < missing
-    assert not {"model", "calibration", "evaluation_text"} & missing
+    assert {"importance", "trial", "diagnosis", "plot_pruning_rates", "pruning"} < missing
+    assert not {"model", "calibration", "evaluation_text", "trial_text"} & missing
 
 
 def test_the_time_left_shrinks_with_every_step(registry):
     planned = registry.experiment(MODEL, "taylor_T0_20_wiki")
-    assert time_left([planned]) == "never timed yet: baseline, evaluation, gradients, pruning"
+    assert time_left([planned]) == "never timed yet: baseline, evaluation, gradients, pruning, trial"
     timed(f"results/{MODEL}/_shared/gradients/wiki_n32_s128-00000000/benchmark.tsv", 240)
     timed(f"results/{MODEL}/_shared/baseline/x-00000000/benchmark.tsv", 60)
-    assert time_left([planned, planned]) == "about 5 min left; never timed yet: evaluation, pruning"
+    assert time_left([planned, planned]) == "about 5 min left; never timed yet: evaluation, pruning, trial"
     for step in ("model", "calibration", "gradients"):
         for file in planned.tasks[step].outputs:
             write_text(Path(file), "")
-    assert time_left([planned]) == "about 60 s left; never timed yet: evaluation, pruning"
+    assert time_left([planned]) == "about 60 s left; never timed yet: evaluation, pruning, trial"
     complete(planned)
     assert time_left([planned]) == ""
 
@@ -130,7 +130,7 @@ def test_the_time_left_is_logged_once_as_long_as_it_stays(registry, caplog):
     finally:
         logger.removeHandler(handler)
     said = [record.getMessage() for record in caplog.records if record.msg]
-    assert said == ["about 40 s left; never timed yet: baseline, evaluation, pruning"]
+    assert said == ["about 40 s left; never timed yet: baseline, evaluation, pruning, trial"]
 
 
 def test_the_first_step_that_failed_says_why(registry):

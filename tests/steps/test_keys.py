@@ -23,7 +23,7 @@ RAW = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
 BASE = "taylor_T1_tau0_20_wiki"
 MODEL = "SmolLM2-135M"
 DEFAULTS = Path(__file__).with_name("defaults.json")
-SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "baseline")
+SHARED = ("model", "calibration", "gradients", "removal", "evaluation_text", "trial_text", "baseline")
 
 
 def planned(name=BASE, model=MODEL, **change):
@@ -48,7 +48,7 @@ def changed(before, after):
         ("taylor_T2_tauinf_30_wiki", set()),
         ("magnitude_T1_20_wiki_max50_early30_w64", set()),
         ("taylor_T0_20_wiki", {"removal"}),  # not needed
-        ("taylor_T1_20_wiki_s256", {"calibration", "gradients", "removal"}),
+        ("taylor_T1_20_wiki_s256", {"calibration", "gradients", "removal", "trial_text"}),
         ("taylor_T1_20_wiki_n64", {"calibration", "gradients", "removal"}),
         ("taylor_T1_20_hansard", {"calibration", "gradients", "removal"}),
     ],
@@ -70,7 +70,8 @@ WHEEL = {"models": {"SmolLM2-135M": {"embedded": {"sha256": "0" * 64}}}}
         ({"evaluation": {"dtype": "bfloat16"}}, {"baseline"}),
         (EVALUATED, {"evaluation_text", "baseline"}),
         (WHEEL, set(SHARED)),
-        ({"datasets": {"hansard": {"embedded": {"sha256": "0" * 64}}}}, {"evaluation_text", "baseline"}),
+        ({"datasets": {"hansard": {"embedded": {"sha256": "0" * 64}}}}, {"evaluation_text", "baseline", "trial_text"}),
+        ({"trial": {"enabled": False}}, {"trial_text"}),
         ({"diagnosis": {"extreme_rate": 0.3}}, set()),
         ({"models": {"SmolLM2-135M": {"license": "other"}}}, set()),
         ({"tracking": {"enabled": False}}, set()),
@@ -122,7 +123,7 @@ def test_a_step_records_the_key_that_the_page_is_told(name):
     told = specs["page"].steps
     assert {step: type(specs[step]).model_validate_json(specs[step].text()).record_key for step in told} == told
     assert set(specs) - set(told) == {
-        "page", "track", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap",
+        "page", "track", "plot_gradient_analysis", "plot_pruning_rates", "plot_importance_heatmap", "plot_trials",
     }  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def test_the_division_of_long_documents_is_in_the_keys_of_local_texts_alone(tmp_
     monkeypatch.setattr("prunescope.steps.texts.DIVISION", 3)
     after = keys()
     assert {key for key in before if before[key] != after[key]} == {
-        ("taylor_T1_20_mine", step) for step in ("calibration", "gradients", "removal")
+        ("taylor_T1_20_mine", step) for step in ("calibration", "gradients", "removal", "trial_text")
     }
 
 
@@ -187,7 +188,8 @@ def test_a_tokenizer_belongs_to_the_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("split", "expected"), [("calibration", {"calibration", "gradients"}), ("test", {"evaluation_text", "baseline"})]
+    ("split", "expected"),
+    [("calibration", {"calibration", "gradients"}), ("test", {"evaluation_text", "baseline", "trial_text"})],
 )
 def test_a_split_counts_only_where_it_is_read(tmp_path, split, expected):
     def keys(**c4):
@@ -198,7 +200,7 @@ def test_a_split_counts_only_where_it_is_read(tmp_path, split, expected):
     for file in files.values():
         (tmp_path / file).write_text(file)
     before = keys(files=files)
-    assert changed(before, keys(files=files, splits={"validation": "other"})) == set()
+    assert changed(before, keys(files=files, splits={"validation": "other"})) == {"trial_text"}
     assert changed(before, keys(files=files, splits={split: "other"})) == expected
     (tmp_path / files["train" if split == "calibration" else "validation"]).write_text("edited")
     assert changed(before, keys(files=files)) == expected

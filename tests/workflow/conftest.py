@@ -98,7 +98,7 @@ def make_project(folder: Path, programs: Path) -> Project:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / "tiny_model")
     (folder / "words").mkdir()
     for number in range(40):
-        words = [WORDS[(number * 7 + i * i) % len(WORDS)] for i in range(40)]
+        words = [WORDS[(number * 7 + i * i * (1 + number // 13)) % len(WORDS)] for i in range(40)]
         (folder / f"words/{number}.txt").write_text(" ".join(words))
     return Project(folder, programs)
 

@@ -20,8 +20,9 @@ needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval
 EXPERIMENT = "results/tiny/taylor_T1_tau0_20_words"
 CHEAP = {
     "importance": 1,
+    "trial": 1,
     "diagnosis": 1,
-    "plot": 3,
+    "plot": 4,
     "pruning": 1,
     "evaluation": 1,
     "page": 1,
@@ -30,11 +31,11 @@ CHEAP = {
 FILES = {
     "analysis": {
         "importance_table.parquet", "plan.json", "pruning_summary.json", "pruning_summary.csv",
-        "gradient_statistics.json", "stability.json", "gradient_diagnosis.json", "diagnosis.html",
+        "gradient_statistics.json", "stability.json", "trials.json", "gradient_diagnosis.json", "diagnosis.html",
     },
     "visualization": {
         f"{plot}.{suffix}"
-        for plot in ("gradient_analysis", "pruning_rates", "importance_heatmap")
+        for plot in ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials")
         for suffix in ("png", "svg")
     },
     "evaluation": {"perplexity.json", "windows.parquet", "card.json"},
@@ -109,7 +110,7 @@ def test_cold_programs_find_what_warm_ones_made_and_go_on(copy):
 
 def test_a_threshold_of_the_report_cuts_nothing_again(copy):
     change_configuration(copy, diagnosis={"extreme_rate": 0.4})
-    assert copy.jobs(EXPERIMENT) == {"diagnosis": 1, "plot": 3, "page": 1, "track": 1}
+    assert copy.jobs(EXPERIMENT) == {"trial": 1, "diagnosis": 1, "plot": 4, "page": 1, "track": 1}
 
 
 def test_another_gate_cuts_nothing_again(copy):
@@ -198,7 +199,7 @@ def test_a_copy_without_the_times_of_its_files_says_how_to_keep_them(copy):
 
 def test_a_file_below_an_unlisted_experiment_is_a_target(finished):
     jobs = finished.jobs("results/tiny/taylor_T0_30_words/analysis/gradient_diagnosis.json")
-    assert jobs == {"importance": 1, "diagnosis": 1}
+    assert jobs == {"importance": 1, "trial": 1, "diagnosis": 1}
 
 
 def test_a_named_experiment(copy):
@@ -237,7 +238,7 @@ def test_an_unknown_reference_stops_before_anything_runs(copy):
 def test_the_banner_says_what_is_cached_and_what_will_run(copy):
     done = copy.run("results/tiny/taylor_T1_20_words_n5/analysis/plan.json", "results/tiny/taylor_T0_30_words")
     banner = done.stderr[done.stderr.index("tiny / taylor_T0_30_words") :]
-    assert re.search(r"cached +model, calibration, evaluation text, gradients, baseline", banner)
+    assert re.search(r"cached +model, calibration, evaluation text, trial text, gradients, baseline", banner)
     assert re.search(r"\d+ of \d+ steps \(\d+%\) done\nabout \d+ (s|min) left\n", done.stderr)
 
 

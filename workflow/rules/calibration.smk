@@ -1,4 +1,4 @@
-# Calibration text: packed windows of tokens.
+# Calibration text, and held-out text that settings are tried on: packed windows of tokens.
 
 
 rule calibration:
@@ -21,3 +21,25 @@ rule calibration:
         "Draw calibration windows {wildcards.key}"
     shell:
         "prunescope run calibration {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule trial_text:
+    input:
+        model=ancient(before("trial_text", "model", "model.json")),
+        corpora=ancient(resources("trial_text")),
+    output:
+        windows="results/{model}/_shared/trial_text/{key}/windows.safetensors",
+        manifest="results/{model}/_shared/trial_text/{key}/manifest.json",
+        record="results/{model}/_shared/trial_text/{key}/record.json",
+    log:
+        "logs/{model}/trial_text/{key}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec("trial_text"),
+        folder=subpath(output.windows, parent=True),
+    message:
+        "Draw trial windows {wildcards.key}"
+    shell:
+        "prunescope run trial_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -24,7 +24,7 @@ from prunescope.runs.failures import report_failures
 from prunescope.runs.preflight import check_finished, check_reachable
 from prunescope.runs.estimates import TimeLeft
 from prunescope.steps.spec import start
-from prunescope.steps.diagnosis import FIGURES
+from prunescope.steps.diagnosis import FIGURES, figures
 from prunescope.steps.spec import Run
 from prunescope.steps.registry import Registry, Target, without_files
 from prunescope.steps.reporting import MEASURED

@@ -1,4 +1,38 @@
-# The diagnosis and its figures: before any weight is cut.
+# The trial of other settings, the diagnosis and its figures: before any weight is cut.
+
+
+rule trial:
+    input:
+        model=ancient(shared("model", "model.json")),
+        table="results/{model}/{experiment}/analysis/importance_table.parquet",
+        plan="results/{model}/{experiment}/analysis/plan.json",
+        summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+        saliency=shared("gradients", "saliency.safetensors"),
+        gradients=ancient(shared("gradients", "record.json")),
+        removal=shared("removal", "block_importance.json"),
+        windows=shared("trial_text", "windows.safetensors"),
+        text=shared("trial_text", "manifest.json"),
+    output:
+        trials="results/{model}/{experiment}/analysis/trials.json",
+        record="results/{model}/{experiment}/records/trial.json",
+    log:
+        "logs/{model}/{experiment}/trial.log",
+    benchmark:
+        "logs/{model}/{experiment}/trial.benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=240,
+    params:
+        spec=spec("trial"),
+        identity=identity("trial"),
+        folder=subpath(output.record, ancestor=2),
+    message:
+        "Try other settings for {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope run trial {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule diagnosis:
@@ -7,6 +41,7 @@ rule diagnosis:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
         stability="results/{model}/{experiment}/analysis/stability.json",
+        trials=where("trial", "analysis/trials.json"),
     output:
         report=report(
             "results/{model}/{experiment}/analysis/gradient_diagnosis.json",
@@ -36,6 +71,7 @@ rule plot:
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
+        trials=where("trial", "analysis/trials.json"),
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
     output:
         figure=report(

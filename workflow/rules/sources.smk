@@ -7,6 +7,7 @@ localrules:
     model,
     calibration,
     evaluation_text,
+    trial_text,
     recovery_text,
 
 

@@ -7,9 +7,11 @@ localrules:
 
 
 # The page and the row wait for the records of the figures, and do not run again when a figure is drawn again.
-DRAWN = expand(
-    "results/{{model}}/{{experiment}}/records/plot_{plot}.json", plot=FIGURES
-)
+def drawn(wildcards):
+    """Input function: the records of the figures."""
+    own = planned(wildcards)
+    names = figures(own.experiment.settings)
+    return [f"{own.directory}/records/plot_{name}.json" for name in names]
 
 
 def records(wildcards):
@@ -38,6 +40,7 @@ rule page:
         recovery_text=ancient(shared("recovery_text", "manifest.json")),
         shared_records=ancient(shared_records),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
+        trials=where("trial", "analysis/trials.json"),
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         calibration=shared("calibration", "manifest.json"),
@@ -45,7 +48,7 @@ rule page:
         records=records,
         recovered=where("recovered", "evaluation/recovered.json"),
         measured=measured,
-        figures=ancient(DRAWN),
+        figures=ancient(drawn),
         before_after=where("before_after", "records/before_after.json"),
     output:
         page="results/{model}/{experiment}/README.md",
@@ -78,7 +81,7 @@ rule track:
         identity="results/{model}/{experiment}/experiment.json",
         page="results/{model}/{experiment}/README.md",
         records=records,
-        figures=ancient(DRAWN),
+        figures=ancient(drawn),
         before_after=where("before_after", "records/before_after.json"),
     output:
         "results/{model}/{experiment}/mlflow.json",

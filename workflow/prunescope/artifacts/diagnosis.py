@@ -1,14 +1,17 @@
 """The report of the diagnosis: findings, remedies and the numbers behind them; what a comparison recommends."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
 from prunescope.artifacts.document import Document, Evidence, Known
 from prunescope.artifacts.stability import Correlations
+from prunescope.artifacts.trials import Candidate, Effect
 from prunescope.config.sections import Diagnosis
 
 Severity = Literal["info", "high", "critical"]
+Verdict = Literal["better", "unclear", "unmeasured", "same", "worse", "impossible"]
 Part = Literal["attention", "mlp", "total"]
 Thresholds = Annotated[Diagnosis, PlainSerializer(lambda section: section.model_dump(exclude={"on_critical"}))]
 
@@ -43,6 +46,27 @@ class Remedy(Document):
     experiment: str | None = Field(description="The name that has them; null where no name can say it.")
     command: str | None = Field(description="Runs it; null without a name.")
     what: str = Field(description="The change in words.")
+    verdict: Verdict | None = Field(
+        None,
+        description="By the interval of `ratio`; `same`: it cuts the same; `impossible`: the ratio cannot be reached. "
+        "This and what follows: where other settings were tried ([trials.json](#trialsjson)).",
+    )
+    measured: dict[str, Effect] = Field({}, description="By text; empty where it was not measured.")
+    ratio: float | None = Field(None, description="Geometric mean of the ratios of all texts.")
+    low: float | None = Field(None, description="Of that, 95 %.")
+    high: float | None = Field(None, description="Of that.")
+    effect: str | None = Field(None, description="What it does, or what measuring it would take, in words.")
+
+    @property
+    def worth_trying(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.verdict not in ("same", "worse", "impossible")
+
+    @property
+    def order(self) -> tuple[float, bool]:
+        """What sorts remedies, the best first; one that was not measured comes before those that change nothing."""
+        unknown = math.inf if self.verdict in ("worse", "impossible") else 1.0
+        return unknown if self.ratio is None else self.ratio, self.verdict == "same"
 
 
 class Finding(Document):
@@ -50,13 +74,18 @@ class Finding(Document):
 
     issue: str = Field(description="Title.")
     severity: Severity
+    lowered_from: Severity | None = Field(
+        None, description="Severity by the rule, where no remedy that was measured improves the model."
+    )
     description: str = Field(description="What was seen.")
     recommendation: str = Field(description="What to do.")
     code: str = Field(description="Stable name; [what each means](broken.md#what-each-finding-means).")
     layers: tuple[int, ...] = Field(description="Those concerned.")
     evidence: Evidence = Field(description="The numbers behind it; they depend on the code.")
     remedy: Remedy | None = Field(description="The first of `remedies`.")
-    remedies: tuple[Remedy, ...] = Field(description="What is not in force yet, the most promising first.")
+    remedies: tuple[Remedy, ...] = Field(
+        description="What is not in force yet, the most promising first: as measured, if so."
+    )
 
 
 class Spike(Document):
@@ -82,6 +111,17 @@ class ComparedStability(Document):
     layers: Correlations = Field(description="Rank correlation by layer.")
 
 
+class TrialCheck(Document):
+    """What the trial of other settings says of the experiment; in full: [trials.json](#trialsjson)."""
+
+    measured: int = Field(description="Different plans that were compared, the experiment's among them.")
+    rank: int = Field(description="Of the experiment among them; 1: none is better.")
+    windows: int = Field(description="Held-out windows of all texts.")
+    verdict: Verdict = Field(description="Of `best`; `same`: it is the experiment itself.")
+    best: Candidate
+    unmeasured: dict[str, str] = Field(description="Settings that could not be tried, and why.")
+
+
 class Checks(Document):
     """What was measured besides."""
 
@@ -91,11 +131,13 @@ class Checks(Document):
     attention_vs_mlp: OverallRates
     score_ratio: Known = Field(description="Highest / lowest mean score of a block.")
     stability: ComparedStability | None = Field(description="Null where nothing was compared.")
+    trial: TrialCheck | None = Field(None, description="Where other settings were tried.")
 
 
 class DiagnosisReport(Document):
     """What is wrong with an experiment, and what to try; codes and keys are the same in every language."""
 
+    headline: str | None = Field(None, description="The best setting that was measured, in words, if any were tried.")
     extreme_pruning_layers: list[ExtremeLayer]
     num_extreme_layers: int
     gradient_statistics: GradientScale

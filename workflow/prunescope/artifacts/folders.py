@@ -10,7 +10,7 @@ from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, Tensors, Text
 from prunescope.artifacts.identity import Identity, Receipt
-from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest
+from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest, TrialManifest
 from prunescope.artifacts.measured import Measured, ZeroshotScores
 from prunescope.artifacts.passes import BlockValues, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
@@ -18,6 +18,7 @@ from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
+from prunescope.artifacts.trials import Trials, WindowLosses
 from prunescope.config.resolve import COMPARISON
 from prunescope.errors import DataError, did_you_mean
 
@@ -103,6 +104,18 @@ class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
     manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
 
 
+class TrialTextFolder(SharedFolder, step="trial_text"):
+    windows = File("windows.safetensors", Tensors("int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"))
+    manifest = File("manifest.json", Json(TrialManifest), about=MANIFEST)
+    measured = File(
+        "measured/{conditions}/{plan}.json",
+        Json(WindowLosses),
+        "trial",
+        "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest",
+        always=False,
+    )
+
+
 class BaselineFolder(SharedFolder, step="baseline"):
     perplexity = File("perplexity.json", Json(Results), about="of the unpruned model, by text and protocol")
     losses = File("losses.parquet", Table(*tables.LOSSES), about="a row per window")
@@ -145,6 +158,7 @@ class ExperimentFolder(Folder):
     rates = File("analysis/pruning_summary.csv", Table(*tables.RATES), "importance", "rates by layer")
     statistics = File("analysis/gradient_statistics.json", Json(StatisticsFile), "importance", STATISTICS)
     stability = File("analysis/stability.json", Json(Stability), "importance", STABILITY)
+    trials = File("analysis/trials.json", Json(Trials), "trial", "other settings, measured before the cut")
     diagnosis = File("analysis/gradient_diagnosis.json", Json(DiagnosisReport), "diagnosis", "the report")
     diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page, in its language")
 
@@ -152,7 +166,8 @@ class ExperimentFolder(Folder):
         "visualization/{plot}.png",
         Opaque(),
         "plot",
-        "`gradient_analysis`, `pruning_rates`, `importance_heatmap` ([how to read them](broken.md#the-pictures))",
+        "`gradient_analysis`, `pruning_rates`, `importance_heatmap`, `trials` "
+        "([how to read them](broken.md#the-pictures))",
     )
     vector = File("visualization/{plot}.svg", Opaque(), "plot", VECTOR)
     before_after = File(
@@ -185,7 +200,7 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `importance`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
+        "what a step did: `importance`, `trial`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
         "`efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` (`page` leaves none)",
     )
 

@@ -58,6 +58,14 @@ class RecoveryManifest(CalibrationManifest):
     learned_tokens: int = Field(description="Labels that are learned: not prompt, not padding.")
 
 
+class TrialManifest(Document):
+    """Where the windows come from that settings are tried on."""
+
+    texts: dict[str, DrawnDocuments] = Field(description="By name of the text.")
+    sha256: dict[str, str] = Field(description="Of the tokens of each text: int32, little-endian, row by row.")
+    left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
+
+
 class EvaluationText(Document):
     """The test split of one text."""
 

@@ -44,6 +44,7 @@ SECTIONS: dict[str, tuple[type[Folder], ...]] = {
         folders.CalibrationFolder,
         folders.GradientsFolder,
         folders.RemovalFolder,
+        folders.TrialTextFolder,
         folders.EvaluationTextFolder,
         folders.BaselineFolder,
         folders.ZeroshotBaselineFolder,

@@ -202,6 +202,14 @@ def without(name: Name, path: str) -> Name:
     return replace(name, options=tuple(text for text in name.options if not _sets(text, path)))
 
 
+def stripped(name: Name, sections: Iterable[str]) -> Name:
+    """Return `name` without the options that set something in these sections."""
+    paths = {option.path for option in OPTIONS if option.path.partition(".")[0] in set(sections)}
+    for path in paths:
+        name = without(name, path)
+    return name
+
+
 def _with(name: Name, path: str, value: Any) -> Name | None:
     for part, (its_path, form) in PARTS.items():
         if path == its_path:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from prunescope.config.candidates import configured
 from prunescope.config.checks import problems, text_problems
 from prunescope.config.files import CONFIG_FILE, read_config_file
 from prunescope.config.messages import said_of, unknown, validated
@@ -28,7 +29,11 @@ COMPARISON = "comparison"
 
 
 class Experiment(Section):
-    """One experiment on one model, with every setting resolved."""
+    """One experiment on one model, with every setting resolved.
+
+    Attributes:
+        plain: the settings of the model before the experiment's name changes any.
+    """
 
     model: str
     name: str
@@ -36,6 +41,7 @@ class Experiment(Section):
     dataset: str
     texts: dict[str, DatasetSource]
     settings: Settings
+    plain: Settings
     tracking: Tracking
     export: Export
 
@@ -109,11 +115,14 @@ def _resolved(config: Config, model: str, name: str) -> Experiment:
         dataset=dataset,
         texts=_texts(config, dataset, settings, where),
         settings=settings,
+        plain=_settings(config, config.models[model].settings, where=where),
         tracking=config.tracking,
         export=config.export,
     )
     for problem in problems(model, experiment.source, settings, where):
         raise ConfigError(problem)
+    with said_of(where):
+        configured(settings)
     return experiment
 
 

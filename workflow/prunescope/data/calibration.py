@@ -8,6 +8,7 @@ import numpy as np
 from prunescope.artifacts.folders import CalibrationFolder, ModelFolder
 from prunescope.artifacts.manifests import CalibrationManifest, DrawnDocuments
 from prunescope.config.sections import DatasetSource
+from prunescope.config.sections.sources import Purpose
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, pack
 from prunescope.data.reading import about, divided, origin, read_documents, split_name
 from prunescope.data.splits import telling_sizes
@@ -84,7 +85,7 @@ def shares(spec: CalibrationSpec) -> dict[str, int]:
 
 def describe(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray) -> CalibrationManifest:
     """Return where tokens come from; `drawn`: the windows of each text."""
-    texts = {name: _drawn(spec.texts[name].source, packed) for name, packed in drawn.items()}
+    texts = {name: documents_of(spec.texts[name].source, packed, "calibration") for name, packed in drawn.items()}
     first, *others = texts.values()
     return CalibrationManifest(
         source=" + ".join(text.source for text in texts.values()),
@@ -100,11 +101,12 @@ def describe(spec: CalibrationSpec, drawn: dict[str, Packed], tokens: np.ndarray
     )
 
 
-def _drawn(source: DatasetSource, packed: Packed) -> DrawnDocuments:
+def documents_of(source: DatasetSource, packed: Packed, purpose: Purpose) -> DrawnDocuments:
+    """Return where the windows of one text come from."""
     return DrawnDocuments(
         source=origin(source),
         revision=source.revision,
-        split=split_name(source, "calibration"),
+        split=split_name(source, purpose),
         windows=len(packed.tokens),
         documents=len(packed.document_ids),
         **divided(source),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.documents import SEPARATOR, Purpose, Row, as_text, chosen, kind_of, shown
+from prunescope.config.sections.sources import Purpose
+from prunescope.data.documents import SEPARATOR, Row, as_text, chosen, kind_of, shown
 from prunescope.data.hub import read_hub
 from prunescope.data.local import find_files, read_file
 from prunescope.data.reading import split_name

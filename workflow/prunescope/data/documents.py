@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from prunescope.config.sections.sources import Purpose
 from prunescope.errors import DataError
 
 Item = TypeVar("Item")
-
-Purpose = Literal["calibration", "validation", "test"]
 
 SHOWN = 20
 """Names in a message."""

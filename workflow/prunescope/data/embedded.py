@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prunescope.artifacts.folders import Resources
+from prunescope.config.sections.sources import Purpose
 from prunescope.data import hansard, wikipedia
-from prunescope.data.documents import Document, Purpose, split_of
+from prunescope.data.documents import Document, split_of
 from prunescope.data.wheels import read_member
 from prunescope.files import replacing
 from prunescope.steps.job import Job

@@ -22,7 +22,7 @@ BATCH_CHARACTERS = 1_000_000
 """Text tokenised at once: documents are joined first, so that tokens are those of running text."""
 
 STREAM_TOKENS = 1_000_000
-"""Tokens read from a streamed split, or four times those evaluated if that is more."""
+"""Tokens read from a streamed split, at least."""
 
 WINDOWS_PER_SPAN = 4
 """Of a strided protocol: longer spans have fewer tokens in first windows, more spans cover a split better."""
@@ -60,7 +60,7 @@ def _cut(
 ) -> tuple[dict[str, np.ndarray], EvaluationText]:
     """Return the spans of one text by protocol, int32 ``[n, length]``, and its manifest."""
     source = spec.texts[name].source
-    enough = max(STREAM_TOKENS, 4 * spec.max_tokens) if source.streaming else None
+    enough = streamed_tokens(spec.max_tokens) if source.streaming else None
     tokens, documents = tokenize(read_documents(source, "test", name), encode, enough)
     with telling_sizes(source, "test", name, encode):
         spans = {protocol.name: cut_spans(tokens, protocol, spec.max_tokens) for protocol in protocols}
@@ -75,6 +75,11 @@ def _cut(
         tokens_used={protocol: tokens.size for protocol, tokens in spans.items()},
         sha256=tokens_sha256(tokens),
     )
+
+
+def streamed_tokens(max_tokens: int) -> int:
+    """Return how many tokens are read of a streamed split to evaluate `max_tokens` of them."""
+    return max(STREAM_TOKENS, 4 * max_tokens)
 
 
 def tokenize(documents: Iterable[Document], encode: Encoder, enough: int | None = None) -> tuple[np.ndarray, int]:

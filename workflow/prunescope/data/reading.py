@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from prunescope.config.sections import DatasetSource
-from prunescope.config.sections.sources import Documents
+from prunescope.config.sections.sources import Documents, Purpose
 from prunescope.data.division import divide, longest_part
-from prunescope.data.documents import Document, Purpose, Row, at, chosen, digest
+from prunescope.data.documents import Document, Row, at, chosen, digest
 from prunescope.data.embedded import read_corpus
 from prunescope.data.hub import read_hub
 from prunescope.data.local import find_files, read_file

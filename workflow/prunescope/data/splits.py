@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import get_args
 
 from prunescope.config.sections import DatasetSource
-from prunescope.data.documents import Purpose, TooShortError
+from prunescope.config.sections.sources import Purpose
+from prunescope.data.documents import TooShortError
 from prunescope.data.reading import read_documents, split_name
 from prunescope.data.tokenizer import Encoder
 

@@ -1,6 +1,7 @@
-"""From evidence to a report: measure, apply the rules, look up remedies, say it in words."""
+"""From evidence to a report: measure, apply the rules, look up and weigh remedies, say it in words."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -14,15 +15,15 @@ from prunescope.artifacts.diagnosis import (
     Remedy,
     Severity,
 )
-from prunescope.artifacts.folders import RESULTS
-from prunescope.config.names import rename, without
+from prunescope.artifacts.trials import Trials
 from prunescope.config.patches import Patch
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.evidence import Evidence
 from prunescope.diagnosis.measures import Extreme, Measures, measure
-from prunescope.diagnosis.rules import RULES, observe
+from prunescope.diagnosis.rules import RULES, SEVERITIES, observe
 from prunescope.diagnosis.rules.base import Observation, Rule
 from prunescope.diagnosis.situation import Context, Situation
+from prunescope.diagnosis.weighing import Weighing, in_vain
 from prunescope.diagnosis.words import ENGLISH, Language
 
 # A sentence names the first remedies; the report lists all of them.
@@ -37,30 +38,53 @@ class Judgement:
     situation: Situation
 
 
-def diagnose(evidence: Evidence, thresholds: Diagnosis, context: Context, language: Language = ENGLISH) -> Judgement:
-    """Judge the evidence by the rules of `rules.RULES`."""
+def diagnose(
+    evidence: Evidence,
+    thresholds: Diagnosis,
+    context: Context,
+    language: Language = ENGLISH,
+    trials: Trials | None = None,
+) -> Judgement:
+    """Judge the evidence by the rules of `rules.RULES`, and their remedies by what was measured of other settings."""
     now = Situation(context, evidence, measure(evidence, thresholds), thresholds)
-    findings = tuple(_finding(*observed, now, language) for observed in observe(now))
-    return Judgement(_report(now, findings, language), now)
+    weighing = Weighing(trials, now, language) if trials else None
+    findings = [_finding(*observed, now, language, weighing) for observed in observe(now)]
+    report = _report(now, sorted(findings, key=lambda found: SEVERITIES.index(found.severity)), language)
+    return Judgement(_with_trials(report, weighing) if weighing else report, now)
 
 
-def _finding(rule: Rule, severity: Severity, seen: Observation, now: Situation, words: Language) -> Finding:
-    found = suggest(rule.code, now)
+def _finding(
+    rule: Rule, severity: Severity, seen: Observation, now: Situation, words: Language, weighing: Weighing | None
+) -> Finding:
+    found = [*suggest(rule.code, now), *(weighing.limits(rule) if weighing else ())]
     remedies = tuple(one.model_copy(update={"what": words.change(one.kind, one.patch)}) for one in found)
-    numbers = seen.evidence | {"layers": seen.layers}
-    offers = [words.offer(remedy.what, remedy.experiment) for remedy in remedies[:NAMED]]
-    at_end = severity != "info" and exhausted(rule.code, now)
+    remedies = weighing.ordered(remedies) if weighing else remedies
+    numbers = seen.evidence | {"layers": seen.layers, "better": weighing is not None and weighing.found_better}
+    lowered = severity != "info" and in_vain(remedies) > 0
+    told: dict[str, Any] = {"lowered_from": severity} if lowered else {}
     return Finding(
         issue=words.finding(rule.code, "issue", numbers),
-        severity=severity,
+        severity="info" if lowered else severity,
         description=words.finding(rule.code, "description", numbers),
-        recommendation=words.advice(words.finding(rule.code, "recommendation", numbers), offers, at_end),
+        recommendation=words.advice(
+            words.finding(rule.code, "recommendation", numbers),
+            offers=_offers(remedies, words),
+            exhausted=severity != "info" and exhausted(rule.code, now),
+            in_vain=in_vain(remedies),
+            lowered_from=words.labels[severity] if lowered else None,
+        ),
         code=rule.code,
         layers=seen.layers,
         evidence=seen.evidence,
         remedy=remedies[0] if remedies else None,
         remedies=remedies,
+        **told,
     )
+
+
+def _offers(remedies: tuple[Remedy, ...], words: Language) -> list[str]:
+    worth = [remedy for remedy in remedies if remedy.worth_trying]
+    return [words.offer(remedy.what, remedy.experiment, remedy.effect) for remedy in worth[:NAMED]]
 
 
 # --- remedies: only what is not in force yet, can be reached, and can be configured today ---------------
@@ -78,22 +102,26 @@ def exhausted(code: str, now: Situation) -> bool:
 
 
 def _remedy(kind: str, patch: Patch, context: Context) -> Remedy:
-    # Training costs more than all the rest, and hides what a setting does.
-    name = rename(without(context.name, "recovery.enabled"), patch) if context.name else None
-    command = f"{context.start} {RESULTS}/{context.model}/{name}" if name else None
-    return Remedy(kind=kind, patch=patch, experiment=str(name) if name else None, command=command, what="")
+    name = context.named(patch)
+    experiment = str(name) if name else None
+    return Remedy(kind=kind, patch=patch, experiment=experiment, command=context.command(name), what="")
 
 
 # --- the report: what is unknown or undefined is None ---------------------------------------------------
 
 
-def _report(now: Situation, findings: tuple[Finding, ...], language: Language) -> DiagnosisReport:
+def _with_trials(report: DiagnosisReport, weighing: Weighing) -> DiagnosisReport:
+    checks = report.checks.model_copy(update={"trial": weighing.check})
+    return report.model_copy(update={"headline": weighing.headline, "checks": checks})
+
+
+def _report(now: Situation, findings: list[Finding], language: Language) -> DiagnosisReport:
     measures = now.measures
     return DiagnosisReport(
         extreme_pruning_layers=[_extreme(extreme, now.evidence.layers) for extreme in measures.extreme],
         num_extreme_layers=len(measures.extreme),
         gradient_statistics=_scale(measures),
-        diagnosis=findings,
+        diagnosis=tuple(findings),
         checks=Checks(
             spikes=list(measures.spikes),
             spearman=measures.spearman,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prunescope.config.names import Name, declared, known_name
+from prunescope.artifacts.folders import RESULTS
+from prunescope.config.names import Name, declared, known_name, rename, without
 from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import Diagnosis, Limits, Settings
 from prunescope.criteria import OF_WHOLE_LAYERS, WITHOUT_GRADIENT, WITHOUT_TEXT
@@ -34,6 +35,15 @@ class Context:
     def name(self) -> Name | None:
         """The parts of the experiment's name, or None when the grammar does not know it."""
         return known_name(self.experiment)
+
+    def named(self, patch: Patch) -> Name | None:
+        """Return the name of the experiment with `patch`; None where no name can say it."""
+        # Training costs more than all the rest, and hides what a setting does.
+        return rename(without(self.name, "recovery.enabled"), patch) if self.name else None
+
+    def command(self, name: Name | str | None) -> str | None:
+        """Return what runs an experiment of the model; None without a name."""
+        return f"{self.start} {RESULTS}/{self.model}/{name}" if name else None
 
     @cached_property
     def known(self) -> Patch:

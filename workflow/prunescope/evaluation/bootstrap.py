@@ -5,6 +5,8 @@ drawn, not tokens, since the losses of neighbouring tokens are not independent.
 """
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 from numpy import ndarray
@@ -47,6 +49,24 @@ def ratio_interval(sums: ndarray, reference: ndarray, tokens: ndarray) -> Interv
         sums, reference: float64 ``[windows]``, summed losses of the two models. tokens: int64 ``[windows]``.
     """
     return interval(sums - reference, tokens)
+
+
+def overall_interval(differences: Sequence[ndarray]) -> Interval | None:
+    """Return the interval of the geometric mean, over some texts, of such ratios; of one text it is its own.
+
+    The windows of each text are drawn on their own.
+
+    Args:
+        differences: of each text float64 ``[windows]``, mean loss of one model minus that of the other, in nats.
+    """
+    random = np.random.default_rng(SEED)
+    if min(map(len, differences)) < 2:
+        return None
+    means = np.empty(DRAWS)
+    for draw in range(DRAWS):
+        means[draw] = fmean(found[random.integers(len(found), size=len(found))].mean() for found in differences)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return exponential(low), exponential(high)
 
 
 def exponential(mean: float) -> float:

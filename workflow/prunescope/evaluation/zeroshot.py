@@ -13,6 +13,7 @@ from prunescope.config.sections import Zeroshot
 from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.models.loading import compute_tags, load_model
+from prunescope.models.offload import offloaded_layers
 from prunescope.packages import LM_EVAL
 from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.steps.job import Job
@@ -55,6 +56,12 @@ def run_tasks(checkpoint: Path, told: ZeroshotBaselineSpec | ZeroshotSpec) -> Ze
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every model that is already loaded
     manager, model = _task_manager(told), load_model(checkpoint, told.dtype)
+    if offloaded_layers(model):
+        log.warning(
+            "the layers are read once per batch of %s requests: raise evaluation.zeroshot.batch_size as far as the "
+            "logits of all tokens of a batch fit beside them",
+            told.batch_size,
+        )
     loaded = HFLM(pretrained=model, tokenizer=load_tokenizer(checkpoint), batch_size=told.batch_size)
     try:
         with contextlib.chdir(told.task_dir or "."):  # tasks name their files relative to their folder

@@ -12,7 +12,7 @@ from torch import Tensor
 from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Batch, Collector, Extent, Scores
 from prunescope.importance.criteria import Terms
-from prunescope.importance.statistics import STATISTICS, AbsoluteStatistics, GradientStatistics, Stopwatch
+from prunescope.importance.statistics import SUMS, AbsoluteSums, GradientStatistics, Stopwatch, statistics_of
 from prunescope.models.adapter import ModelAdapter
 from prunescope.ranks import rank_correlation
 
@@ -42,7 +42,7 @@ class GradientCollector(Collector):
         super().__init__(adapter, criteria, extent)
         self.sources: dict[str, Source] = {}
         self.noted: list[str] = []
-        self.absolute = AbsoluteStatistics()
+        self.absolute = AbsoluteSums()
         self.stopwatch = Stopwatch(next(adapter.model.parameters()).device)
 
     def begin_batch(self, batch: Batch) -> None:
@@ -97,14 +97,14 @@ class GradientCollector(Collector):
         with self.stopwatch.running():
             rows, row = f"statistics/{name}", self.absolute.of(gradient.float())
             if rows not in self.sums:
-                self.sums[rows] = row.new_full((self.extent.batches, len(STATISTICS)), torch.nan)
+                self.sums[rows] = row.new_full((self.extent.batches, len(row)), torch.nan)
             self.sums[rows] = self.sums[rows].to(row.device)
             self.sums[rows][self.batch.number] = row
         self.noted.append(name)
 
     def watched(self) -> dict[str, Tensor]:
         """Return the scalars that must be finite of the gradients noted in this batch since it began, by name."""
-        largest = STATISTICS.index("max")
+        largest = SUMS.index("max")
         return {name: self.sums[f"statistics/{name}"][self.batch.number, largest] for name in self.noted}
 
     def check(self, values: Mapping[str, float]) -> None:
@@ -124,11 +124,12 @@ class GradientCollector(Collector):
     def statistics(self, tokens: list[int]) -> GradientStatistics:
         """Return the statistics of all batches; `tokens`: of each batch."""
         sources = self.sources.values()
-        values = [self.sums[f"statistics/{name}"].double().cpu().numpy() for name in self.sources]
+        sums = [self.sums[f"statistics/{name}"].cpu().numpy() for name in self.sources]
         counts = [np.array(tokens) if source.per_token else np.ones(len(tokens)) for source in sources]
+        sizes = np.stack([source.size * count for source, count in zip(sources, counts, strict=True)])
         return GradientStatistics(
             names=list(self.sources),
             layers=[source.layer for source in sources],
-            sizes=np.stack([source.size * count for source, count in zip(sources, counts, strict=True)]),
-            values=np.stack(values),
+            sizes=sizes,
+            values=statistics_of(np.stack(sums), sizes),
         )

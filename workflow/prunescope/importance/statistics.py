@@ -13,10 +13,16 @@ from torch import Tensor
 from prunescope.importance.pooling import pool
 
 STATISTICS = ("mean", "std", "norm", "max", "min")
+SUMS = ("sum", "squares", "max", "min")
+"""Of |g|, of which the statistics follow."""
 
 
-class AbsoluteStatistics:
-    """Mean, std (population), L2 norm, max and min of |g|.
+PIECE = 1 << 18
+"""Values that a CPU reduces at a time: |g| of so many stays in its cache, and float32 sums keep their digits."""
+
+
+class AbsoluteSums:
+    """Reduces |g| to what its statistics follow from.
 
     The buffer for |g| is kept: to allocate one for every gradient costs a CPU as much as the statistics.
     """
@@ -25,19 +31,35 @@ class AbsoluteStatistics:
         self.buffers: dict[torch.device, Tensor] = {}
 
     def of(self, gradient: Tensor) -> Tensor:
-        """Return the statistics of a gradient in the order of `STATISTICS`, float32 ``[5]`` on its device."""
-        values = torch.abs(gradient, out=self._buffer(gradient))
-        mean, (lowest, highest) = values.mean().double(), torch.aminmax(values)
-        # `mean` sums in pairs; `vector_norm` loses digits in one long sum on a CPU: 0.5 % of 59 million values.
-        mean_square = values.square_().mean().double()
-        std, norm = (mean_square - mean.square()).clamp(min=0).sqrt(), (mean_square * gradient.numel()).sqrt()
-        return torch.stack([mean, std, norm, highest, lowest]).float()
+        """Return the `SUMS` of |g|, float64 ``[4]`` on the device of `gradient`, which is contiguous."""
+        flat = gradient.reshape(-1)
+        pieces = flat.split(PIECE if flat.device.type == "cpu" else len(flat))
+        parts = [self._reduced(torch.abs(piece, out=self._buffer(piece))) for piece in pieces]
+        sums, squares, highest, lowest = torch.stack(parts).double().T
+        return torch.stack([sums.sum(), squares.sum(), highest.amax(), lowest.amin()])
 
-    def _buffer(self, gradient: Tensor) -> Tensor:
-        kept = self.buffers.get(gradient.device)
-        if kept is None or kept.numel() < gradient.numel():
-            kept = self.buffers[gradient.device] = gradient.new_empty(gradient.numel())
-        return kept[: gradient.numel()].view(gradient.shape)
+    @staticmethod
+    def _reduced(values: Tensor) -> Tensor:
+        return torch.stack([values.sum(), values.dot(values), values.amax(), values.amin()])
+
+    def _buffer(self, piece: Tensor) -> Tensor:
+        kept = self.buffers.get(piece.device)
+        if kept is None or len(kept) < len(piece):
+            kept = self.buffers[piece.device] = torch.empty_like(piece)
+        return kept[: len(piece)]
+
+
+def statistics_of(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the `STATISTICS` of |g|, float64 ``[..., 5]``.
+
+    Args:
+        sums: `SUMS`, float64 ``[..., 4]``. sizes: ``[...]``, of how many values.
+    """
+    total, squares, highest, lowest = np.moveaxis(sums, -1, 0)
+    mean = total / sizes
+    with np.errstate(invalid="ignore"):  # squares overflow before |g| does
+        std = np.sqrt(np.maximum(squares / sizes - mean**2, 0))
+    return np.stack([mean, std, np.sqrt(squares), highest, lowest], axis=-1)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The one reader of checkpoints: what is measured and what is cut are the same tensors."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from prunescope.errors import DataError
 from prunescope.models.configuration import load_any_config, skeleton
 from prunescope.models.families import FAMILIES, Family, family_name
 from prunescope.models.fit import match
+from prunescope.models.read_ahead import ReadAhead
 from prunescope.models.stored import Stored, TensorReader, stored_tensors
 
 ADAPTER = "adapter_config.json"
@@ -29,7 +30,7 @@ class Checkpoint:
     def __init__(self, folder: Path, skeleton: PreTrainedModel, tensors: Mapping[str, Stored]) -> None:
         self.folder, self.skeleton, self.tensors = folder, skeleton, tensors
         self.config = skeleton.config
-        self._reader = TensorReader()
+        self._reader, self._ahead = TensorReader(), ReadAhead()
 
     @property
     def in_file_order(self) -> list[str]:
@@ -43,6 +44,10 @@ class Checkpoint:
             DataError: the file has become unreadable.
         """
         return self._reader.read(self.tensors[name])
+
+    def read_ahead(self, names: Iterable[str]) -> None:
+        """Begin to bring parameters into the system's page cache, so that `read` need not wait for the disk."""
+        self._ahead.begin(self.tensors[name] for name in names)
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:

@@ -155,7 +155,7 @@ def fill_around_layers(checkpoint: Checkpoint, dtype: torch.dtype, device: torch
         if not name.startswith(tuple(prefixes)):
             _set(model, name, checkpoint.read(name), device, dtype)
     _settle(model, device)
-    model.offloaded_layers = OffloadedLayers(prefixes, checkpoint.read, device, dtype)
+    model.offloaded_layers = OffloadedLayers(prefixes, checkpoint.read, device, dtype, checkpoint.read_ahead)
     return model
 
 

@@ -5,13 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 Head = Callable[[Tensor], Tensor]
 """Maps hidden states ``[positions, d]`` to logits ``[positions, vocab]``; its weights get no gradient."""
 
-LOGITS = 1 << 24
-"""Logits that exist at a time; in float32 64 MiB, and as much again for their softmax."""
+LOGITS = 1 << 23
+"""Logits of one product with the head; in float32 32 MiB, and as much again for their gradient."""
+
+IN_CACHE = 1 << 19
+"""Logits of which a CPU takes the softmax at a time: it passes over them several times, which its cache makes quick."""
 
 
 def next_token_losses(model: nn.Module, input_ids: Tensor) -> Tensor:
@@ -49,14 +51,16 @@ class _ChunkedLosses(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         losses, gradients = [], []
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        for states, wished in _chunks(flat, targets.reshape(-1), head):
+        flat, wished = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+        for begin, states in _rows(flat, head):
             with torch.set_grad_enabled(wanted):
                 states = states.detach().requires_grad_(wanted)
-                found = _losses(head(states), wished)
-                losses.append(found.detach())
-                if wanted:
-                    gradients.extend(torch.autograd.grad(found.sum(), states))
+                logits = head(states)
+            here = wished[begin : begin + len(states)].to(logits.device)
+            found, slopes = _losses(logits.detach(), here, wanted)
+            losses.append(found)
+            if wanted:
+                gradients.extend(torch.autograd.grad(logits, states, slopes))
         if wanted:
             ctx.save_for_backward(torch.cat(gradients).reshape(hidden.shape))
         return torch.cat(losses).reshape(targets.shape).to(targets.device)
@@ -67,15 +71,34 @@ class _ChunkedLosses(torch.autograd.Function):
         return gradient * upstream[..., None].to(gradient), None, None
 
 
-def _chunks(hidden: Tensor, targets: Tensor, head: Head) -> Iterator[tuple[Tensor, Tensor]]:
+def _rows(hidden: Tensor, head: Head) -> Iterator[tuple[int, Tensor]]:
+    """Yield as many rows of ``[rows, ..., d]`` as the head takes at a time, each time with the number of the first."""
     vocabulary = head.out_features if isinstance(head, nn.Linear) else head(hidden[:1]).shape[-1]
-    size = max(1, LOGITS // vocabulary)
-    return zip(hidden.split(size), targets.split(size), strict=True)
+    size = max(1, LOGITS // (vocabulary * hidden[0].numel() // hidden.shape[-1]))
+    return zip(range(0, len(hidden), size), hidden.split(size), strict=True)
 
 
-def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return functional.cross_entropy(wide, targets.to(wide.device), reduction="none")
+def _losses(logits: Tensor, targets: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the cross-entropy of each row of ``[rows, vocab]`` and, if wanted, its gradient by the logits."""
+    losses, slopes = [], torch.empty_like(logits) if wanted else None
+    for begin, piece in _pieces(logits):
+        wished = targets[begin : begin + len(piece), None]
+        said = _log_softmax(piece)
+        losses.append(-said.gather(1, wished)[:, 0])
+        if slopes is not None:
+            slope = said.exp_().scatter_add_(1, wished, said.new_full((), -1).expand(wished.shape))
+            slopes[begin : begin + len(piece)] = slope
+    return torch.cat(losses), slopes
+
+
+def _pieces(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield some rows of ``[rows, ...]`` after others, each with the number of its first; on a GPU all at once."""
+    rows = max(1, IN_CACHE // logits[0].numel()) if logits.device.type == "cpu" else len(logits)
+    return zip(range(0, len(logits), rows), logits.split(rows), strict=True)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 
 @torch.no_grad()
@@ -93,20 +116,19 @@ def losses_and_divergences(head: Head, hidden: Tensor, dense: Tensor, input_ids:
         all positions, in nats.
     """
     streams, tokens, width = hidden.shape
-    targets = torch.cat([input_ids[1:], input_ids[:1]])  # the last position predicts nothing, and is not counted
+    targets = [*input_ids[1:].tolist(), 0]  # the last position predicts nothing, and is not counted
     together = torch.cat([dense[None], hidden]).transpose(0, 1)
-    losses, divergences = (torch.zeros(streams, dtype=torch.float64, device=hidden.device) for _ in range(2))
-    counted = torch.arange(tokens, device=hidden.device) < tokens - 1
-    vocabulary = head.out_features if isinstance(head, nn.Linear) else head(dense[:1]).shape[-1]
-    size = max(1, LOGITS // vocabulary // (streams + 1))
-    for states, wished, count in zip(together.split(size), targets.split(size), counted.split(size), strict=True):
+    found = torch.zeros(2, tokens, streams, dtype=torch.float64, device=hidden.device)
+    for begin, states in _rows(together, head):
         logits = head(states.reshape(-1, width)).unflatten(0, states.shape[:2]).to(hidden.device)
-        said = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-        wanted, others = said[:, :1], said[:, 1:]
-        chosen = others.gather(2, wished[:, None, None].expand(-1, streams, 1))[..., 0]
-        losses -= (chosen * count[:, None]).sum(dim=0, dtype=torch.float64)
-        divergences += (wanted.exp() * (wanted - others)).sum(dim=(0, 2), dtype=torch.float64)
-    return losses, divergences
+        for position, row in enumerate(logits, begin):
+            wanted = _log_softmax(row[0])
+            chances = wanted.exp()
+            for first, piece in _pieces(row[1:]):
+                said, here = _log_softmax(piece), slice(first, first + len(piece))
+                found[0, position, here] = -said[:, targets[position]].double()
+                found[1, position, here] = (wanted - said).mv(chances).double()
+    return found[0, :-1].sum(dim=0), found[1].sum(dim=0)
 
 
 def predicted_tokens(input_ids: Tensor) -> int:

@@ -11,9 +11,10 @@ import torch
 from prunescope.artifacts.folders import ModelFolder, RecoveryTextFolder
 from prunescope.artifacts.manifests import CalibrationManifest, RecoveryManifest
 from prunescope.config.sections import DatasetSource
+from prunescope.config.sections.sources import Purpose
 from prunescope.data.calibration import SHOWN, describe, draw_windows
 from prunescope.data.conversations import Conversation, parts, read_conversations
-from prunescope.data.documents import Purpose, at
+from prunescope.data.documents import at
 from prunescope.data.packing import SHUFFLE_BUFFER, Packed, shuffled
 from prunescope.data.reading import about
 from prunescope.data.tokenizer import Encoder, check_window, encoder, load_encoder, load_tokenizer

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, ExtremeLayer, Finding
 from prunescope.diagnosis.words import LANGUAGES, Language
-from prunescope.reporting.remedies import remedies_once
+from prunescope.reporting.remedies import next_line, remedies_once
 
 COLOURS = {"critical": "bold red", "high": "yellow", "info": "cyan"}
 
@@ -21,13 +21,15 @@ PIECE = re.compile(r"(?:[!-~]+ ?|.)[，。；：、）]*", re.DOTALL)
 
 
 def print_report(report: DiagnosisReport, title: str, console: Console | None = None) -> None:
-    """Print a report in its language: findings, extreme layers, commands."""
+    """Print a report in its language: the best setting, findings, extreme layers, commands, and what to run next."""
     console = console or Console()
     language = LANGUAGES[report.language]
+    if report.headline:
+        console.print(Wrapped(report.headline, "bold") if language.cjk else Text(report.headline, style="bold"))
     console.print(_findings(report.diagnosis, title, language))
     if report.extreme_pruning_layers:
         console.print(_extreme(report.extreme_pruning_layers, language))
-    for line in _remedies(report, language):
+    for line in [*_remedies(report, language), *_trial(report, language)]:
         console.print(line, soft_wrap=True)
 
 
@@ -59,15 +61,26 @@ def _extreme(layers: list[ExtremeLayer], language: Language) -> Table:
 
 
 def _remedies(report: DiagnosisReport, language: Language) -> list[Text]:
-    """Say each remedy once, as a comment and below it the line to copy."""
+    """Say each remedy once, as comments and below them the line to copy."""
     commands, patches = remedies_once(report)
     lines = []
     for title, entries in ((language.labels["commands"], commands), (language.labels["change"], patches)):
         if entries:
             lines.append(Text(title, style="bold"))
-        for entry, what in entries.items():
-            lines += [Text(f"  # {what}", style="dim"), Text(f"  {entry}")]
+        for entry, said in entries.items():
+            lines += [*(Text(f"  # {line}", style="dim") for line in said), Text(f"  {entry}")]
     return lines
+
+
+def _trial(report: DiagnosisReport, language: Language) -> list[Text]:
+    """Say what could not be measured, and last of all the line to copy for the best setting."""
+    words, trial, line = language.labels, report.checks.trial, next_line(report)
+    if trial is None or line is None:
+        return []
+    lines = [Text(words["unmeasured"], style="bold")] if trial.unmeasured else []
+    lines += [Text(f"  {name}{words['colon']}{reason}") for name, reason in trial.unmeasured.items()]
+    best = words["best_own" if trial.verdict == "same" else "best_setting"]
+    return [*lines, Text(best, style="bold"), Text(f"  {line}")]
 
 
 @dataclass(frozen=True)
@@ -75,9 +88,10 @@ class Wrapped:
     """Text with few spaces, such as Chinese: it may break between any two characters, but not inside a Latin word."""
 
     text: str
+    style: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text("\n".join(wrap(self.text, options.max_width)), overflow="fold")
+        yield Text("\n".join(wrap(self.text, options.max_width)), style=self.style, overflow="fold")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(min(2, options.max_width), min(cell_len(self.text), options.max_width))

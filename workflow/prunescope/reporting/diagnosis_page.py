@@ -4,7 +4,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.diagnosis.inputs import read_rates
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
-from prunescope.reporting.remedies import remedies_once
+from prunescope.reporting.remedies import next_line, remedies_once
 from prunescope.reporting.rendering import encoded, render
 
 FIGURE = "gradient_analysis"
@@ -30,6 +30,7 @@ def write_diagnosis_page(folder: ExperimentFolder) -> None:
         report=report,
         commands=commands,
         patches=patches,
+        run=next_line(report),
         figure=encoded(folder.named(ExperimentFolder.vector, plot=FIGURE).path),
     )
     folder.diagnosis_page.write(page)

@@ -1,17 +1,35 @@
-"""The remedies of a report, for its page and the terminal."""
+"""The remedies of a report, and what to run next, for its page and the terminal."""
+
+from typing import Any
 
 import yaml
 
-from prunescope.artifacts.diagnosis import DiagnosisReport
+from prunescope.artifacts.diagnosis import DiagnosisReport, Remedy
+
+Lines = list[str]
 
 
-def remedies_once(report: DiagnosisReport) -> tuple[dict[str, str], dict[str, str]]:
-    """Return each remedy of a report once: command -> what it changes, and configuration -> what it changes."""
-    remedies = [remedy for finding in report.diagnosis for remedy in finding.remedies]
-    commands = {remedy.command: remedy.what for remedy in remedies if remedy.command}
-    patches = {
-        yaml.safe_dump(remedy.patch, default_flow_style=True, width=1000).strip(): remedy.what
-        for remedy in remedies
-        if not remedy.command
-    }
+def remedies_once(report: DiagnosisReport) -> tuple[dict[str, Lines], dict[str, Lines]]:
+    """Return each remedy of a report once, the best first: by command, and by configuration, what is said of it."""
+    found = [remedy for finding in report.diagnosis for remedy in finding.remedies if remedy.verdict != "impossible"]
+    remedies = sorted(found, key=lambda remedy: remedy.order)
+    commands = {remedy.command: _said(remedy) for remedy in remedies if remedy.command}
+    patches = {as_line(remedy.patch): _said(remedy) for remedy in remedies if not remedy.command}
     return commands, patches
+
+
+def _said(remedy: Remedy) -> Lines:
+    return [remedy.what, remedy.effect] if remedy.effect else [remedy.what]
+
+
+def next_line(report: DiagnosisReport) -> str | None:
+    """Return what runs the best setting that was measured, or its settings where no name can say them; None if none."""
+    if report.checks.trial is None:
+        return None
+    best = report.checks.trial.best
+    return best.command or as_line(best.patch)
+
+
+def as_line(patch: dict[str, Any]) -> str:
+    """Return settings as one line of YAML."""
+    return yaml.safe_dump(patch, default_flow_style=True, width=1000).strip()

@@ -11,7 +11,7 @@ from prunescope.artifacts.identity import Identity
 from prunescope.config import patches
 from prunescope.config.leakage import Leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report
+from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report, Settings
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
@@ -19,7 +19,7 @@ from prunescope.steps.texts import leakage, texts_of
 DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
 """The sections that decide what is removed."""
 
-FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap")
+FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials")
 
 
 class DiagnosisSpec(ExperimentSpec):
@@ -40,6 +40,7 @@ class DiagnosisSpec(ExperimentSpec):
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
+    trials: bool = Field(False, description="Whether other settings were tried.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
@@ -56,6 +57,7 @@ class DiagnosisSpec(ExperimentSpec):
             calibration_texts=texts_of(experiment, experiment.dataset),
             evaluation_texts=settings.evaluation.datasets,
             leakage=leakage(experiment),
+            trials=settings.trial.enabled,
         )
 
 
@@ -67,7 +69,7 @@ class PlotSpec(ExperimentSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PlotSpec"]:
-        yield from (cls(**common, plot=name) for name in FIGURES)
+        yield from (cls(**common, plot=name) for name in figures(planned.experiment.settings))
 
     @property
     def task(self) -> str:
@@ -92,6 +94,11 @@ class BeforeAfterSpec(ExperimentSpec):
         return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
 
 
+def figures(settings: Settings) -> tuple[str, ...]:
+    """Return the figures that an experiment has, but for the one beside its reference."""
+    return FIGURES if settings.trial.enabled else tuple(name for name in FIGURES if name != "trials")
+
+
 def differences(before: Experiment | Identity, after: Experiment | Identity) -> dict[str, tuple[str, str]]:
     """Return the settings that decide what is removed and differ: config path -> both values, as YAML."""
     old, new = (
@@ -110,13 +117,13 @@ STEPS = (
         DiagnosisSpec,
         "diagnosis.report:diagnose_experiment",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.stability),
+        needs=(Own.table, Own.summary, Own.statistics, Own.stability, Own.trials),
     ),
     Step(
         PlotSpec,
         "reporting.figures:plot",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.diagnosis),
+        needs=(Own.table, Own.summary, Own.statistics, Own.trials, Own.diagnosis),
         figure=True,
     ),
     Step(BeforeAfterSpec, "reporting.figures:plot_before_after", Own, needs=(Own.summary, Own.diagnosis), figure=True),

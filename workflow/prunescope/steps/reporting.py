@@ -100,6 +100,7 @@ STEPS = (
         Own,
         needs=(
             Own.summary,
+            Own.trials,
             Own.diagnosis,
             Own.perplexity,
             Own.recovered_perplexity,

@@ -1,7 +1,18 @@
 """The table of steps: every step once, in the order of the pipeline. Rules, keys, times and tracking follow it."""
 
-from prunescope.steps import diagnosis, evaluation, export, importance, pruning, recovery, reporting, sources, texts
+from prunescope.steps import (
+    diagnosis,
+    evaluation,
+    export,
+    importance,
+    pruning,
+    recovery,
+    reporting,
+    sources,
+    texts,
+    trial,
+)
 from prunescope.steps.step import Step
 
-MODULES = (sources, texts, importance, diagnosis, pruning, recovery, evaluation, export, reporting)
+MODULES = (sources, texts, importance, trial, diagnosis, pruning, recovery, evaluation, export, reporting)
 TABLE: dict[str, Step] = {step.name: step for module in MODULES for step in module.STEPS}

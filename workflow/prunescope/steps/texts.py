@@ -11,11 +11,12 @@ from prunescope.artifacts.folders import (
     ModelFolder,
     RecoveryTextFolder,
     Resources,
+    TrialTextFolder,
 )
-from prunescope.config.leakage import Leakage, worst_leakage
+from prunescope.config.leakage import Leakage, leakage_between, worst_leakage
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Calibration, DatasetSource, Section, SplitNames
-from prunescope.config.sections.sources import text_files
+from prunescope.config.sections.sources import Purpose, text_files
 from prunescope.steps.fingerprints import copied_files, fingerprint
 from prunescope.steps.sources import corpora
 from prunescope.steps.spec import Planning, SharedSpec
@@ -116,6 +117,60 @@ class EvaluationTextSpec(TextsSpec):
         return "_".join(self.texts)
 
 
+class TrialTextSpec(TextsSpec):
+    """Draw held-out windows of the calibration text and of each evaluated text, to try settings on."""
+
+    step = "trial_text"
+    aside = frozenset({"left_out"})
+    samples: int = Field(description="Windows per text.")
+    seq_len: int
+    tested: dict[str, int] = Field(
+        {}, description="Texts whose streamed split is tested on too -> `max_tokens` of that: what it reads is skipped."
+    )
+    left_out: dict[str, str] = Field({}, description="Texts without a split of their own to try on, and why.")
+
+    @classmethod
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["TrialTextSpec"]:
+        experiment = planned.experiment
+        settings = experiment.settings
+        if not settings.trial.enabled:
+            return
+        names = sorted({*texts_of(experiment, experiment.dataset), *settings.evaluation.datasets})
+        left_out = {name: reason for name in names if (reason := _not_held_out(experiment, name))}
+        told = {name: TextSpec.of(experiment.texts[name], "validation") for name in names if name not in left_out}
+        tested = {name: settings.evaluation.max_tokens for name in told if _tested(experiment, name)}
+        samples = min(settings.trial.samples, settings.calibration.samples)
+        windows = {"samples": samples, "seq_len": settings.calibration.seq_len}
+        yield cls(**common, texts=told, tested=tested, left_out=left_out, **windows)
+
+    @property
+    def slug(self) -> str:
+        return f"{'_'.join(self.texts) or 'none'}_n{self.samples}_s{self.seq_len}"
+
+
+def _not_held_out(experiment: Experiment, name: str) -> str:
+    """Say why the validation split of a text is not held out; empty where it is."""
+    source = experiment.texts[name]
+    used: dict[Purpose, Iterable[str]] = {
+        "calibration": texts_of(experiment, experiment.dataset),
+        "test": experiment.settings.evaluation.datasets,
+    }
+    for purpose, others in used.items():
+        for other in others:
+            shared = leakage_between(experiment.texts[other], purpose, source, "validation") == "documents"
+            if shared and not (source.streaming and other == name and purpose == "test"):
+                of = "its own" if other == name else f"{other}'s"
+                return f"its validation split has documents of {of} {purpose} split"
+    return ""
+
+
+def _tested(experiment: Experiment, name: str) -> bool:
+    """Whether the validation split of a text is the one that perplexity is measured on."""
+    source = experiment.texts[name]
+    evaluated = name in experiment.settings.evaluation.datasets
+    return evaluated and leakage_between(source, "test", source, "validation") == "documents"
+
+
 def drawn(experiment: Experiment, dataset: str) -> dict[str, Any]:
     """Return a dataset, the texts that it draws on, and their weights."""
     texts = {name: TextSpec.of(experiment.texts[name], "calibration") for name in texts_of(experiment, dataset)}
@@ -143,5 +198,6 @@ READS = (ModelFolder.facts, Resources.corpus)
 STEPS = (
     Step(CalibrationSpec, "data.calibration:calibrate", CalibrationFolder, looks_at=READS),
     Step(EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder, looks_at=READS),
+    Step(TrialTextSpec, "data.trial_text:draw_trial_text", TrialTextFolder, looks_at=READS),
     Step(RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder, looks_at=READS),
 )

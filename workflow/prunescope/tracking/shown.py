@@ -4,7 +4,13 @@ import re
 from pathlib import Path
 
 from prunescope.artifacts.files import Folder
-from prunescope.artifacts.folders import BaselineFolder, ComparisonFolder, ModelFolder, ZeroshotBaselineFolder
+from prunescope.artifacts.folders import (
+    BaselineFolder,
+    ComparisonFolder,
+    ModelFolder,
+    TrialTextFolder,
+    ZeroshotBaselineFolder,
+)
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.folders import SharedFolder as Shared
 
@@ -17,7 +23,7 @@ HIDDEN = {
     # Another file says the same.
     *(Own.html, Own.vector, Own.before_after_vector, ComparisonFolder.html),
     # The experiments that use it say it.
-    *(ModelFolder.facts, BaselineFolder.perplexity, ZeroshotBaselineFolder.scores),
+    *(ModelFolder.facts, BaselineFolder.perplexity, ZeroshotBaselineFolder.scores, TrialTextFolder.measured),
 }
 
 

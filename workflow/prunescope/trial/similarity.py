@@ -5,9 +5,11 @@ from torch import Tensor
 
 from prunescope.importance.activations import distance_sum
 from prunescope.models.adapter import ModelAdapter
-from prunescope.models.loss import batches, next_token_losses, predicted_tokens
-from prunescope.progress import Progress
 from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
+from prunescope.trial.interventions import measure
+
+WINDOWS = 16
+"""Whose streams are compared at a time."""
 
 
 class Distances:
@@ -18,10 +20,11 @@ class Distances:
 
     def note(self, layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
         """Add the tokens of a batch: their stream before a layer, between its two blocks, and after it."""
-        ends = {"attention": (before, between), "mlp": (between, after), "layer": (before, after)}
-        for part, (here, there) in ends.items():
-            sums = self.sums[part]
-            sums[layer] += distance_sum(here, there).to(sums.device)
+        # Where layers are read as they run, the streams are those of all windows, and too many to widen at once.
+        for one, two, three in zip(*(stream.split(WINDOWS) for stream in (before, between, after)), strict=True):
+            for part, ends in {"attention": (one, two), "mlp": (two, three), "layer": (one, three)}.items():
+                sums = self.sums[part]
+                sums[layer] += distance_sum(*ends).to(sums.device)
 
     def result(self, dense: float, tokens: int) -> BlockImportance:
         """Return the means over all tokens.
@@ -41,16 +44,11 @@ def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) 
     The value of a layer is its block influence (ShortGPT: Men et al. 2024, eq. 1).
 
     Args:
-        windows: int ``[n, tokens]``. batch_size: windows per forward pass; does not change the result.
+        windows: int ``[n, tokens]``. batch_size: windows that a layer takes at a time; does not change the result.
 
     Raises:
         NonFiniteError: the residual stream is NaN or infinite.
     """
     distances = Distances(len(adapter.layers), adapter.device)
-    progress = Progress("similarity", total=windows.numel(), unit="tokens")
-    loss_sum = 0.0
-    with adapter.watching_layers(distances.note):
-        for part in batches(windows, batch_size, adapter.device):
-            loss_sum += next_token_losses(adapter.model, part).sum().item()
-            progress.advance(part.numel())
-    return distances.result(loss_sum / predicted_tokens(windows), windows.numel())
+    found = measure(adapter, windows, [], batch_size, divergence=False, watch=distances.note)
+    return distances.result(found.loss.mean().item(), windows.numel())

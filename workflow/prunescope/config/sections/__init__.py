@@ -27,6 +27,7 @@ from prunescope.config.sections.sources import (
     SplitNames,
     WheelMember,
 )
+from prunescope.config.sections.trial import Trial
 from prunescope.config.sections.whole import Config, NamedExperiment, Settings, Sweep
 
 __all__ = [
@@ -34,5 +35,5 @@ __all__ = [
     "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
     "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Removal", "Report", "Section",
-    "Settings", "SplitNames", "Sweep", "Tracking", "WheelMember", "Zeroshot",
+    "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
 ]  # fmt: skip

@@ -9,6 +9,9 @@ from prunescope.config.sections.base import LocalPath, Section, Weight
 from prunescope.files import is_file
 
 Documents = Literal["rows", "headings"]
+Purpose = Literal["calibration", "validation", "test"]
+"""What a split of a text is for."""
+
 TEXT_FILES = (".txt", ".jsonl", ".parquet")
 
 
@@ -78,7 +81,7 @@ class SplitNames(Section):
     """Which split of a hub dataset serves which purpose; they must not share documents."""
 
     calibration: str = Field("train", description="Split that calibration windows are drawn from.")
-    validation: str = Field("validation", description="Kept for your own use; no step reads it.")
+    validation: str = Field("validation", description="Split that settings are tried on before the cut.")
     test: str = Field("test", description="Split that perplexity is measured on.")
 
 

@@ -1,6 +1,6 @@
 """The words of the report and of the plots: one file of templates per language, `en.yaml` says how to write them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,26 @@ class Language:
         values = {path.rsplit(".", 1)[-1]: value for path, value in leaves(patch)}
         return self._fill(self.words["remedies"][kind], values)
 
-    def offer(self, what: str, experiment: str | None) -> str:
-        """Offer a remedy, by the name of its experiment if it has one."""
-        return self._fill(self.words["sentences"]["offer"], {"what": what, "experiment": experiment})
+    def effect(self, name: str, /, **values: Any) -> str:
+        """Say what a remedy does, or what measuring it would take, by an entry of `effects`."""
+        return self._fill(self.words["effects"][name], values)
 
-    def advice(self, recommendation: str, offers: Sequence[str], exhausted: bool) -> str:
-        """Return a recommendation and what is offered beside it, or that nothing is left to offer."""
-        values = {"recommendation": recommendation, "offers": offers, "exhausted": exhausted}
-        return self._fill(self.words["sentences"]["advice"], values)
+    def headline(self, name: str, values: dict[str, Any]) -> str:
+        """Say which setting is best, by an entry of `headlines`."""
+        return self._fill(self.words["headlines"][name], values)
+
+    def offer(self, what: str, experiment: str | None, effect: str | None) -> str:
+        """Offer a remedy, by the name of its experiment if it has one, with what was measured of it."""
+        return self._fill(self.words["sentences"]["offer"], {"what": what, "experiment": experiment, "effect": effect})
+
+    def advice(self, recommendation: str, **beside: Any) -> str:
+        """Return a recommendation and what is said beside it.
+
+        Args:
+            beside: `offers` to compare; whether the remedies are `exhausted`; how many were measured `in_vain`, and
+                the severity that the finding was `lowered_from`, if it was.
+        """
+        return self._fill(self.words["sentences"]["advice"], {"recommendation": recommendation} | beside)
 
     def _fill(self, template: str, values: dict[str, Any]) -> str:
         return self._compiled(template).render(values)

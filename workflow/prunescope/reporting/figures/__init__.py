@@ -22,6 +22,7 @@ from prunescope.reporting.figures.rates import pruning_rates
 from prunescope.reporting.figures.scores import importance_heatmap
 from prunescope.reporting.figures.style import save_figure
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
+from prunescope.reporting.figures.trials import trials_figure
 from prunescope.steps.diagnosis import BeforeAfterSpec, PlotSpec, differences
 from prunescope.steps.job import Job
 
@@ -138,8 +139,13 @@ def _importance_heatmap(folder: ExperimentFolder, look: Look) -> Figure:
     return importance_heatmap(folder.table.read(), look.subtitle, look.words)
 
 
+def _trials(folder: ExperimentFolder, look: Look) -> Figure:
+    return trials_figure(folder.trials.read(), look.subtitle, look.words)
+
+
 PLOTS: dict[str, Draw] = {
     "gradient_analysis": _gradient_analysis,
     "pruning_rates": _pruning_rates,
     "importance_heatmap": _importance_heatmap,
+    "trials": _trials,
 }

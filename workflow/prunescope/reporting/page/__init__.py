@@ -19,7 +19,10 @@ from prunescope.reporting.page.measured import efficiency_table, measured_table,
 from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
 from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
+from prunescope.reporting.page.trials import trials_section
+from prunescope.reporting.remedies import next_line
 from prunescope.reporting.rendering import as_html, render
+from prunescope.steps.diagnosis import figures as drawn_figures
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import MEASURED, PageSpec
 from prunescope.steps.table import TABLE
@@ -35,6 +38,7 @@ FIGURES = {
     "gradient_analysis": "Gradient analysis",
     "pruning_rates": "Pruning rates",
     "importance_heatmap": "Importance",
+    "trials": "Other settings",
 }
 
 
@@ -90,10 +94,11 @@ def _write_readme(job: PageJob) -> None:
 def render_page(job: PageJob) -> str:
     """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
     spec, folder = job.spec, job.folder
-    figures = {ExperimentFolder.figure.path.format(plot=name): title for name, title in FIGURES.items()}
+    figures = {ExperimentFolder.figure.path.format(plot=name): FIGURES[name] for name in drawn_figures(spec.settings)}
     if spec.settings.report.reference:
         figures[ExperimentFolder.before_after.path] = "Before and after"
     trained = folder.recovered_perplexity.file.made_by in spec.steps
+    report = folder.diagnosis.read()
     return render(
         "page.md.j2",
         spec=spec,
@@ -101,7 +106,9 @@ def render_page(job: PageJob) -> str:
         perplexity=perplexity_table(folder.perplexity.read()),
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
-        report=folder.diagnosis.read(),
+        trials=trials_section(folder.trials.read()) if spec.settings.trial.enabled else None,
+        report=report,
+        run=next_line(report),
         figures=figures,
         protocol=protocol_table(folder.card.read()),
         path=folder.final.path,

@@ -1,0 +1,190 @@
+"""The trial step: what other settings would cut, and what the model loses by it on held-out text."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
+from prunescope.artifacts.plan import PruningPlan
+from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText, WindowLosses
+from prunescope.config.sections import Diagnosis, Settings
+from prunescope.diagnosis.candidates import Proposal, proposals
+from prunescope.diagnosis.cuts import Cut, Scores
+from prunescope.diagnosis.evidence import join_evidence
+from prunescope.diagnosis.inputs import read_rates, read_statistics
+from prunescope.diagnosis.measures import measure as measures_of
+from prunescope.diagnosis.situation import Context, Situation
+from prunescope.errors import NonFiniteError, PrunescopeError
+from prunescope.evaluation.bootstrap import exponential, overall_interval, ratio_interval
+from prunescope.steps.job import Job
+from prunescope.steps.trial import Deciding, TrialSpec
+from prunescope.trial.measured import Meter, finite, nothing, plan_digest
+
+log = logging.getLogger(__name__)
+
+TrialJob = Job[TrialSpec, ExperimentFolder]
+RATES = ("ratio_of_total", "attention_rate", "mlp_rate")
+
+
+def measure(job: TrialJob) -> None:
+    """Select by the settings of every candidate, and measure all plans in one sweep over the trial windows.
+
+    Raises:
+        DataError: a file is missing or damaged.
+        NonFiniteError: what the model loses by the experiment's own plan is no number.
+    """
+    spec, folder, now, text = job.spec, job.folder, situation(job), job.input(TrialTextFolder)
+    with job.recording() as record:
+        if not text.manifest.read().texts:
+            left_out = text.manifest.read().left_out
+            folder.trials.write(Trials(texts={}, left_out=left_out, measured=0, rank=0, candidates=[]))
+            record.metrics = {"trial/measured": 0}
+            log.warning("no settings are tried: no text is held out")
+            return
+        facts = job.input(ModelFolder).ready()
+        scores = Scores.read(job, facts)
+        own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
+        decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]
+        decided.insert(0, (Proposal("experiment", {}, now.context.name), own))
+        meter = Meter(text, facts)
+        losses = meter.measure({cut.digest: cut.plan for _, cut in decided if isinstance(cut, Cut)})
+        effects = Effects(losses, plan_digest(nothing(facts)), own.digest)
+        candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in decided]
+        texts = {name: effects.text(name, windows.shape) for name, windows in meter.windows.items()}
+        passed = job.input(GradientsFolder).record
+        seconds = passed.read().seconds if passed.exists() else None
+        trials = ranked(candidates, texts, text.manifest.read().left_out, seconds)
+        folder.trials.write(trials)
+        record.metrics = {
+            "trial/best_ratio": trials.best.ratio or math.nan,
+            "trial/rank": trials.rank,
+            "trial/measured": trials.measured,
+        }
+        record.tags |= meter.tags()
+    log.info("%s is %d of %d; best: %s", spec.experiment, trials.rank, trials.measured, trials.best.name)
+
+
+def situation(job: TrialJob) -> Situation:
+    """Return what the remedies look at: the settings in force, and what was measured of the experiment."""
+    spec, folder = job.spec, job.folder
+    statistics, rates = read_statistics(folder.statistics.path), read_rates(folder.summary.path)
+    evidence = join_evidence(statistics, rates, folder.table.read())
+    settings = Settings(**{name: getattr(spec, name) for name in Deciding.model_fields})
+    thresholds = Diagnosis(extreme_rate=spec.extreme_rate, early_layers=spec.early_layers)
+    context = Context(spec.model, spec.experiment, settings, spec.start)
+    return Situation(context, evidence, measures_of(evidence, thresholds), thresholds)
+
+
+def _decide(scores: Scores, proposal: Proposal) -> tuple[Proposal, Cut | str]:
+    """Return what a proposal cuts, or why it cannot be tried."""
+    try:
+        return proposal, scores.cut(proposal.patch)
+    except PrunescopeError as error:
+        return proposal, str(error)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What plans lose, beside the experiment's own.
+
+    Attributes:
+        losses: by digest of the plan. dense, own: the digests of the plan that removes nothing, and of the experiment.
+
+    Raises:
+        NonFiniteError: the experiment's own losses are no numbers.
+    """
+
+    losses: dict[str, WindowLosses]
+    dense: str
+    own: str
+
+    def __post_init__(self) -> None:
+        if not finite(self.losses[self.own]):
+            raise NonFiniteError("the loss of the pruned model on the trial windows is no number; choose another cut")
+
+    def text(self, name: str, shape: Sequence[int]) -> TriedText:
+        """Describe a text whose windows are ``[windows, tokens]``."""
+        windows, tokens = shape
+        dense = exponential(self._loss(self.dense, name).mean())
+        return TriedText(windows=windows, tokens=windows * (tokens - 1), dense=dense)
+
+    def of(self, plan: str) -> dict[str, Effect]:
+        """Return what a plan does, by text."""
+        return {name: self._effect(plan, name) for name in self.losses[plan].loss}
+
+    def _effect(self, plan: str, text: str) -> Effect:
+        loss, own = self._loss(plan, text), self._loss(self.own, text)
+        # All windows predict the same number of tokens, so that the sum of a window's losses is as good as its mean.
+        interval = ratio_interval(loss, own, np.ones(len(loss)))
+        low, high = interval or (None, None)
+        return Effect(
+            perplexity=exponential(loss.mean()),
+            ratio=exponential((loss - own).mean()),
+            low=low,
+            high=high,
+            kl=np.array(self.losses[plan].divergence[text], dtype=float).mean(),
+        )
+
+    def overall(self, plan: str) -> dict[str, float | None]:
+        """Return the geometric mean of its ratios, and the interval of that."""
+        differences = [self._loss(plan, text) - self._loss(self.own, text) for text in self.losses[plan].loss]
+        low, high = overall_interval(differences) or (None, None)
+        return {"ratio": exponential(fmean(found.mean() for found in differences)), "low": low, "high": high}
+
+    def _loss(self, plan: str, text: str) -> ndarray:
+        return np.array(self.losses[plan].loss[text], dtype=float)
+
+
+def _described(proposal: Proposal, cut: Cut | str, context: Context, effects: Effects) -> Candidate:
+    name = str(proposal.name) if proposal.name else None
+    told: dict[str, Any] = {
+        "name": proposal.label or context.experiment,
+        "kind": proposal.kind,
+        "patch": proposal.patch,
+        "experiment": name,
+        "command": context.command(name),
+    }
+    if isinstance(cut, str):
+        return Candidate(**told, reason=cut)
+    told |= {"plan": cut.digest} | {rate: getattr(cut.summary, rate) for rate in RATES}
+    if not finite(effects.losses[cut.digest]):
+        return Candidate(**told, reason="what the model loses by it is no number")
+    return Candidate(**told, texts=effects.of(cut.digest), **effects.overall(cut.digest))
+
+
+def ranked(
+    candidates: Sequence[Candidate],
+    texts: dict[str, TriedText],
+    left_out: dict[str, str],
+    gradient_seconds: float | None = None,
+) -> Trials:
+    """Return the candidates in the order of their ratios, each plan measured once; the first is the experiment."""
+    own, *_ = once = [*_each_plan_once(candidates)]
+    best_first = sorted(once, key=lambda found: math.inf if found.ratio is None else found.ratio)
+    measured = [found for found in best_first if found.texts]
+    rank = 1 + sum(found.ratio < own.ratio for found in measured)  # type: ignore[operator]
+    return Trials(
+        texts=texts,
+        left_out=left_out,
+        measured=len(measured),
+        rank=rank,
+        gradient_seconds=gradient_seconds,
+        candidates=best_first,
+    )
+
+
+def _each_plan_once(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    first: dict[str, str] = {}
+    for found in candidates:
+        if found.plan is None or found.plan not in first:
+            yield found
+            first |= {found.plan: found.name} if found.plan else {}
+        else:
+            unmeasured = dict.fromkeys(("ratio", "low", "high"))
+            yield found.model_copy(update={**unmeasured, "texts": {}, "same_as": first[found.plan]})

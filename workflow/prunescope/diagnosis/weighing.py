@@ -1,0 +1,133 @@
+"""What the trial of other settings says: of the remedies of a finding, and first of all which setting is best."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prunescope.artifacts.diagnosis import Remedy, TrialCheck, Verdict
+from prunescope.artifacts.perplexity import shown
+from prunescope.artifacts.trials import Candidate, Trials
+from prunescope.config.candidates import DECIDES
+from prunescope.config.patches import at, leaves, merge
+from prunescope.config.sections import Method
+from prunescope.diagnosis.changes import cap_rates
+from prunescope.diagnosis.rules.base import Rule
+from prunescope.diagnosis.situation import Situation
+from prunescope.diagnosis.words import Language
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What was measured, and the words for it."""
+
+    trials: Trials
+    now: Situation
+    words: Language
+
+    def limits(self, rule: Rule) -> Iterator[Remedy]:
+        """Yield the other limits on all blocks that were tried, where such a limit is a remedy of a rule."""
+        highest = self.now.setting("limits", "max_rate") or 1.0
+        for found in self.trials.candidates if cap_rates in rule.remedies else ():
+            if found.kind == "cap" and at(found.patch, "limits.max_rate") < highest:
+                told = found.model_dump(include={"patch", "experiment", "command"})
+                yield Remedy(kind=cap_rates.kind, **told, what="")
+
+    def ordered(self, remedies: Iterable[Remedy]) -> tuple[Remedy, ...]:
+        """Return remedies with what was measured of them, the best first."""
+        return tuple(sorted(map(self._weighed, remedies), key=lambda remedy: remedy.order))
+
+    @property
+    def check(self) -> TrialCheck:
+        """The trial in short."""
+        trials = self.trials
+        return TrialCheck(
+            measured=trials.measured,
+            rank=trials.rank,
+            windows=sum(text.windows for text in trials.texts.values()),
+            verdict=verdict(trials.best, trials.own),
+            best=trials.best,
+            unmeasured=trials.reasons,
+        )
+
+    @property
+    def found_better(self) -> bool:
+        """Whether another setting is better."""
+        return verdict(self.trials.best, self.trials.own) == "better"
+
+    @property
+    def headline(self) -> str:
+        """Which setting is best, in words; if it is the experiment itself, which other comes next."""
+        trials, own = self.trials, self.trials.own
+        others = [candidate for candidate in trials.ranked if candidate.kind != "experiment"]
+        if not others:
+            return self.words.headline("alone", {})
+        best = others[0]
+        texts = {
+            name: (shown(effect.perplexity, digits=1), shown(own.texts[name].perplexity, digits=1))
+            for name, effect in best.texts.items()
+        }
+        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts}
+        clear = verdict(best, own) in ("better", "worse")
+        kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
+        check = self.check
+        return self.words.headline(kinds[not clear], said | {"measured": check.measured, "windows": check.windows})
+
+    def _weighed(self, remedy: Remedy) -> Remedy:
+        found = self.trials.find(remedy.patch, remedy.experiment)
+        if found is None or found.plan is None:
+            return remedy.model_copy(update=self._unmeasured(remedy, found))
+        judged = verdict(found, self.trials.own)
+        told: dict[str, Any] = {"verdict": judged, "measured": found.texts}
+        told |= {"ratio": found.ratio, "low": found.low, "high": found.high}
+        effect = "broken" if found.ratio is None else judged
+        return remedy.model_copy(update=told | {"effect": self.words.effect(effect, compared=compared(found))})
+
+    def _unmeasured(self, remedy: Remedy, found: Candidate | None) -> dict[str, Any]:
+        """Say what measuring a remedy would take, or why it cannot be."""
+        if found is not None and not self._needs_prior(remedy):
+            return {"verdict": "impossible", "effect": self.words.effect("impossible", reason=found.reason)}
+        return {"verdict": "unmeasured", "effect": self._cost(remedy)}
+
+    def _needs_prior(self, remedy: Remedy) -> bool:
+        """Whether a remedy needs the prior where the experiment does without."""
+        before, after = (merge(self.now.in_force, patch)["method"] for patch in ({}, remedy.patch))
+        return Method.model_validate(after).needs_prior and not Method.model_validate(before).needs_prior
+
+    def _cost(self, remedy: Remedy) -> str:
+        if self._needs_prior(remedy):
+            return self.words.effect("prior")
+        if all(path.partition(".")[0] in DECIDES for path, _ in leaves(remedy.patch)):
+            return self.words.effect("other_ratio")
+        seconds = self.trials.gradient_seconds
+        return self.words.effect("gradients", seconds=None if seconds is None else seconds * self._more_text(remedy))
+
+    def _more_text(self, remedy: Remedy) -> float:
+        """Return how many times the calibration tokens a remedy takes."""
+        factor = 1.0
+        for setting in ("samples", "seq_len"):
+            before = self.now.setting("calibration", setting)
+            factor *= at(remedy.patch, f"calibration.{setting}", before) / before if before else 1.0
+        return factor
+
+
+def verdict(candidate: Candidate, own: Candidate) -> Verdict:
+    """Judge a setting that cuts something by the interval of its ratio; with none, nothing is left of the model."""
+    if candidate.plan == own.plan:
+        return "same"
+    if candidate.ratio is None or (candidate.low is not None and candidate.low > 1):
+        return "worse"
+    return "better" if candidate.high is not None and candidate.high < 1 else "unclear"
+
+
+def in_vain(remedies: Iterable[Remedy]) -> int:
+    """Return how many remedies were measured that change the cut; 0 where one of them improves the model."""
+    verdicts = [remedy.verdict for remedy in remedies]
+    return 0 if "better" in verdicts else verdicts.count("worse") + verdicts.count("unclear")
+
+
+def compared(candidate: Candidate) -> str:
+    """Return a ratio with its interval, if it has one; nothing of a setting that leaves no model."""
+    if candidate.ratio is None:
+        return ""
+    low, high = candidate.low, candidate.high
+    return shown(candidate.ratio, None if low is None or high is None else (low, high))

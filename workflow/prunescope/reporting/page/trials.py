@@ -1,0 +1,38 @@
+"""What other settings would do, on the page, as Markdown."""
+
+from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.perplexity import shown
+from prunescope.artifacts.trials import Effect, Trials
+from prunescope.markdown import table
+
+SHOWN = 8
+"""Settings in the table, beside the experiment itself."""
+
+
+def trials_section(trials: Trials) -> str:
+    """Return where the experiment stands, and a table of the best settings; or why none was tried."""
+    if not trials.texts:
+        reasons = "".join(f"\n- {name}: {reason}" for name, reason in trials.left_out.items())
+        return f"No other setting was tried, since no text is held out.\n{reasons}"
+    windows = " and ".join(f"{text.windows} of {name}" for name, text in trials.texts.items())
+    said = [
+        f"{trials.measured} settings were tried before the cut, on held-out windows ({windows}). This one is number "
+        f"{trials.rank}."
+    ]
+    rows = [
+        (f"{number}", f"`{found.name}`", *(_effect(found.texts[name]) for name in trials.texts))
+        for number, found in enumerate(trials.ranked, 1)
+        if number <= SHOWN or found.kind == "experiment"
+    ]
+    columns = ("", "setting", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in trials.texts.items()))
+    said.append(table(columns, rows, "rl" + "r" * len(trials.texts)))
+    said.append(
+        "Perplexity, and in parentheses its ratio to this experiment's, with the paired 95 % bootstrap interval. All "
+        f"settings, and why some were not measured: `{ExperimentFolder.trials.path}`."
+    )
+    return "\n\n".join(said)
+
+
+def _effect(effect: Effect) -> str:
+    interval = None if effect.low is None or effect.high is None else (effect.low, effect.high)
+    return f"{shown(effect.perplexity)} ({shown(effect.ratio, interval)})"
