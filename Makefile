@@ -31,7 +31,7 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 	  echo "The page: $(DEMO)/README.md. Sample counts are the demo's (config/config.yaml). Compare in MLflow: make ui"
 
 test: $(STAMP) ## all tests
-	python -m pytest -n $(WORKERS) --dist loadgroup
+	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 screenshots: $(STAMP) ## pictures of MLflow for the documentation, of taylor_T0_20_wiki and others in results/ (needs chromium)
 	PRUNESCOPE_RESULTS=results PRUNESCOPE_SCREENSHOTS=docs/images python -m pytest tests/browser

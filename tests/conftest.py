@@ -10,6 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Tiny models are slower with more threads, and test workers and their children share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))
 # The code of pruned checkpoints, loaded with trust_remote_code, leaves no trace.
 os.environ["HF_MODULES_CACHE"] = (modules := tempfile.TemporaryDirectory()).name
@@ -20,7 +22,6 @@ if "PRUNESCOPE_TEST_NATIVE_BFLOAT16" in os.environ:
     runpy.run_path(f"{folder}/sitecustomize.py")
 
 import pytest
-import torch
 
 if importlib.util.find_spec("hypothesis"):  # not where checkpoints are tried without this package
     from hypothesis import settings
@@ -29,9 +30,6 @@ if importlib.util.find_spec("hypothesis"):  # not where checkpoints are tried wi
     settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True)
     settings.register_profile("many", max_examples=2000, deadline=None)
     settings.load_profile("suite")
-
-# Tiny models are slower with more threads, and test workers share the cores.
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from jinja2 import UndefinedError, meta
 from rich.console import Console
 
 from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
-from measurements import GATE, candidate, trials
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.sections import Diagnosis, Report
@@ -175,7 +174,6 @@ def test_chinese_wraps_between_characters_but_not_inside_names():
 @pytest.fixture
 def in_chinese(extreme):
     write_diagnosis(spec(extreme, "zh"), extreme)
-    ExperimentFolder(extreme).trials.write(trials({}, {}, candidate(0.5, **GATE)))
     return extreme
 
 

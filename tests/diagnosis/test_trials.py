@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from prunescope.artifacts.folders import ModelFolder, TrialTextFolder
+from prunescope.artifacts.manifests import TrialManifest
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Trials
 from prunescope.config.names import split_name, stripped
@@ -51,6 +52,12 @@ def tiny(tmp_path):
 def tried(job) -> Trials:
     step.measure(job)
     return job.folder.trials.read()
+
+
+def test_where_no_text_is_held_out_nothing_is_tried(tiny):
+    tiny.text.manifest.write(TrialManifest(texts={}, sha256={}, left_out={"c4": "too short"}))
+    found = tried(tiny.job(NAME))
+    assert found == Trials(texts={}, left_out={"c4": "too short"}, measured=0, rank=0, candidates=[])
 
 
 def naive(job, plan: PruningPlan | None) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from diagnosis_data import make_evidence, spec, with_values, write_diagnosis
 from measurements import GATE, OWN, START, WINDOWS, candidate, trials, tried
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.artifacts.trials import Trials
 from prunescope.config.sections import Diagnosis
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.situation import Context
@@ -48,6 +49,12 @@ def shown(report):
 
 def measured_kinds(report):
     return [remedy.kind for remedy in finding(report).remedies if remedy.kind in RATIOS]
+
+
+def test_a_trial_without_text_leaves_the_report_as_it_is_without_a_trial(extreme):
+    ExperimentFolder(extreme).trials.write(Trials(texts={}, left_out={"c4": "no"}, measured=0, rank=0, candidates=[]))
+    without, with_it = (write_diagnosis(spec(extreme, "en", trials=told), extreme).report for told in (False, True))
+    assert with_it == without and without.checks.trial is None
 
 
 def test_remedies_come_in_the_order_of_what_was_measured(diagnosed):

@@ -138,7 +138,7 @@ def test_every_criterion_can_be_scored():
 
 
 def test_freed_memory_is_given_back_after_each_layer(monkeypatch):
-    released = []
-    monkeypatch.setattr("prunescope.importance.layered.release", lambda: released.append(1))
+    given_back = []
+    monkeypatch.setattr("prunescope.importance.layered.trim", lambda: given_back.append(1))
     collect(tiny_model(), mode=LAYERED)
-    assert len(released) == 4
+    assert len(given_back) == 4

@@ -1,6 +1,5 @@
 """Run a case in a process of its own: through the steps of an experiment, or through the command line."""
 
-import importlib
 import logging
 import multiprocessing
 import os
@@ -26,18 +25,15 @@ from prunescope.config.resolve import parse_config
 from prunescope.errors import PrunescopeError
 from prunescope.steps.job import run as run_step
 from prunescope.steps.registry import Registry
-from prunescope.steps.table import TABLE
+from warm.server import import_all
 
 SECONDS, BYTES = 20, 6 << 30
-"""What a case may take: time, and memory beyond that of the libraries."""
+"""What a case may take: time of the processor, and memory beyond that of the libraries."""
 
-for module in (
-    "accelerate",
-    "peft",
-    "pyarrow.parquet",
-    *(f"prunescope.{TABLE[step].run.split(':')[0]}" for step in STEPS),
-):
-    importlib.import_module(module)  # once, not in every child
+PATIENCE = 10 * SECONDS
+"""Seconds on the clock, on a machine that has more to do."""
+
+import_all()  # once, not in every child
 
 LOCAL_TEXT = {"local": f"{TEXTS}/*.txt"}
 
@@ -159,7 +155,7 @@ def run(case: Case) -> Outcome:
         process.start()
         sender.close()
         try:
-            outcome = receiver.recv() if receiver.poll(SECONDS) else Outcome("defect", "", f"hangs: {SECONDS} s")
+            outcome = receiver.recv() if receiver.poll(PATIENCE) else Outcome("defect", "", f"hangs: {PATIENCE} s")
         except EOFError:
             process.join()
             outcome = Outcome("defect", "", f"the process is aborted (exit code {process.exitcode})")
@@ -172,6 +168,7 @@ def run(case: Case) -> Outcome:
 def _child(sender: Connection, folder: Path, case: Case) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, 2 * SECONDS))
     # Nobody is there to answer a question.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     torch.set_num_threads(1)

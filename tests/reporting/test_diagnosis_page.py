@@ -6,6 +6,7 @@ import pytest
 
 from diagnosis_data import spec, write_diagnosis
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.diagnosis.words import LANGUAGES
 from prunescope.reporting.diagnosis_page import write_diagnosis_page
 from prunescope.reporting.figures import draw
 
@@ -30,6 +31,19 @@ def test_findings_layers_and_remedies_are_on_the_page(report):
             assert (remedy.command or "") in page
     for layer in content.extreme_pruning_layers:
         assert f'<td class="number">{layer.layer_idx}</td>' in page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_best_setting_comes_first(extreme, language):
+    write_diagnosis(spec(extreme, language, trials=True), extreme)
+    folder = ExperimentFolder(extreme)
+    draw(folder, "gradient_analysis")
+    write_diagnosis_page(folder)
+    page, content = folder.diagnosis_page.read(), folder.diagnosis.read()
+    best, reasons = content.checks.trial.best, content.checks.trial.unmeasured
+    assert f"<p><b>{content.headline}</b></p>\n<pre>{best.command}</pre>" in page
+    assert page.index(content.headline) < page.index("<table>")
+    assert reasons and all(f"{name}{LANGUAGES[language].labels['colon']}{why}" in page for name, why in reasons.items())
 
 
 def test_the_page_needs_nothing_beside_it(report):

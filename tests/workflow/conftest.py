@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tiny import tiny_model
+from warm import warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -21,24 +23,35 @@ WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "far", "away", "and", "
 
 @dataclass
 class Project:
-    """A folder with the workflow; `run` calls Snakemake in it."""
+    """A folder with the workflow, and the folder of the programs that are run in it."""
 
     folder: Path
-    snakemake = (sys.executable, "-m", "snakemake")
+    programs: Path
 
     def run(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        return self.call([*self.snakemake, "--cores", "2", *arguments], check, environment)
+        return self.call("snakemake", "--cores", "2", *arguments, check=check, **environment)
 
     def prunescope(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        return self.call([str(BIN / "prunescope"), *arguments], check, environment)
+        return self.call("prunescope", *arguments, check=check, **environment)
 
-    def call(self, command: list[str], check: bool, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    def call(self, name: str, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
         # As for a user who has not activated the environment.
         path = ":".join(folder for folder in os.environ["PATH"].split(":") if Path(folder) != BIN)
         variables = os.environ | {"PATH": path} | environment
+        command = [str(self.programs / name), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=variables)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    @property
+    def cold(self) -> "Project":
+        """The same folder, with programs that start as a user's do."""
+        return Project(self.folder, BIN)
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy, times of files preserved."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder, self.programs)
 
     def jobs(self, *targets: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run plans (targets rules left out)."""
@@ -69,7 +82,7 @@ def configuration() -> dict:
     }
 
 
-def make_project(folder: Path) -> Project:
+def make_project(folder: Path, programs: Path) -> Project:
     for name in ("Snakefile", "workflow/rules", "workflow/report", "profiles"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,25 +100,30 @@ def make_project(folder: Path) -> Project:
     for number in range(40):
         words = [WORDS[(number * 7 + i * i * (1 + number // 13)) % len(WORDS)] for i in range(40)]
         (folder / f"words/{number}.txt").write_text(" ".join(words))
-    return Project(folder)
+    return Project(folder, programs)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Project:
+def programs() -> Iterator[Path]:
+    """The folder of `snakemake` and `prunescope`."""
+    with warm() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, programs) -> Project:
     """A project whose default experiment is complete; tests must leave it so."""
-    project = make_project(tmp_path_factory.mktemp("project"))
+    project = make_project(tmp_path_factory.mktemp("project"), programs)
     project.run()
     return project
 
 
 @pytest.fixture
-def project(tmp_path) -> Project:
-    return make_project(tmp_path)
+def project(tmp_path, programs) -> Project:
+    return make_project(tmp_path, programs)
 
 
 @pytest.fixture
 def copy(finished, tmp_path) -> Project:
     """A finished project of one's own, times of files preserved."""
-    folder = tmp_path / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    return Project(folder)
+    return finished.copy(tmp_path / "copy")

@@ -99,6 +99,15 @@ def test_a_deleted_file_is_made_again_alone(copy, file, expected):
     assert copy.jobs(EXPERIMENT) == {}
 
 
+def test_cold_programs_find_what_warm_ones_made_and_go_on(copy):
+    cold = copy.cold  # not even the seed of their hashes is the same
+    assert cold.jobs() == {}
+    (copy.folder / EXPERIMENT / "visualization/pruning_rates.png").unlink()
+    cold.run()
+    assert cold.prunescope("times", EXPERIMENT).stdout == copy.prunescope("times", EXPERIMENT).stdout
+    assert copy.jobs() == {}
+
+
 def test_a_threshold_of_the_report_cuts_nothing_again(copy):
     change_configuration(copy, diagnosis={"extreme_rate": 0.4})
     assert copy.jobs(EXPERIMENT) == {"trial": 1, "diagnosis": 1, "plot": 4, "page": 1, "track": 1}

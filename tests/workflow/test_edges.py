@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,17 +35,16 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def jobs_of(folder: Path) -> list[dict]:
-    script = Path(__file__).with_name("edges.py")
-    command = [sys.executable, str(script), "jobs.json", "more.yaml", *TARGETS]
+def jobs_of(folder: Path, programs: Path) -> list[dict]:
+    command = [programs / "script", Path(__file__).with_name("edges.py"), "jobs.json", "more.yaml", *TARGETS]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "jobs.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> list[dict]:
-    return jobs_of(project(tmp_path_factory.mktemp("table")))
+def jobs(tmp_path_factory, programs) -> list[dict]:
+    return jobs_of(project(tmp_path_factory.mktemp("table")), programs)
 
 
 def differences(jobs: list[dict], registry: Registry) -> list[str]:
@@ -126,12 +124,12 @@ def test_the_snakefile_has_the_edges_and_files_of_the_table(jobs, registry):
     ],
     ids=["an input is removed", "a file is renamed", "an input makes it run again"],
 )
-def test_a_rule_that_says_something_else_is_found(tmp_path, registry, file, old, new, said):
+def test_a_rule_that_says_something_else_is_found(tmp_path, programs, registry, file, old, new, said):
     folder = project(tmp_path / "changed")
     rules = folder / "workflow/rules" / file
     assert old in rules.read_text()
     rules.write_text(rules.read_text().replace(old, new, 1))
-    changed = jobs_of(folder)
+    changed = jobs_of(folder, programs)
     resolve_all(changed, registry)
     assert {found.partition(": Snakefile")[0] for found in differences(changed, registry)} >= {said}
 

@@ -1,7 +1,6 @@
 """An experiment that is trained after pruning: its own steps, what runs again, and what page and tracking show."""
 
 import json
-import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -26,9 +25,7 @@ TOLD = {"tokens": 640, "seq_len": 16, "batch_size": 2, "accumulation": 2, "learn
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recovery") / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    project = type(finished)(folder)
+    project = finished.copy(tmp_path_factory.mktemp("recovery") / "project")
     change_configuration(project, recovery=TOLD)
     project.run(EXPERIMENT)
     return project

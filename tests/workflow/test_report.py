@@ -1,7 +1,6 @@
 """`snakemake --report`: one file that shows figures and what they mean, without a network."""
 
 import re
-import shutil
 
 import pytest
 from test_dag import EXPERIMENT, change_configuration
@@ -24,13 +23,11 @@ FIGURES = {
 
 @pytest.fixture(scope="module")
 def report(finished, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report") / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    project = type(finished)(folder)
+    project = finished.copy(tmp_path_factory.mktemp("report") / "project")
     change_configuration(project, sweeps={"alone": {"model": "tiny", "experiments": [NAME]}})
     project.run("sweep_alone")
-    project.call([*project.snakemake, "--report", "report.html", "sweep_alone"], True, {})
-    return folder / "report.html"
+    project.call("snakemake", "--report", "report.html", "sweep_alone")
+    return project.folder / "report.html"
 
 
 @pytest.fixture

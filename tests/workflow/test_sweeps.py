@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import pandas as pd
 import pytest
@@ -17,23 +16,18 @@ BROKEN = {"model": "tiny", "experiments": [THERE, NEW, IMPOSSIBLE, FAILING]}
 @pytest.fixture(scope="module")
 def swept(finished, tmp_path_factory):
     """A project with a sweep of which two experiments fail, and what the run printed."""
-    folder = tmp_path_factory.mktemp("swept") / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    project = type(finished)(folder)
+    project = finished.copy(tmp_path_factory.mktemp("swept") / "project")
     change_configuration(project, sweeps={"few": FEW, "broken": BROKEN})
     return project, project.run("sweep_broken", check=False)
 
 
 @pytest.fixture
 def own(swept, tmp_path):
-    folder = tmp_path / "own"
-    shutil.copytree(swept[0].folder, folder, symlinks=True)
-    return type(swept[0])(folder)
+    return swept[0].copy(tmp_path / "own")
 
 
 def test_the_plan_comes_first(finished, tmp_path):
-    shutil.copytree(finished.folder, tmp_path / "p", symlinks=True)
-    project = type(finished)(tmp_path / "p")
+    project = finished.copy(tmp_path / "p")
     change_configuration(project, sweeps={"few": FEW, "broken": BROKEN})
     said = project.run("--dry-run", "sweep_broken").stderr
     assert re.search(r"sweep broken on tiny: 4 experiments, about [0-9.]+ (s|min|h)\n", said)
@@ -73,7 +67,7 @@ def test_a_failed_sweep_is_compared_as_far_as_it_came(swept):
 
 
 def test_the_report_shows_what_finished(own):
-    own.call([*own.snakemake, "--report", "report.html", "sweep_broken"], True, {})
+    own.call("snakemake", "--report", "report.html", "sweep_broken")
     report = (own.folder / "report.html").read_text()
     assert "tiny / comparison / broken" in report
     assert f"tiny / {NEW}" in report

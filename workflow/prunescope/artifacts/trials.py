@@ -60,10 +60,10 @@ class Candidate(Document):
 class Trials(Document):
     """What other settings would do in place of the experiment's own, measured on the same held-out windows."""
 
-    texts: dict[str, TriedText] = Field(description="By name of the text.")
+    texts: dict[str, TriedText] = Field(description="By name of the text; none where no text is held out.")
     left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
     measured: int = Field(description="Different plans that were compared, the experiment's among them.")
-    rank: int = Field(description="Of the experiment among them, by `ratio`; 1: none is better.")
+    rank: int = Field(description="Of the experiment among them, by `ratio`; 1: none is better; 0: none was measured.")
     gradient_seconds: float | None = Field(
         None, description="Wall time of the experiment's gradient pass: about what trying another one costs."
     )

@@ -17,6 +17,9 @@ from prunescope.steps.texts import TrialTextSpec
 
 log = logging.getLogger(__name__)
 
+NO_TEXT = "give more text, or name a validation split of its own in the `splits` of a hub dataset"
+"""What to do where no text is held out."""
+
 SEED = 0
 """Of the documents: not that of calibration, so that experiments which differ in it are tried on the same windows."""
 
@@ -24,10 +27,11 @@ SEED = 0
 def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder]) -> None:
     """Write full windows of the validation split of every text, without BOS or padding, and their manifest.
 
-    A text that cannot be read, or that fills no window, is left out, and the manifest says why.
+    A text that cannot be read, or that fills no window, is left out, and the manifest says why. With none left nothing
+    is tried, which is no reason to stop.
 
     Raises:
-        DataError: no text is left, or the tokenizer cannot be loaded.
+        DataError: the tokenizer cannot be loaded.
         ConfigError: a window is longer than the model takes.
     """
     from torch import from_numpy
@@ -45,10 +49,7 @@ def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder]) -> None:
         for name, reason in left_out.items():
             log.warning("%s is not tried on: %s", name, reason)
         if not drawn:
-            raise DataError(
-                "there is no held-out text to try settings on: give more text, name a validation split of its own in "
-                f"the `splits` of a hub dataset, or set trial.enabled: false ({_listed(left_out)})"
-            )
+            log.warning("no settings are tried: %s", NO_TEXT)
         texts = {name: documents_of(spec.texts[name].source, packed, "validation") for name, packed in drawn.items()}
         sha256 = {name: tokens_sha256(packed.tokens) for name, packed in drawn.items()}
         job.folder.windows.write({name: from_numpy(packed.tokens) for name, packed in drawn.items()})
@@ -74,7 +75,3 @@ def _documents(spec: TrialTextSpec, name: str, encode: Encoder) -> Iterator[Docu
     if name in spec.tested:
         tokenize(documents, encode, streamed_tokens(spec.tested[name]))
     return documents
-
-
-def _listed(left_out: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in left_out.items())

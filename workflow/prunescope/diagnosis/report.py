@@ -44,6 +44,7 @@ def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
         settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
         context = Context(spec.model, spec.experiment, settings, spec.start)
         trials = folder.trials.read() if spec.trials else None
+        trials = trials if trials and trials.texts else None
         judgement = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language], trials)
         folder.diagnosis.write(judgement.report)
         _fill(record, judgement)

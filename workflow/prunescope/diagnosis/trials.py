@@ -39,9 +39,15 @@ def measure(job: TrialJob) -> None:
         DataError: a file is missing or damaged.
         NonFiniteError: what the model loses by the experiment's own plan is no number.
     """
-    spec, folder, now = job.spec, job.folder, situation(job)
+    spec, folder, now, text = job.spec, job.folder, situation(job), job.input(TrialTextFolder)
     with job.recording() as record:
-        facts, text = job.input(ModelFolder).ready(), job.input(TrialTextFolder)
+        if not text.manifest.read().texts:
+            left_out = text.manifest.read().left_out
+            folder.trials.write(Trials(texts={}, left_out=left_out, measured=0, rank=0, candidates=[]))
+            record.metrics = {"trial/measured": 0}
+            log.warning("no settings are tried: no text is held out")
+            return
+        facts = job.input(ModelFolder).ready()
         scores = Scores.read(job, facts)
         own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
         decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]

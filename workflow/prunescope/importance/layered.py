@@ -18,7 +18,7 @@ from prunescope.importance.gradient_collector import GradientCollector
 from prunescope.importance.one_pass import GradientPass, Pass, check_loss, transfer
 from prunescope.importance.partial import PartialSums, Reached
 from prunescope.models.loss import predicted_tokens, token_losses
-from prunescope.models.memory import release
+from prunescope.models.memory import trim
 from prunescope.models.sweep import Streams, Sweep, rows_of
 from prunescope.progress import Progress
 
@@ -127,4 +127,4 @@ class LayeredPass(Pass):
             self.progress.advance(DOWN * len(self.parts[number]), f"layer {layer}, on the way down")
         for collector in self.collectors:
             collector.finish(layer)
-        release()
+        trim()

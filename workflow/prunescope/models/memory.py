@@ -50,8 +50,12 @@ def release() -> None:
     """Give back what work held; after a failure its error must be gone, for it holds the frames."""
     gc.collect()
     torch.cuda.empty_cache()
+    trim()
+
+
+def trim() -> None:
+    """Give back to the system what is freed: pieces below 32 MiB stay, and each layer of a large model leaves more."""
     if sys.platform == "linux":
-        # Freed pieces below 32 MiB stay with the process, and each layer of a large model leaves more of them.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
         if trim:
             trim(0)

@@ -29,6 +29,9 @@ def trials_figure(trials: Trials, subtitle: str = "", words: Language = ENGLISH)
     """
     found = trials.ranked
     figure = style.figure(HEAD + ROW * len(found), words.labels["trials"], subtitle)
+    if not found:
+        figure.text(0.5, 0.4, words.labels["nothing_tried"], ha="center")
+        return figure
     axes = figure.subplots()
     axes.axvline(1, color="black", linewidth=1.2, label=words.labels["this_experiment"])
     own = next(candidate for candidate in found if candidate.kind == "experiment")

@@ -10,7 +10,10 @@ SHOWN = 8
 
 
 def trials_section(trials: Trials) -> str:
-    """Return where the experiment stands, and a table of the best settings."""
+    """Return where the experiment stands, and a table of the best settings; or why none was tried."""
+    if not trials.texts:
+        reasons = "".join(f"\n- {name}: {reason}" for name, reason in trials.left_out.items())
+        return f"No other setting was tried, since no text is held out.\n{reasons}"
     windows = " and ".join(f"{text.windows} of {name}" for name, text in trials.texts.items())
     said = [
         f"{trials.measured} settings were tried before the cut, on held-out windows ({windows}). This one is number "
