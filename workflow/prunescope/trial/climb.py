@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prunescope.artifacts.facts import KINDS, BlockKind
 from prunescope.models.sweep import Sweep
+from prunescope.progress import Progress
 
 Silent = Mapping[str, tuple[int, ...] | None]
 """By block (``"3.mlp"``) its groups that are silent, ascending; None: all, so that the block adds exactly zero."""
@@ -34,12 +35,20 @@ class Climb:
     Args:
         dense: the stream of the dense model before layer `start`, ``[windows, tokens, d]``.
         silent: what each intervention silences. call: streams of windows that a layer takes at a time.
-        device: where the streams are kept.
+        device: where the streams are kept. progress: counts layers.
     """
 
     def __init__(
-        self, sweep: Sweep, dense: Tensor, start: int, silent: Sequence[Silent], call: int, device: torch.device
+        self,
+        sweep: Sweep,
+        dense: Tensor,
+        start: int,
+        silent: Sequence[Silent],
+        call: int,
+        device: torch.device,
+        progress: Progress,
     ) -> None:
+        self.progress = progress
         self.sweep, self.adapter, self.silent, self.call = sweep, sweep.adapter, silent, call
         self.start, self.windows, self.computes = start, len(dense), dense.device
         self.streams = torch.empty((1 + len(silent)) * len(dense), *dense.shape[1:], dtype=dense.dtype, device=device)
@@ -72,6 +81,7 @@ class Climb:
             if layer in save:
                 saved[layer] = self.stream(self.dense).clone()
             self._pass(layer, alone, watch)
+            self.progress.advance(1, f"{len(self.slots)} streams of {self.windows} windows at layer {layer}")
         return saved
 
     def _pass(self, layer: int, alone: bool, watch: Watch | None) -> None:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from prunescope.models.adapter import ModelAdapter
-from prunescope.models.loss import losses_and_divergences, token_losses
+from prunescope.models.loss import batches, losses_and_divergences, token_losses
 from prunescope.models.memory import free_memory
-from prunescope.models.sweep import SHARE_OF_HOST, Sweep
+from prunescope.models.sweep import SHARE_OF_HOST, Sweep, rows_of
 from prunescope.progress import Progress
 from prunescope.trial.climb import DENSE, Climb, Silent, Watch
 
@@ -80,20 +80,33 @@ def measure(
         watch: is shown the dense stream around every block.
     """
     count = len(interventions)
-    order = sorted(range(count), key=lambda index: interventions[index].first_layer)
     sweep = Sweep(adapter, windows[:1].to(adapter.device))
     held = held or _held(adapter, windows, batch_size)
     together = min(len(windows) if adapter.offloaded else batch_size, max(1, held // max(1, count)))
-    progress = Progress("interventions", total=len(windows) * (1 + count), unit="windows")
+    parts = batches(windows, together, adapter.device)
+    chunks = [_chunks(interventions, max(1, held // len(part))) for part in parts]
+    climbs = [len(adapter.layers) - chunk.start for some in chunks for chunk in some]
+    progress = Progress("interventions", total=sum(climbs), unit="layers")
     results = torch.zeros(2, 1 + count, len(windows), dtype=torch.float64)
-    for first in range(0, len(windows), together):
-        part = windows[first : first + together].to(adapter.device, torch.int64)
-        span = max(1, held // len(part))
-        chunks = [order[begin : begin + span] for begin in range(0, max(1, count), span)]
-        for row, values in _climb_all(sweep, part, interventions, chunks, batch_size, divergence, watch):
-            results[:, row, first : first + len(part)] = values.cpu()
-        progress.advance(len(part) * (1 + count))
+    for part, rows, some in zip(parts, rows_of(parts), chunks, strict=True):
+        for row, values in _climb_all(sweep, part, interventions, some, batch_size, divergence, watch, progress):
+            results[:, row, rows] = values.cpu()
     return Losses(results[0], results[1] if divergence else None)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Interventions, by their indices, that climb together, and the layer that they begin at."""
+
+    members: Sequence[int]
+    start: int
+
+
+def _chunks(interventions: Sequence[Intervention], span: int) -> list[Chunk]:
+    """Divide interventions, those that begin lowest first; the first chunk takes the dense model along from below."""
+    order = sorted(range(len(interventions)), key=lambda index: interventions[index].first_layer)
+    parts = [order[begin : begin + span] for begin in range(0, max(1, len(order)), span)]
+    return [Chunk(part, interventions[part[0]].first_layer if number else 0) for number, part in enumerate(parts)]
 
 
 def _held(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> int:
@@ -108,10 +121,11 @@ def _climb_all(
     sweep: Sweep,
     part: Tensor,
     interventions: Sequence[Intervention],
-    chunks: Sequence[Sequence[int]],
+    chunks: Sequence[Chunk],
     call: int,
     divergence: bool,
     watch: Watch | None,
+    progress: Progress,
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield rows of the results of some windows, float64 ``[2, windows]``: loss and divergence.
 
@@ -119,20 +133,19 @@ def _climb_all(
     """
     adapter = sweep.adapter
     kept = torch.device("cpu") if adapter.offloaded else adapter.device
-    starts = [interventions[chunk[0]].first_layer if chunk else 0 for chunk in chunks]
     saved: dict[int, Tensor] = {}
     for number, chunk in enumerate(chunks):
-        begin = starts[number] if number else 0
-        silent = [interventions[index].silent for index in chunk]
-        climb = Climb(sweep, saved[begin] if number else adapter.embed(part), begin, silent, call, kept)
+        silent = [interventions[index].silent for index in chunk.members]
+        below = saved[chunk.start] if number else adapter.embed(part)
+        climb = Climb(sweep, below, chunk.start, silent, call, kept, progress)
         if not number:
-            saved = climb.run(alone=True, save=frozenset(starts[1:]), watch=watch)
+            saved = climb.run(alone=True, save=frozenset(other.start for other in chunks[1:]), watch=watch)
             top = adapter.normed(climb.stream(climb.dense).to(part.device))
         else:
             climb.run(alone=False)
         for slot, values in zip(climb.slots, _heads(adapter, climb, top, part, call, divergence), strict=True):
             for member in slot.members:
-                yield 0 if member == DENSE else 1 + chunk[member], values
+                yield 0 if member == DENSE else 1 + chunk.members[member], values
 
 
 def _heads(adapter: ModelAdapter, climb: Climb, dense: Tensor, part: Tensor, call: int, divergence: bool) -> Tensor:
