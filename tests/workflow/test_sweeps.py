@@ -32,8 +32,8 @@ def test_the_plan_comes_first(finished, tmp_path):
     said = project.run("--dry-run", "sweep_broken").stderr
     assert re.search(r"sweep broken on tiny: 4 experiments, about [0-9.]+ (s|min|h)\n", said)
     rows = {line.split()[0]: line for line in said.splitlines() if line.startswith("  taylor")}
-    assert "15 of 15 steps cached; to run: nothing" in rows[THERE]
-    assert "5 of 14 steps cached; to run: importance, diagnosis, figures, pruning" in rows[NEW]
+    assert "18 of 18 steps cached; to run: nothing" in rows[THERE]
+    assert "6 of 17 steps cached; to run: importance, trial, diagnosis, figures, pruning" in rows[NEW]
     assert "to run: calibration, gradients, importance" in rows[FAILING]
     assert "impossible: method.ratio = 0.2 cannot be reached under limits.max_rate = 0.1" in rows[IMPOSSIBLE]
 
@@ -51,7 +51,7 @@ def test_the_summary_names_what_failed_and_why(swept):
     said = done.stderr[done.stderr.index("What failed:") :]
     assert "sweep broken on tiny: 2 of 4 experiments finished" in said
     assert f"{IMPOSSIBLE}: method.ratio = 0.2 cannot be reached under limits.max_rate" in said
-    assert re.search(f"{FAILING}: calibration: .*fills 27 windows of 16 tokens, 5000 were asked for", said)
+    assert re.search(f"{FAILING}: calibration: .*fills 80 windows of 16 tokens, 5000 were asked for", said)
     assert "compared: results/tiny/comparison/broken/comparison.md" in said
 
 
