@@ -14,8 +14,8 @@ MODEL, TEXTS = "model", "texts"
 
 EXPERIMENT = "taylor_T0_20_words"
 
-STEPS = ("model", "calibration", "evaluation_text", "recovery_text", "gradients", "baseline", "importance", "diagnosis")
-STEPS += ("pruning", "evaluation", "page")
+STEPS = ("model", "calibration", "evaluation_text", "recovery_text", "trial_text", "gradients", "baseline")
+STEPS += ("importance", "trial", "diagnosis", "pruning", "evaluation", "page")
 """Of an experiment, those that read something of the input, in order."""
 
 

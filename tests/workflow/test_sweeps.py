@@ -34,7 +34,7 @@ def test_the_plan_comes_first(finished, tmp_path):
     rows = {line.split()[0]: line for line in said.splitlines() if line.startswith("  taylor")}
     assert "18 of 18 steps cached; to run: nothing" in rows[THERE]
     assert "6 of 17 steps cached; to run: importance, trial, diagnosis, figures, pruning" in rows[NEW]
-    assert "to run: calibration, gradients, importance" in rows[FAILING]
+    assert "to run: calibration, trial text, gradients, importance, trial" in rows[FAILING]
     assert "impossible: method.ratio = 0.2 cannot be reached under limits.max_rate = 0.1" in rows[IMPOSSIBLE]
 
 
