@@ -63,7 +63,7 @@ def test_the_start_page_lists_what_there_is(page):
     )
     assert "tiny / comparison / alone: 1 experiment" in text
     page.locator("#app .prose a", has_text=NAME).click()
-    assert page.get_by_text("2 Diagnosis").is_visible()
+    page.get_by_text("2 Diagnosis").wait_for()
 
 
 @pytest.mark.parametrize("category", FIGURES)
