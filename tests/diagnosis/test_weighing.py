@@ -9,7 +9,7 @@ from diagnosis_data import make_evidence, spec, with_values, write_diagnosis
 from measurements import GATE, OWN, START, WINDOWS, candidate, trials, tried
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.trials import Trials
-from prunescope.config.sections import Diagnosis
+from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
@@ -185,9 +185,10 @@ def unmeasured():
     mean = with_values({1: 1e-9, 20: 1e9}, 1.0)
     evidence = make_evidence(mean=mean, mlp=with_values({2: 0.99}), stability=dict.fromkeys(range(30), 0.5))
 
-    def said(seconds):
+    def said(seconds, **settings):
         needs = candidate("no prior", name="t", kind="block_correction", patch={"method": {"temperature": 1, "tau": 0}})
-        context = Context("m", "taylor_T0_20_wiki_s256_n8")
+        told = Settings(calibration={"samples": 8, "seq_len": 256}, **settings)
+        context = Context("m", "taylor_T0_20_wiki_s256_n8", told)
         report = diagnose(evidence, Diagnosis(), context, trials=trials({}, {}, needs, seconds=seconds)).report
         found = [remedy for found in report.diagnosis for remedy in found.remedies if remedy.verdict == "unmeasured"]
         assert all(remedy.measured == {} and remedy.ratio is None for remedy in found)
@@ -201,9 +202,25 @@ def test_what_was_not_measured_says_what_it_would_take(unmeasured):
     assert said["other_text"] == "needs another gradient pass, about 90 s"
     assert said["more_samples"] == "needs another gradient pass, about 3 min"
     assert said["shorter_windows"] == "needs another gradient pass, about 45 s"
-    assert said["block_correction"] == "needs the prior, which this experiment does without"
     assert said["lower_ratio"].startswith("it removes less")
     assert unknown["other_text"] == "needs another gradient pass"
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        ({}, "23 min"),  # 91 / 2 forward passes, where the gradients took three of them in 90 s
+        ({"removal": {"samples": 4}}, "11 min"),
+        ({"removal": {"samples": 32}}, "23 min"),
+        ({"removal": {"estimate": "first_order"}}, "60 s"),
+        ({"method": {"prior": "similarity"}}, "30 s"),
+    ],
+)
+def test_a_missing_prior_says_what_it_would_take(unmeasured, settings, passes):
+    needs = "needs the prior of every block, which this experiment does without"
+    said, unknown = unmeasured(90.0, **settings), unmeasured(None, **settings)
+    assert said["block_correction"] == said["share"] == f"{needs}, about {passes}"
+    assert unknown["block_correction"] == needs
 
 
 # --- the first line -----------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ from prunescope.diagnosis.rules.base import Rule
 from prunescope.diagnosis.situation import Situation
 from prunescope.diagnosis.words import Language
 
+GRADIENT_PASS = 3.0
+"""Forward passes that a gradient pass is worth: one forward, two backward."""
+
 
 @dataclass(frozen=True)
 class Weighing:
@@ -95,11 +98,26 @@ class Weighing:
 
     def _cost(self, remedy: Remedy) -> str:
         if self._needs_prior(remedy):
-            return self.words.effect("prior")
+            return self.words.effect("prior", seconds=self._seconds(self._of_the_prior()))
         if all(path.partition(".")[0] in DECIDES for path, _ in leaves(remedy.patch)):
             return self.words.effect("other_ratio")
+        return self.words.effect("gradients", seconds=self._seconds(self._more_text(remedy)))
+
+    def _seconds(self, passes: float) -> float | None:
+        """Return what takes so many times the gradient pass; None where it is not known how long that took."""
         seconds = self.trials.gradient_seconds
-        return self.words.effect("gradients", seconds=None if seconds is None else seconds * self._more_text(remedy))
+        return None if seconds is None else seconds * passes
+
+    def _of_the_prior(self) -> float:
+        """Return how many gradient passes the prior is worth, by the forward passes of docs/performance.md."""
+        samples, used = self.now.setting("calibration", "samples"), self.now.setting("removal", "samples")
+        if self.now.setting("method", "prior") == "similarity":
+            forward = 1.0
+        elif self.now.setting("removal", "estimate") == "first_order":
+            forward = 2.0
+        else:
+            forward = (3 * len(self.now.evidence.layers) + 1) / 2
+        return forward / GRADIENT_PASS * (min(used, samples) / samples if used and samples else 1.0)
 
     def _more_text(self, remedy: Remedy) -> float:
         """Return how many times the calibration tokens a remedy takes."""

@@ -11,7 +11,17 @@ from prunescope.artifacts.identity import Identity
 from prunescope.config import patches
 from prunescope.config.leakage import Leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report, Settings
+from prunescope.config.sections import (
+    Calibration,
+    Corrections,
+    Diagnosis,
+    Gradients,
+    Limits,
+    Method,
+    Removal,
+    Report,
+    Settings,
+)
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
@@ -34,6 +44,7 @@ class DiagnosisSpec(ExperimentSpec):
     report: Report
     calibration: Calibration
     gradients: Gradients
+    removal: Removal = Field(Removal(), description="What measuring the prior would take.")
     method: Method
     corrections: Corrections
     limits: Limits
@@ -46,7 +57,7 @@ class DiagnosisSpec(ExperimentSpec):
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
-        sections = ("calibration", "gradients", "method", "corrections", "limits")
+        sections = ("calibration", "gradients", "removal", "method", "corrections", "limits")
         yield cls(
             **common,
             start=planned.run.start,
