@@ -76,14 +76,14 @@ def test_a_remedy_holds_what_was_measured(diagnosed):
     assert best.measured["wiki"].model_dump(exclude={"kl"}) == {
         "perplexity": 0.6 * OWN, "ratio": 0.6, "low": best.low, "high": best.high,
     }  # fmt: skip
-    assert best.effect == "measured: better, ratio 0.60 [0.57, 0.63]"
+    assert best.effect == "measured: better, ratio 0.60 [0.57, 0.63], KL -0.51"
 
 
 def test_what_makes_it_worse_is_marked_and_not_offered(diagnosed):
     report = diagnosed(RATIOS)
     worse = finding(report).remedies[-1]
     assert (worse.kind, worse.verdict) == ("cap_rates", "worse")
-    assert worse.effect == "measured: worse, ratio 1.80 [1.71, 1.89]"
+    assert worse.effect == "measured: worse, ratio 1.80 [1.71, 1.89], KL +0.59"
     assert worse.experiment not in finding(report).recommendation
     lines = shown(report)
     assert lines[lines.index(f"  {worse.command}") - 1] == f"  # {worse.effect}"
@@ -230,8 +230,9 @@ def test_a_missing_prior_says_what_it_would_take(unmeasured, settings, passes):
     ("ratio", "said"),
     [
         (0.5, "Of 2 settings measured on 16 held-out windows, gate_T0_20_wiki is best: perplexity 50.0 instead of "
-              "100.0 (ratio 0.50 [0.47, 0.53])."),
-        (0.98, "has the lowest perplexity, but it cannot be told from this one by these windows: perplexity 98.0 "),
+              "100.0 (ratio 0.50 [0.47, 0.53]), KL to the unpruned model 1.31 instead of 2.00."),
+        (0.98, "comes closest to the unpruned model, but it cannot be told from this one by these windows: "
+               "perplexity 98.0"),
         (1.02, "None of 1 other setting measured on 16 held-out windows is better than this one. The best of them is "
                "gate_T0_20_wiki, which cannot be told from it"),
         (1.5, "better than this one. The best of them is gate_T0_20_wiki: perplexity 150.0 instead of 100.0 (ratio"),

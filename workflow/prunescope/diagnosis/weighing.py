@@ -69,7 +69,8 @@ class Weighing:
             name: (shown(effect.perplexity, digits=1), shown(own.texts[name].perplexity, digits=1))
             for name, effect in best.texts.items()
         }
-        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts}
+        kl = [one.distance.kl for one in (best, own) if one.distance]
+        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts, "kl": kl}
         clear = verdict(best, own) in ("better", "worse")
         kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
         check = self.check
@@ -81,9 +82,11 @@ class Weighing:
             return remedy.model_copy(update=self._unmeasured(remedy, found))
         judged = verdict(found, self.trials.own)
         told: dict[str, Any] = {"verdict": judged, "measured": found.texts}
-        told |= {"ratio": found.ratio, "low": found.low, "high": found.high}
-        effect = "broken" if found.ratio is None else judged
-        return remedy.model_copy(update=told | {"effect": self.words.effect(effect, compared=compared(found))})
+        told |= {"ratio": found.ratio, "low": found.low, "high": found.high, "distance": found.distance}
+        effect = "broken" if found.distance is None else judged
+        change = found.distance and found.distance.change
+        said = self.words.effect(effect, compared=compared(found), change=change)
+        return remedy.model_copy(update=told | {"effect": said})
 
     def _unmeasured(self, remedy: Remedy, found: Candidate | None) -> dict[str, Any]:
         """Say what measuring a remedy would take, or why it cannot be."""
@@ -129,12 +132,13 @@ class Weighing:
 
 
 def verdict(candidate: Candidate, own: Candidate) -> Verdict:
-    """Judge a setting that cuts something by the interval of its ratio; with none, nothing is left of the model."""
+    """Judge a setting that cuts something by the interval of its distance; with none, nothing is left of the model."""
     if candidate.plan == own.plan:
         return "same"
-    if candidate.ratio is None or (candidate.low is not None and candidate.low > 1):
+    distance = candidate.distance
+    if distance is None or (distance.low is not None and distance.low > 0):
         return "worse"
-    return "better" if candidate.high is not None and candidate.high < 1 else "unclear"
+    return "better" if distance.high is not None and distance.high < 0 else "unclear"
 
 
 def in_vain(remedies: Iterable[Remedy]) -> int:

@@ -32,6 +32,7 @@ class TrialSpec(Deciding, ExperimentSpec):
     """Measure on held-out text what other settings would do that need no other pass over the model."""
 
     step = "trial"
+    version = 2
     aside = frozenset({"start"})
     start: str = Field(START, description="What the commands of the candidates begin with.")
     plain: Deciding = Field(description="Those of the model, without what the name of the experiment changes.")
