@@ -209,7 +209,7 @@ def _summary(found: Sequence[Judged]) -> str:
     sick, healthy = [one for one in found if one.sick], [one for one in found if not one.sick]
     rows = [
         (f"sick ({len(sick)}): the first recommendation lowers the perplexity", sick, Judged.helped),
-        (f"... and is at most {CLOSE - 1:.0%} above the best candidate", sick, Judged.close),
+        (f"... and is at most {100 * (CLOSE - 1):.0f} % above the best candidate", sick, Judged.close),
         (f"healthy ({len(healthy)}): a finding is high or critical", healthy, Judged.alarmed),
         ("... the first recommendation raises the perplexity", healthy, Judged.harmed),
     ]
@@ -220,7 +220,7 @@ def _summary(found: Sequence[Judged]) -> str:
 
 
 def _share(values: Sequence[bool]) -> str:
-    return f"{sum(values)} ({sum(values) / len(values):.0%})" if values else "-"
+    return f"{sum(values)} ({100 * sum(values) / len(values):.0f} %)" if values else "-"
 
 
 COLUMNS = {
@@ -240,7 +240,7 @@ COLUMNS = {
 def _cases(model: str, found: Sequence[Judged]) -> str:
     dense = found[0].row.perplexity(found[0].row.dense)
     ordered = sorted(found, key=lambda one: (one.row.ratio, one.own))
-    title = f"### {model}\n\nUnpruned: {dense:.1f}."
+    title = f"### {model}\n\nUnpruned: {dense:,.1f}."
     return f"{title}\n\n{table([*COLUMNS], map(_cells, ordered), ''.join(COLUMNS.values()))}"
 
 

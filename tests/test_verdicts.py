@@ -52,10 +52,10 @@ def test_the_summary_counts_what_the_first_recommendation_did():
     alarmed = row("alarmed", own=51.0, follows=NEXT, findings={"rate_spread": "critical", "limit_bound": "info"})
     alarmed.tested[NEXT] = {"wiki": 70.0, "hansard": 70.0}
     assert counted(row(), far, harmed, healthy, alarmed) == [
-        ["sick (3): the first recommendation lowers the perplexity", "2 (67%)", "1 (33%)"],
-        ["... and is at most 3% above the best candidate", "1 (33%)", "1 (33%)"],
-        ["healthy (2): a finding is high or critical", "1 (50%)", "2 (100%)"],
-        ["... the first recommendation raises the perplexity", "1 (50%)", "0 (0%)"],
+        ["sick (3): the first recommendation lowers the perplexity", "2 (67 %)", "1 (33 %)"],
+        ["... and is at most 3 % above the best candidate", "1 (33 %)", "1 (33 %)"],
+        ["healthy (2): a finding is high or critical", "1 (50 %)", "2 (100 %)"],
+        ["... the first recommendation raises the perplexity", "1 (50 %)", "0 (0 %)"],
     ]
 
 
