@@ -66,7 +66,7 @@ class Lane:
 
 def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
     """Raise what `select` would raise, see `feasible_lanes`."""
-    feasible_lanes(facts, method.ratio, limits, CRITERIA[method.criterion].unit)
+    feasible_lanes(facts, method.ratio, limits, "group" if method.searched else CRITERIA[method.criterion].unit)
 
 
 def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: RemovalUnit) -> list[Lane]:

@@ -18,7 +18,7 @@ from prunescope.artifacts.folders import (
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.measured import Measured
-from prunescope.config.sections import Recovery, Settings
+from prunescope.config.sections import Recovery, Search, Settings
 from prunescope.files import canonical
 from prunescope.steps.spec import ExperimentSpec, Planning, Spec
 from prunescope.steps.step import Step
@@ -49,6 +49,8 @@ class PageSpec(ExperimentSpec):
         if not settings.recovery.enabled:  # its settings decide nothing then
             settings = settings.model_copy(update={"recovery": Recovery()})
         decisive = canonical({task.name: task.spec.digest() for task in planned.recorded})
+        if not settings.method.searched:
+            settings = settings.model_copy(update={"search": Search()})
         digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
         yield cls(
             **common,
@@ -99,6 +101,7 @@ STEPS = (
         "reporting.page:write_page",
         Own,
         needs=(
+            Own.search,
             Own.summary,
             Own.trials,
             Own.diagnosis,
