@@ -21,13 +21,15 @@ def render_card(
     checkpoint_bytes: int,
     what: str,
     scores: str,
+    refitted: str | None = None,
     trained: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
         checkpoint_bytes: size of the weights on disk. what, scores: Markdown tables of what was done and of the
-            perplexity before and after. trained: how it was trained after pruning; None: not at all.
+            perplexity before and after. refitted: how output projections were fitted. trained: how it was trained
+            after pruning. None: not at all.
     """
     return render(
         "model_card.md.j2",
@@ -37,6 +39,7 @@ def render_card(
         checkpoint_bytes=checkpoint_bytes,
         what=what,
         scores=scores,
+        refitted=refitted,
         trained=trained,
         widths=widths_table(plan),
     )
