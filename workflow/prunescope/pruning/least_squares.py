@@ -12,7 +12,7 @@ The right side shows that damping shrinks it towards the plain cut, and needs no
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Sums:
 
     Attributes:
         gram: X_Kᵀ X_K, ``[kept, kept]``. cross: X_Kᵀ D, ``[kept, d]``.
-        size: ‖X‖². lost: ‖D‖². whole: ‖X Wᵀ‖². columns: of X.
+        size: ‖X‖². lost: ‖D‖². columns: of X.
 
     Args:
         weight: W, ``[d, columns]``, on the device of the inputs.
@@ -42,11 +42,10 @@ class Sums:
         self.dtype = torch.promote_types(weight.dtype, torch.float32)
         self.kept, self.gone = kept.nonzero()[:, 0], (~kept).nonzero()[:, 0]
         self.columns = weight.shape[1]
-        weight = weight.to(self.dtype)
-        self.kept_weight, self.gone_weight = weight[:, self.kept], weight[:, self.gone]
+        self.kept_weight, self.gone_weight = weight[:, self.kept].double(), weight[:, self.gone].to(self.dtype)
         zeros = partial(torch.zeros, dtype=torch.float64, device=weight.device)
         self.gram, self.cross = zeros(len(self.kept), len(self.kept)), zeros(len(self.kept), len(weight))
-        self.size, self.lost, self.whole = zeros(()), zeros(()), zeros(())
+        self.size, self.lost = zeros(()), zeros(())
 
     def add(self, inputs: Tensor) -> None:
         """Add tokens: ``[..., columns]`` in any dtype."""
@@ -58,18 +57,25 @@ class Sums:
             self.cross += kept.T @ lost
             self.size += piece.square().sum(dtype=torch.float64)
             self.lost += lost.square().sum(dtype=torch.float64)
-            self.whole += lost.add_(kept @ self.kept_weight.T).square().sum(dtype=torch.float64)
 
     @property
     def finite(self) -> bool:
         """Whether all that was summed is finite."""
-        return bool(torch.stack([self.size, self.lost, self.whole]).isfinite().all())
+        return bool(torch.stack([self.size, self.lost]).isfinite().all())
 
     def error(self, change: Tensor) -> float:
         """Return ‖X Wᵀ - X_K (W_K + change)ᵀ‖² / ‖X Wᵀ‖²; `change`: float64 ``[d, kept]``."""
+        return (self._left(change) / self.whole).item() if self.whole else 0.0
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """‖X Wᵀ‖², once all tokens are there: D + X_K W_Kᵀ is the whole output."""
+        return self._left(-self.kept_weight)
+
+    def _left(self, change: Tensor) -> Tensor:
+        """Return ‖D - X_K changeᵀ‖²."""
         products = (change @ self.gram - 2 * self.cross.T).mul_(change).sum()
-        left = (self.lost + products).clamp_min(0)
-        return (left / self.whole).item() if self.whole else 0.0
+        return (self.lost + products).clamp_min(0)
 
 
 def solve(sums: Sums, ridge: float) -> tuple[Tensor, float]:
