@@ -27,8 +27,8 @@ def draw_refit_text(job: Job[RefitTextSpec, RefitTextFolder]) -> None:
         tokens, manifest = draw_windows(spec, load_encoder(facts.path), fewer=True)
         if len(tokens) < 2:
             raise TooShortError(
-                f"the calibration text of {spec.dataset} fills one window of {spec.seq_len} tokens, and the refit holds "
-                "one out: shorten repair.refit.seq_len, ask for more repair.refit.tokens, or give more text"
+                f"the calibration text of {spec.dataset} fills one window of {spec.seq_len} tokens, and the refit holds"
+                " one out: shorten repair.refit.seq_len, ask for more repair.refit.tokens, or give more text"
             )
         job.folder.samples.write({"input_ids": from_numpy(tokens)})
         job.folder.manifest.write(manifest)

@@ -48,12 +48,11 @@ def trained_on(job: Job[PageSpec, ExperimentFolder]) -> str:
 def refitted_by(job: Job[PageSpec, ExperimentFolder]) -> str:
     """Return a paragraph: what was fitted, on what, and what it gave."""
     report = job.folder.refit.read()
-    dataset, tokens = job.spec.dataset, report.tokens + report.held_out_tokens
     return (
-        f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned blocks by "
-        f"damped least squares, on {tokens:,} tokens of the calibration split of {dataset}, {report.held_out_tokens:,} of them "
-        "held out. On these, the error of what a block adds to the residual stream (sum of squares, mean of all) "
-        f"fell from {report.cut_error:.1%} to {report.error:.1%}."
+        f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned blocks by damped "
+        f"least squares, on {report.tokens:,} tokens of the calibration split of {job.spec.dataset}. On "
+        f"{report.held_out_tokens:,} others the error of what a block adds to the residual stream (sum of squares, mean of "
+        f"the blocks) fell from {report.cut_error:.1%} to {report.error:.1%}."
     )
 
 
