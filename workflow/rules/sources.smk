@@ -9,6 +9,7 @@ localrules:
     evaluation_text,
     trial_text,
     search_text,
+    refit_text,
     recovery_text,
 
 

@@ -111,7 +111,9 @@ class Space:
         told = settings.model_dump(mode="json")
         fixed = tuple(knob.path for knob in KNOBS if at(told, knob.path) != at(DEFAULTS, knob.path))
         criteria = tuple(name for name in OF_GROUPS if name in set(scored))
-        free = (knob for knob in KNOBS if knob.path not in fixed)
+        free = [knob for knob in KNOBS if knob.path not in fixed]
+        if settings.limits.widths == "uniform":  # no limit for single blocks changes what is equal in all layers
+            free = [knob for knob in free if not knob.path.startswith("limits.")]
         return cls((Knob(CRITERION, criteria, ordered=False), *free), fixed)
 
     @property
