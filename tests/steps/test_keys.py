@@ -238,7 +238,12 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 def test_specs_survive_the_command_line():
     content = merge(
-        RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}}
+        RAW,
+        {
+            "evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}},
+            "recovery": {"enabled": True},
+            "repair": {"refit": {"enabled": True}},
+        },
     )
     experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
     tasks = Planned(experiment).tasks
@@ -260,6 +265,22 @@ def test_a_recovery_that_is_off_is_in_no_spec():
     assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
     other = told(f"{BASE}_recover", recovery={"rank": 8})
     assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
+
+
+def test_a_refit_that_is_off_is_in_no_spec():
+    def told(name, **change):
+        tasks = planned(name, "Mistral-7B-v0.3", **change).tasks
+        return {task.name: json.dumps(task.spec.identity()) for task in tasks.values() if not task.step.on_request}
+
+    off, on = told(BASE), told(f"{BASE}_refit")
+    assert off == told(BASE, repair={"refit": {"ridge": [0.5]}})
+    assert "repair" not in "".join(off.values())
+    assert set(on) - set(off) == {"refit_text", "refit"}
+    assert '"refit": true' in on["pruning"] and "refit" not in off["pruning"]
+    other = told(f"{BASE}_refit", repair={"refit": {"ridge": [0.5]}})
+    assert {name for name in on if on[name] != other[name]} == {"refit", "page"}
+    longer = told(f"{BASE}_refit", repair={"refit": {"tokens": 1024}})
+    assert {name for name in on if on[name] != longer[name]} == {"refit_text", "refit", "page"}
 
 
 def test_the_gate_decides_no_result():

@@ -37,11 +37,13 @@ rule page:
     input:
         model=ancient(shared("model", "model.json")),
         plan=ancient("results/{model}/{experiment}/analysis/plan.json"),
+        refit_text=ancient(shared("refit_text", "manifest.json")),
         recovery_text=ancient(shared("recovery_text", "manifest.json")),
         shared_records=ancient(shared_records),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         trials=where("trial", "analysis/trials.json"),
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
+        refit=where("refit", "analysis/refit.json"),
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         calibration=shared("calibration", "manifest.json"),
         evaluation_text=shared("evaluation_text", "manifest.json"),

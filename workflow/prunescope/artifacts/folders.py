@@ -16,6 +16,7 @@ from prunescope.artifacts.passes import BlockValues, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
+from prunescope.artifacts.refit import RefitReport
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.artifacts.trials import Trials, WindowLosses
@@ -99,6 +100,11 @@ class RemovalFolder(SharedFolder, step="removal"):
     )
 
 
+class RefitTextFolder(SharedFolder, step="refit_text"):
+    samples = File("samples.safetensors", Tensors("`input_ids`, int32 `[windows, seq_len]`, no padding, no BOS"))
+    manifest = File("manifest.json", Json(CalibrationManifest), about=MANIFEST)
+
+
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
     windows = File("windows.safetensors", Tensors("int32 `[spans, tokens]` under `{dataset}/{protocol}`, no BOS"))
     manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
@@ -178,6 +184,11 @@ class ExperimentFolder(Folder):
     )
     before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", VECTOR)
 
+    refit = File("analysis/refit.json", Json(RefitReport), "refit", "what the fit of the output projections gave")
+    fitted = File(
+        "analysis/refit", Opaque(), "refit", "a file per layer: what the output projections keep, `[d, kept columns]`"
+    )
+    fitting = File("analysis/.refit", Opaque(), "refit", "the layers of a refit under way or killed", always=False)
     checkpoint = File("model", Opaque(), "pruning", "the pruned model ([delete it?](your-model.md#what-it-costs))")
     perplexity = File("evaluation/perplexity.json", Json(PerplexityReport), "evaluation", "before and after")
     windows = File(
@@ -200,8 +211,9 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `importance`, `trial`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
-        "`efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` (`page` leaves none)",
+        "what a step did: `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `pruning`, "
+        "`evaluation`, `zeroshot`, `efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` "
+        "(`page` leaves none)",
     )
 
     @classmethod
@@ -264,6 +276,11 @@ class ExperimentFolder(Folder):
         """The checkpoint that the experiment ends with: the trained one, where `identity` says that there is one."""
         trained = self.identity.exists() and ExperimentFolder.recovered.made_by in self.identity.read().steps
         return self.recovered if trained else self.checkpoint
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the weights of `checkpoint` were fitted, as `identity` says."""
+        return self.identity.exists() and ExperimentFolder.refit.made_by in self.identity.read().steps
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""

@@ -21,7 +21,7 @@ from prunescope.models.pruned import MODELING_FILE, auto_map, pruned_class
 from prunescope.models.stock import LayerShape, stock_config, stock_groups
 from prunescope.models.weights import SHARD_BYTES, write_shards
 from prunescope.pruning.proof import prove
-from prunescope.pruning.surgery import cut_weights
+from prunescope.pruning.surgery import NOTHING, Fitted, cut_weights
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def write_checkpoint(
     experiment: str | None = None,
     plan_file: Path | None = None,
     shard_bytes: int = SHARD_BYTES,
+    fitted: Fitted = NOTHING,
 ) -> int:
     """Cut a model's weights by a plan and write a checkpoint that transformers loads.
 
@@ -57,6 +58,7 @@ def write_checkpoint(
 
     Args:
         experiment: whose checkpoint it is. plan_file: where a person gave the plan, its file. Both are recorded.
+        fitted: see `cut_weights`.
 
     Returns:
         the number of parameters written, tied ones once.
@@ -69,15 +71,15 @@ def write_checkpoint(
     adapter = adapter_for(source.skeleton)
     with replacing_directory(output) as temporary:
         folder = CheckpointFolder(temporary)
-        written = write_shards(cut_weights(adapter, plan, source.read), temporary, shard_bytes)
+        written = write_shards(cut_weights(adapter, plan, source.read, fitted), temporary, shard_bytes)
         content = pruned_config(source.config, adapter, plan)
         folder.config.write(content)
         copy_companions(source.folder, temporary)
         _describe_tokenizer(source.folder, temporary / TOKENIZER_CONFIG)
         if "auto_map" in content:
             shutil.copy(MODELING_FILE, temporary)
-        folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
-        prove(facts, plan, temporary)
+        folder.kept.write(pruning_map(facts, plan, experiment, plan_file, fitted))
+        prove(facts, plan, temporary, fitted)
     log.info("wrote %s parameters to %s", f"{written:,}", output)
     return written
 
@@ -135,16 +137,19 @@ def _layer_config(config: PretrainedConfig, plan: PruningPlan, layer: int) -> di
     return content | ({"skip": skip} if skip else {})
 
 
-def pruning_map(facts: ModelFacts, plan: PruningPlan, experiment: str | None, plan_file: Path | None) -> PruningMap:
+def pruning_map(
+    facts: ModelFacts, plan: PruningPlan, experiment: str | None, plan_file: Path | None, fitted: Fitted
+) -> PruningMap:
     """Return, per layer of the pruned model, the layer and the groups of the parent that it kept."""
     kept = {layer: [plan.block(layer, kind).kept.tolist() for kind in KINDS] for layer in plan.kept_layers}
     layers = [KeptGroups(layer=layer, attention_groups=heads, mlp_channels=mlp) for layer, (heads, mlp) in kept.items()]
-    cut_by = {"plan": str(plan_file)} if plan_file else {}
+    told: dict[str, Any] = {"plan": str(plan_file)} if plan_file else {}
+    told |= {"fitted": sorted(fitted)} if fitted else {}
     return PruningMap(
         parent=plan.model,
         layers=layers,
         experiment=experiment,
-        **cut_by,
+        **told,
         parent_origin=facts.origin,
         parent_revision=facts.revision,
     )

@@ -13,12 +13,13 @@ from prunescope.artifacts.folders import (
     EvaluationTextFolder,
     ModelFolder,
     RecoveryTextFolder,
+    RefitTextFolder,
     SharedFolder,
 )
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.measured import Measured
-from prunescope.config.sections import Recovery, Settings
+from prunescope.config.sections import Recovery, Repair, Settings
 from prunescope.files import canonical
 from prunescope.steps.spec import ExperimentSpec, Planning, Spec
 from prunescope.steps.step import Step
@@ -46,8 +47,11 @@ class PageSpec(ExperimentSpec):
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PageSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
-        if not settings.recovery.enabled:  # its settings decide nothing then
+        # The settings of what is off decide nothing.
+        if not settings.recovery.enabled:
             settings = settings.model_copy(update={"recovery": Recovery()})
+        if not settings.repair.refit.enabled:
+            settings = settings.model_copy(update={"repair": Repair()})
         decisive = canonical({task.name: task.spec.digest() for task in planned.recorded})
         digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
         yield cls(
@@ -102,6 +106,7 @@ STEPS = (
             Own.summary,
             Own.trials,
             Own.diagnosis,
+            Own.refit,
             Own.perplexity,
             Own.recovered_perplexity,
             *MEASURED,
@@ -111,6 +116,7 @@ STEPS = (
         ),
         looks_at=(
             ModelFolder.facts,
+            RefitTextFolder.manifest,
             RecoveryTextFolder.manifest,
             Own.plan,
             *(kind.record for kind in SharedFolder.__subclasses__()),

@@ -10,6 +10,7 @@ from prunescope.artifacts.folders import (
     EvaluationTextFolder,
     ModelFolder,
     RecoveryTextFolder,
+    RefitTextFolder,
     Resources,
     TrialTextFolder,
 )
@@ -82,6 +83,20 @@ class CalibrationSpec(Calibration, TextsSpec):
     @property
     def slug(self) -> str:
         return f"{self.dataset}_n{self.samples}_s{self.seq_len}"
+
+
+class RefitTextSpec(CalibrationSpec):
+    """Draw and tokenise what the refit is measured on: as many windows as there are, if the text is short."""
+
+    step = "refit_text"
+
+    @classmethod
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RefitTextSpec"]:
+        experiment, told = planned.experiment, planned.experiment.settings.repair.refit
+        if told.enabled:
+            samples, seed = -(-told.tokens // told.seq_len), experiment.settings.calibration.seed
+            windows = {"samples": samples, "seq_len": told.seq_len, "seed": seed}
+            yield cls(**common, **drawn(experiment, experiment.dataset), **windows)
 
 
 class RecoveryTextSpec(CalibrationSpec):
@@ -199,5 +214,6 @@ STEPS = (
     Step(CalibrationSpec, "data.calibration:calibrate", CalibrationFolder, looks_at=READS),
     Step(EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder, looks_at=READS),
     Step(TrialTextSpec, "data.trial_text:draw_trial_text", TrialTextFolder, looks_at=READS),
+    Step(RefitTextSpec, "data.refit_text:draw_refit_text", RefitTextFolder, looks_at=READS),
     Step(RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder, looks_at=READS),
 )

@@ -9,6 +9,7 @@ from prunescope.config.sections.diagnosis import Diagnosis, Report
 from prunescope.config.sections.evaluation import Evaluation, Recovery
 from prunescope.config.sections.importance import Calibration, Corrections, Gradients, Limits, Method, Removal
 from prunescope.config.sections.outputs import Export, Tracking
+from prunescope.config.sections.repair import Repair
 from prunescope.config.sections.sources import DatasetSource, ModelSource
 from prunescope.config.sections.trial import Trial
 
@@ -26,6 +27,7 @@ class Settings(Section):
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
     report: Report = Field(Report(), description="Language of the report, and what it compares with.")
     evaluation: Evaluation = Field(Evaluation(), description="Perplexity before and after.")
+    repair: Repair = Field(Repair(), description="What is done to the pruned weights before they are written.")
     recovery: Recovery = Field(Recovery(), description="Fine-tuning after pruning.")
 
 

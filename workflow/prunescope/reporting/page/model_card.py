@@ -22,13 +22,15 @@ def render_card(
     checkpoint: CheckpointFolder,
     what: str,
     scores: str,
+    refitted: str | None = None,
     trained: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
-        checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the
-            perplexity before and after. trained: how it was trained after pruning; None: not at all.
+        checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the perplexity before
+            and after. refitted: how output projections were fitted. trained: how it was trained after pruning. None:
+            not at all.
     """
     return render(
         "model_card.md.j2",
@@ -39,6 +41,7 @@ def render_card(
         stock=checkpoint.stock,
         what=what,
         scores=scores,
+        refitted=refitted,
         trained=trained,
         widths=widths_table(plan),
     )
