@@ -77,6 +77,7 @@ def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
     parts = {name: name.upper() for name in ("settings", "perplexity", "protocol")} | {"report": said}
     parts |= {"trials": None, "run": None, "refit": None, "search": None} | tried
     told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
+    told |= {"stock": recovery is None}
     page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
     wanted = [
         *(("# M / E\n\n**HEADLINE**\n\n    RUN\n\nSETTINGS",) if tried else ("# M / E\n\nSETTINGS",)),
