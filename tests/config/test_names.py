@@ -27,6 +27,7 @@ def test_a_name_declares_the_experiment():
     assert settings.limits.max_rate == 0.5
     assert (settings.limits.early_layers.count, settings.limits.early_layers.max_rate) == (5, 0.3)
     assert settings.limits.width_multiple == 64
+    assert (settings.limits.widths, settings_of("gate_T0_20_wiki_uniform").limits.widths) == ("free", "uniform")
     corrected = settings_of("gate_T0_20_wiki_share_sim_log_clip5_depth50_min5_attn30_mlp60_collapse20_mean")
     assert (corrected.method.combine, corrected.method.prior) == ("share", "similarity")
     assert corrected.corrections.model_dump() == {
@@ -74,6 +75,10 @@ def test_precedence_is_top_level_model_name_named_experiment():
             r"corrections\.mean = true makes all layers equal under method\.criterion = shortgpt",
         ),
         ("shortgpt_T0_20_wiki_log", r"corrections\.normalize = log makes all layers equal"),
+        ("gate_T0_20_wiki_uniform_protect0", r"limits: widths = uniform keeps the same in all layers, and protect "),
+        ("gate_T0_20_wiki_uniform_early30", "and early_layers treats some otherwise: drop one of them"),
+        ("gate_T0_20_wiki_collapse20_uniform", "and collapse_below treats some otherwise"),
+        ("shortgpt_T0_20_wiki_uniform", "limits.widths = uniform narrows all layers alike, and method.criterion = sho"),
         ("guardet", "unknown experiment 'guardet'; did you mean 'guarded'"),
         ("taylor_T1x_20_wiki", "is not an experiment name; expected"),
     ],

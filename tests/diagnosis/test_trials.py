@@ -160,6 +160,34 @@ def test_each_criterion_is_tried_without_what_the_name_changes(tiny):
     assert all(one.patch.keys() <= {"method", "corrections", "limits"} for one in found.values())
 
 
+def test_uniform_widths_stay_whatever_is_tried(tiny):
+    job = tiny.job("taylor_T1_tau0_20_wiki_uniform")
+    scores = Scores.read(job, tiny.facts)
+    found = {one.label: one for one in proposals(job.spec, step.situation(job), scores.criteria)}
+    assert {one.kind for one in found.values()} & {"cap", "protect", "cap_early", "collapse"} == set()
+    assert {"gate_T0_uniform", "wanda_T0_uniform"} <= found.keys()
+    assert not any(label.startswith("shortgpt") for label in found)
+    for one in found.values():
+        assert scores._changed(one.patch).limits.widths == "uniform"
+        kept = {(len(plan.kept), plan.facts.block) for plan in scores.cut(one.patch).plan.blocks}
+        assert len(kept) == 2
+
+
+def test_a_change_that_contradicts_uniform_widths_says_so(tiny):
+    job = tiny.job(
+        "taylor_T1_tau0_20_wiki_uniform", {"limits": {"protect": [0]}}, {"method": {"criterion": "shortgpt"}}
+    )
+    _, protect, whole = (
+        step._decide(Scores.read(job, tiny.facts), one)[1]
+        for one in [
+            step.Proposal("experiment", {}),
+            *(step.Proposal("configured", patch) for patch in job.spec.candidates),
+        ]
+    )
+    assert "widths = uniform keeps the same in all layers, and protect treats some otherwise" in protect
+    assert "limits.widths = uniform narrows all layers alike" in whole
+
+
 def test_an_experiment_that_no_name_declares_says_what_changes(tiny):
     job = tiny.job(NAME)
     spec = job.spec.model_copy(update={"experiment": "mine"})

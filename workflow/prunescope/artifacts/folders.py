@@ -304,11 +304,17 @@ class CheckpointFolder(Folder):
     config = File(
         "config.json",
         AnyJson(),
-        about="`model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the widths of every layer",
+        about="where layers differ in width, `model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the "
+        "widths of every layer; else the parent's with other widths",
     )
-    code = File("modeling_pruned.py", Opaque(), about="the code that transformers loads it with")
+    code = File("modeling_pruned.py", Opaque(), about="where layers differ in width, the code that transformers needs")
     card = File("README.md", Text(), "page", "the model card")
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
+
+    @property
+    def stock(self) -> bool:
+        """Whether all layers have one shape, so that it needs no code of its own."""
+        return not self.code.exists()
 
     @property
     def stored_bytes(self) -> int:

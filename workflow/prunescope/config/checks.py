@@ -13,6 +13,11 @@ from prunescope.files import is_file, is_folder
 LEVELLING = ("log", "minmax", "zscore")
 """Normalisations after which all groups of a block are equal if they were alike; `sqrt` keeps the block's size."""
 
+UNIFORM_LAYERS = (
+    f"limits.widths = uniform narrows all layers alike, and method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+    "whole ones: drop one of them (what whole layers leave is uniform anyway)"
+)
+
 
 def text_problems(texts: Mapping[str, DatasetSource]) -> Iterator[str]:
     """Yield a sentence for each text that cannot be where the configuration says."""
@@ -86,6 +91,8 @@ def _criterion(settings: Settings) -> Iterator[str]:
             f"corrections.{which} makes all layers equal under method.criterion = {criterion}, which gives the groups "
             "of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
         )
+    if criterion in OF_WHOLE_LAYERS and settings.limits.widths == "uniform":
+        yield UNIFORM_LAYERS
 
 
 def _ranges(settings: Settings) -> Iterator[str]:

@@ -104,6 +104,7 @@ OPTIONS = (
     Option("collapse", "limits.collapse_below", PERCENT, "collapse20", "a block that would keep less than 20 % goes"),
     Option("fp32", "gradients.dtype", word_for("float32"), "fp32", "gradients in float32"),
     Option("w", "limits.width_multiple", WHOLE, "w64", "kept MLP widths are multiples of 64"),
+    Option("uniform", "limits.widths", word_for("uniform"), "uniform", "equal layers: a checkpoint for stock programs"),
     Option("refit", "repair.refit.enabled", word_for(True), "refit", "least-squares fit of what the cut leaves"),
     Option("recover", "recovery.enabled", word_for(True), "recover", "LoRA fine-tuning after pruning"),
 )

@@ -62,18 +62,25 @@ def _remedies(now: Situation) -> Iterator[tuple[str, Patch]]:
 
 
 def _caps(now: Situation) -> Iterator[tuple[str, Patch]]:
-    if not now.whole_layers:
+    if not now.whole_layers and not now.equal_layers:
         yield from (("cap", {"limits": {"max_rate": highest}}) for highest in CAPS)
 
 
 def _criteria(spec: TrialSpec, now: Situation, scored: Iterable[str]) -> Iterator[Proposal]:
-    """Yield each criterion at T = 0, without what the experiment's name changes, plain and with a general limit."""
+    """Yield each criterion at T = 0, without what the experiment's name changes, plain and with a general limit.
+
+    Where all layers keep the same widths, they do so under every criterion, which no limit for single blocks changes.
+    """
     before = spec.model_dump(mode="json", include=set(DECIDES))
     plain = spec.plain.model_dump(mode="json")
+    equal: Patch = {"limits": {"widths": "uniform"}} if now.equal_layers else {}
     limit: Patch = {"limits": {"max_rate": now.thresholds.extreme_rate}}
     for criterion in scored:
+        whole = criterion in OF_WHOLE_LAYERS
+        if whole and now.equal_layers:
+            continue
         method = {"criterion": criterion, "temperature": 0.0, "ratio": spec.method.ratio, "prior": spec.method.prior}
-        for more in ({}, limit) if criterion not in OF_WHOLE_LAYERS else ({},):
+        for more in (equal,) if whole or now.equal_layers else ({}, limit):
             wanted = merge(plain, {"method": method}, more)
             patch = nested({path: value for path, _, value in differences(before, wanted)})
             yield Proposal("criterion", patch, _plain_name(now, criterion, more))

@@ -94,6 +94,11 @@ class Situation:
         """Whether the criterion removes whole layers."""
         return self.setting("method", "criterion") in OF_WHOLE_LAYERS
 
+    @property
+    def equal_layers(self) -> bool:
+        """Whether all layers keep the same widths."""
+        return self.setting("limits", "widths") == "uniform"
+
     def reachable(self, patch: Patch) -> bool:
         """Whether what is removed now would still fit under the limits in force together with `patch`."""
         limits = Limits.model_validate(merge(self.in_force, patch)["limits"])

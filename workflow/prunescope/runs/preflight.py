@@ -6,7 +6,7 @@ from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import in_force
 from prunescope.config.patches import flatten
 from prunescope.errors import DataError, PrunescopeError
-from prunescope.importance.limits import check_feasible
+from prunescope.importance.feasible import check_feasible
 from prunescope.steps.planned import Planned
 from prunescope.steps.reporting import PageSpec
 from prunescope.tracking.store import check_folder, tracking_uri

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
 from prunescope.criteria import CRITERIA, CriterionName, in_words, not_scored
@@ -132,3 +132,18 @@ class Limits(Section):
     protect: tuple[int, ...] = Field((), description="Layers that keep everything; negative: from the end.")
     collapse_below: Rate | None = Field(None, description="Remove blocks whole that would keep less than this.")
     width_multiple: int = Field(32, ge=1, description="Kept MLP widths are multiples of it (fast kernels want 32).")
+    widths: Literal["free", "uniform"] = Field(
+        "free",
+        description="`free`: every layer has its own; `uniform`: all layers keep the same numbers of GQA groups and of "
+        "MLP channels, so that stock programs load the checkpoint.",
+    )
+
+    @model_validator(mode="after")
+    def _uniform_in_all_layers(self) -> "Limits":
+        contrary = {"early_layers": self.early_layers, "protect": self.protect, "collapse_below": self.collapse_below}
+        for name, value in contrary.items():
+            if self.widths == "uniform" and value:
+                raise ValueError(
+                    f"widths = uniform keeps the same in all layers, and {name} treats some otherwise: drop one of them"
+                )
+        return self

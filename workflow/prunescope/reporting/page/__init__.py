@@ -114,6 +114,7 @@ def render_page(job: PageJob) -> str:
         figures=figures,
         protocol=protocol_table(folder.card.read()),
         path=folder.final.path,
+        stock=CheckpointFolder(folder.final.path).stock,
         exports=exports_section(folder),
     )
 
@@ -136,7 +137,7 @@ def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str 
         job.spec,
         facts,
         folder.plan.read().plan(facts, folder.plan.path),
-        CheckpointFolder(checkpoint).stored_bytes,
+        CheckpointFolder(checkpoint),
         what=settings_table(job.spec, facts, folder.summary.read()),
         scores=f"{scores}\n\n{computed_in(folder.card.read())}",
         refitted=refitted_by(job) if folder.refit.file.made_by in job.spec.steps else None,
