@@ -13,7 +13,7 @@ from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.passes import StatisticsFile
 from prunescope.artifacts.search import Closeness, Found, Gain, Search
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
-from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText
+from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText
 from prunescope.config.resolve import load_config, resolve
 from prunescope.config.sections import Corrections, Diagnosis, Limits, Method, Report, Trial
 from prunescope.diagnosis.evidence import (
@@ -98,7 +98,9 @@ def trials(ratios: dict[str, float], own: str, texts=("wiki", "hansard"), perple
         effect = Effect(perplexity=perplexity * ratio, ratio=ratio, low=low, high=high, kl=ratio)
         kind = "experiment" if setting == own else "criterion"
         told = {"name": setting, "kind": kind, "patch": {}, "experiment": setting, "command": f"snakemake {setting}"}
-        candidates.append(Candidate(**told, plan=setting, texts=dict.fromkeys(texts, effect), ratio=ratio))
+        distance = Distance(kl=ratio, change=ratio - 1, low=low - 1, high=high - 1)
+        effects = dict.fromkeys(texts, effect)
+        candidates.append(Candidate(**told, plan=setting, texts=effects, ratio=ratio, distance=distance))
     reason = "needs the removal prior, which the experiment does without"
     no = Candidate(name="share", kind="share", patch={}, experiment=None, command=None, reason=reason)
     tried = dict.fromkeys(texts, TriedText(windows=4, tokens=508, dense=20.0))

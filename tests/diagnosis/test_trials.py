@@ -99,6 +99,33 @@ def test_every_candidate_loses_what_the_masked_model_loses(tiny):
         assert candidate.ratio == pytest.approx(math.exp(np.mean(logs)))
 
 
+def divergence(job, plan: PruningPlan) -> dict[str, np.ndarray]:
+    """KL(dense || masked) of each window, by text."""
+    dense, masked = tiny_model(), tiny_model()
+    mask_model(masked, plan)
+    windows = job.input(TrialTextFolder).windows.read()
+    found = {}
+    for name in TEXTS:
+        said = [[model(windows[name].long(), use_cache=False).logits.log_softmax(-1)] for model in (dense, masked)]
+        (wanted,), (here,) = said
+        found[name] = (wanted.exp() * (wanted - here)).sum(-1).mean(-1).numpy()
+    return found
+
+
+@torch.no_grad()
+def test_distances_are_those_of_the_masked_models(tiny):
+    job = tiny.job(NAME)
+    found = tried(job)
+    scores, own = Scores.read(job, tiny.facts), divergence(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
+    for candidate in found.ranked[:4]:
+        kl = divergence(job, scores.cut(candidate.patch).plan)
+        distance, means = candidate.distance, [kl[name].mean() for name in TEXTS]
+        assert distance.kl == pytest.approx(np.mean(means), rel=1e-6)
+        before = np.mean([own[name].mean() for name in TEXTS])
+        assert distance.change == pytest.approx(np.mean(means) - before, abs=1e-7)
+        assert distance.low <= distance.change <= distance.high
+
+
 @torch.no_grad()
 def test_intervals_are_paired_by_window(tiny):
     job = tiny.job(NAME)
@@ -120,15 +147,16 @@ def test_intervals_are_paired_by_window(tiny):
 def test_candidates_are_ranked_and_the_experiment_is_one_of_them(tiny):
     job = tiny.job(NAME)
     found = tried(job)
-    ratios = [one.ratio for one in found.ranked]
-    assert ratios == sorted(ratios)
+    distances = [one.distance.kl for one in found.ranked]
+    assert distances == sorted(distances)
     (own,) = (one for one in found.ranked if one.kind == "experiment")
     assert (own.name, own.experiment, own.ratio, own.patch) == ("taylor_T1_tau0", NAME, 1, {})
-    assert found.rank == 1 + sum(ratio < 1 for ratio in ratios)
-    assert found.measured == len(ratios) == len({one.plan for one in found.ranked})
+    assert (own.distance.change, own.distance.low, own.distance.high) == (0, 0, 0)
+    assert found.rank == 1 + sum(one.distance.change < 0 for one in found.ranked)
+    assert found.measured == len(distances) == len({one.plan for one in found.ranked})
     assert found.left_out == {"talk": "too short"}
     metrics = job.folder.named(type(job.folder).record, step="trial").read().metrics
-    assert metrics == {"trial/best_ratio": ratios[0], "trial/rank": found.rank, "trial/measured": found.measured}
+    assert metrics == {"trial/best_ratio": found.best.ratio, "trial/rank": found.rank, "trial/measured": found.measured}
 
 
 def test_a_setting_that_cuts_the_same_is_told_and_not_measured(tiny):

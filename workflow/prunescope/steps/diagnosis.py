@@ -12,7 +12,7 @@ from prunescope.config import patches
 from prunescope.config.candidates import DECIDES, Deciding
 from prunescope.config.leakage import Leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, Diagnosis, Gradients, Report, Settings
+from prunescope.config.sections import Calibration, Diagnosis, Gradients, Removal, Report, Settings
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
@@ -35,6 +35,7 @@ class DiagnosisSpec(Deciding, ExperimentSpec):
     report: Report
     calibration: Calibration
     gradients: Gradients
+    removal: Removal = Field(Removal(), description="What measuring the prior would take.")
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
@@ -44,7 +45,7 @@ class DiagnosisSpec(Deciding, ExperimentSpec):
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
-        sections = ("calibration", "gradients", *DECIDES)
+        sections = ("calibration", "gradients", "removal", *DECIDES)
         yield cls(
             **common,
             start=planned.run.start,

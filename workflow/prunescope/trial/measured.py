@@ -138,5 +138,8 @@ def _by_text(values: Tensor, texts: Mapping[str, Tensor]) -> dict[str, list[floa
 
 
 def finite(losses: WindowLosses) -> bool:
-    """Whether all losses are numbers."""
-    return all(value is not None and math.isfinite(value) for values in losses.loss.values() for value in values)
+    """Whether all losses and divergences are numbers."""
+    kinds = (losses.loss, losses.divergence)
+    return all(
+        value is not None and math.isfinite(value) for kind in kinds for values in kind.values() for value in values
+    )
