@@ -39,7 +39,6 @@ from prunescope.artifacts.manifests import TrialManifest
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.config.files import load_merged
 from prunescope.config.resolve import parse_config
-from prunescope.diagnosis.cuts import Scores
 from prunescope.diagnosis.report import diagnose_experiment
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.bootstrap import exponential
@@ -48,6 +47,7 @@ from prunescope.steps.planned import Planned
 from prunescope.steps.registry import Registry
 from prunescope.steps.spec import SharedSpec
 from prunescope.steps.step import Task
+from prunescope.trial.cuts import Scores
 from prunescope.trial.measured import Meter, nothing, plan_digest
 
 CONFIGURATION = (Path("config/config.yaml"), Path("config/truth.yaml"))

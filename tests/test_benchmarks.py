@@ -23,6 +23,7 @@ find = PathFinder.find_spec
 absent = {"accelerate", "mlflow", "pandas", "psutil", "pydantic", "rich", "snakemake", "typer"}
 PathFinder.find_spec = staticmethod(lambda name, *args: None if name.split(".")[0] in absent else find(name, *args))
 import gpu
+import prunescope.pruning.refit
 """
 
 

@@ -12,6 +12,7 @@ from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.models.adapter import adapter_for
 from prunescope.models.families import FAMILIES
+from prunescope.models.stock import stock_groups
 
 VOCABULARY = 61
 
@@ -62,6 +63,7 @@ def tiny_facts(model: PreTrainedModel, path: Path | str = "", name: str = "tiny"
         total_parameters=adapter.total_parameters,
         decoder_parameters=adapter.decoder_parameters,
         blocks=tuple(block.facts for block in adapter.blocks),
+        stock_groups=stock_groups(model.config.to_dict()),
     )
 
 
@@ -80,6 +82,17 @@ def uneven_plan(facts: ModelFacts, seed: int = 0) -> PruningPlan:
         count = block.groups if (block.layer, block.block) in gone else random.integers(0, block.groups)
         removed = np.sort(random.choice(block.groups, size=count, replace=False))
         plans.append(BlockPlan(block, removed.astype(np.int64)))
+    return PruningPlan(facts.name, tuple(plans))
+
+
+def even_plan(facts: ModelFacts, seed: int = 0) -> PruningPlan:
+    """Every layer loses eight channels and, where a stock model can, GQA groups; which ones is random."""
+    random = np.random.default_rng(seed)
+    kept = ([0, *facts.stock_groups])[-2] or facts.stock_groups[-1]
+    plans = []
+    for block in facts.blocks:
+        count = block.groups - kept if block.block == "attention" else 8
+        plans.append(BlockPlan(block, np.sort(random.choice(block.groups, size=count, replace=False))))
     return PruningPlan(facts.name, tuple(plans))
 
 

@@ -31,7 +31,7 @@ def facts_of(layers=3, kv_groups=2, channels=6, attention_cost=10, channel_cost=
     return ModelFacts(
         name="toy", path="", origin="", revision=None, model_type="llama", dtype="float32", context=64,
         layers=layers, total_parameters=decoder + embedding, decoder_parameters=decoder,
-        blocks=blocks,
+        blocks=blocks, stock_groups=tuple(range(1, kv_groups + 1)),
     )  # fmt: skip
 
 

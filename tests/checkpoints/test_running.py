@@ -33,6 +33,15 @@ def test_logits(case, tokens):
     close(logits, case.expected["logits"], 1e-6)  # of the transformers that wrote it
 
 
+@pytest.mark.parametrize(("folder", "wanted"), [("padded", "logits"), ("stock", "stock")])
+@torch.no_grad()
+def test_stock_checkpoints_need_no_code(case, tokens, folder, wanted):
+    model = load(case.folder / folder, trust_remote_code=False)
+    assert type(model) is type(case.masked())
+    assert not list((case.folder / folder).glob("*.py"))
+    close(model(tokens).logits, case.expected[wanted], 1e-6)
+
+
 @torch.no_grad()
 def test_cached_decoding(case, tokens):
     pruned, cache, steps = case.pruned(), None, []

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from jobs import facts_of, job
-from prunescope.artifacts.folders import CalibrationFolder, EvaluationTextFolder
+from prunescope.artifacts.folders import CalibrationFolder, EvaluationTextFolder, RefitTextFolder
 from prunescope.config.sections import DatasetSource
 from prunescope.data import evaluation_text
 from prunescope.data.calibration import calibrate, shares, tokens_sha256
 from prunescope.data.documents import Document
 from prunescope.data.evaluation_text import cut_evaluation_text, tokenize
+from prunescope.data.refit_text import draw_refit_text
 from prunescope.data.tokenizer import load_encoder
 from prunescope.errors import ConfigError, DataError
 from prunescope.steps.sources import CorpusSpec
-from prunescope.steps.texts import CalibrationSpec, EvaluationTextSpec, TextSpec
+from prunescope.steps.texts import CalibrationSpec, EvaluationTextSpec, RefitTextSpec, TextSpec
 
 BOS = 1
 
@@ -247,3 +248,20 @@ def test_a_window_longer_than_the_model_takes(tokenizer, tmp_path):
         draw(tokenizer, tmp_path / "out", context=16)
     with pytest.raises(ConfigError, match=r"evaluation\.protocols: window = 64: longer than .*; allowed: 8 to 32"):
         cut(tokenizer, tmp_path / "out", context=32)
+
+
+@pytest.mark.usefixtures("corpora")
+def test_the_refit_begins_with_the_calibration_windows_and_takes_what_there_is(tokenizer, tmp_path):
+    calibrated = draw(tokenizer, tmp_path / "calibration").samples.read()["input_ids"]
+
+    def drawn(**changes) -> RefitTextFolder:
+        spec = RefitTextSpec(**dict(calibration(**changes)))
+        draw_refit_text(job(spec, tmp_path / "refit", model=facts_of(tokenizer)))
+        return RefitTextFolder(tmp_path / "refit")
+
+    folder = drawn(samples=1000)
+    tokens = folder.samples.read()["input_ids"]
+    assert folder.manifest.read().samples == len(tokens) < 100
+    assert tokens[: len(calibrated)].equal(calibrated)
+    with pytest.raises(DataError, match=r"fills one window of 32 tokens, and the refit holds one out"):
+        drawn(samples=1)

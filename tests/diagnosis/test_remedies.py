@@ -15,7 +15,7 @@ from prunescope.config.sections import Calibration, Corrections, Diagnosis, Earl
 from prunescope.diagnosis.evidence import Texts, table_blocks
 from prunescope.diagnosis.findings import exhausted, suggest
 from prunescope.diagnosis.measures import measure
-from prunescope.diagnosis.rules import RULES
+from prunescope.diagnosis.rules import RULES, observe
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import BudgetError
 from prunescope.importance.selection import select
@@ -196,6 +196,22 @@ def test_another_text_is_one_that_is_evaluated_on_but_not_calibrated_on():
 def test_whole_layers_get_no_remedy_for_parts_of_blocks():
     now = situation("shortgpt_T0_20_wiki", mlp=with_values({2: 1.0}), attention=with_values({2: 1.0}))
     assert kinds("early_layers_extreme", now) == ["protect", "lower_ratio"]
+
+
+def test_equal_layers_get_no_remedy_that_treats_some_otherwise():
+    now = situation("taylor_T0_20_wiki_uniform", mlp=with_values({2: 1.0}), attention=with_values({2: 1.0}))
+    assert kinds("early_layers_extreme", now) == ["block_correction", "share", "lower_ratio"]
+    assert kinds("many_extreme_layers", now) == ["block_correction", "share", "lower_ratio"]
+    assert suggest("early_layers_extreme", now)[0].experiment == "taylor_T1_tau0_20_wiki_uniform"
+
+
+def test_blocks_of_equal_layers_are_not_ranked_against_one_another():
+    gap = {"mean": with_values({2: 1e-6}, default=1.0), "scores": {"1.mlp": 1.0, "2.mlp": 1e-9}}
+    free, equal = (
+        {rule.code for rule, *_ in observe(situation(name, **gap))}
+        for name in ("taylor_T0_20_wiki", "taylor_T0_20_wiki_uniform")
+    )
+    assert free - equal == {"gradient_scale_gap", "score_scale_gap"}
 
 
 def test_what_is_suggested_is_not_trained():

@@ -12,12 +12,13 @@ from prunescope.artifacts.folders import ModelFolder, TrialTextFolder
 from prunescope.artifacts.manifests import TrialManifest
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Trials
+from prunescope.config.candidates import Deciding
 from prunescope.config.names import split_name, stripped
 from prunescope.diagnosis import trials as step
 from prunescope.diagnosis.candidates import proposals
-from prunescope.diagnosis.cuts import Scores
 from prunescope.evaluation.bootstrap import DRAWS, SEED
 from prunescope.trial import measured
+from prunescope.trial.cuts import Scores
 from prunescope.trial.measured import Meter, nothing, plan_digest
 from tiny import mask_model, tiny_model
 from trials import TEXTS, ready
@@ -81,7 +82,7 @@ def naive(job, plan: PruningPlan | None) -> dict[str, np.ndarray]:
 def test_every_candidate_loses_what_the_masked_model_loses(tiny):
     job = tiny.job(NAME)
     found = tried(job)
-    scores = Scores.read(job, tiny.facts)
+    scores = Scores.read(job, Deciding.within(job.spec), tiny.facts)
     dense, own = naive(job, None), naive(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
     assert {name: text.dense for name, text in found.texts.items()} == pytest.approx(
         {name: math.exp(dense[name].mean()) for name in TEXTS}
@@ -130,7 +131,7 @@ def test_intervals_are_paired_by_window(tiny):
     job = tiny.job(NAME)
     found = tried(job)
     (candidate, *_) = (one for one in found.ranked if one.kind != "experiment")
-    plan = Scores.read(job, tiny.facts).cut(candidate.patch).plan
+    plan = Scores.read(job, Deciding.within(job.spec), tiny.facts).cut(candidate.patch).plan
     loss, own = naive(job, plan)["wiki"], naive(job, PruningPlan.read(job.folder.plan.path, tiny.facts))["wiki"]
     random = np.random.default_rng(SEED)
     draws = []
@@ -176,16 +177,44 @@ def test_what_cannot_be_kept_is_listed_with_the_reason(tiny):
 
 def test_each_criterion_is_tried_without_what_the_name_changes(tiny):
     job = tiny.job(f"{NAME}_log_depth50_protect3_n4")
-    scores = Scores.read(job, tiny.facts)
+    scores = Scores.read(job, Deciding.within(job.spec), tiny.facts)
     found = {one.label: one for one in proposals(job.spec, step.situation(job), scores.criteria)}
     plain = found["gate_T0_n4"]
     assert str(plain.name) == "gate_T0_20_wiki_n4"
-    settings = scores._changed(plain.patch)
+    settings = scores.changed(plain.patch)
     assert (settings.method.criterion, settings.method.temperature, settings.method.ratio) == ("gate", 0, 0.2)
     assert (settings.corrections, settings.limits) == (job.spec.plain.corrections, job.spec.plain.limits)
-    assert scores._changed(found["gate_T0_n4_max50"].patch).limits.max_rate == 0.5
+    assert scores.changed(found["gate_T0_n4_max50"].patch).limits.max_rate == 0.5
     assert "shortgpt_T0_n4" in found and "shortgpt_T0_n4_max50" not in found
     assert all(one.patch.keys() <= {"method", "corrections", "limits"} for one in found.values())
+
+
+def test_uniform_widths_stay_whatever_is_tried(tiny):
+    job = tiny.job("taylor_T1_tau0_20_wiki_uniform")
+    scores = Scores.read(job, tiny.facts)
+    found = {one.label: one for one in proposals(job.spec, step.situation(job), scores.criteria)}
+    assert {one.kind for one in found.values()} & {"cap", "protect", "cap_early", "collapse"} == set()
+    assert {"gate_T0_uniform", "wanda_T0_uniform"} <= found.keys()
+    assert not any(label.startswith("shortgpt") for label in found)
+    for one in found.values():
+        assert scores._changed(one.patch).limits.widths == "uniform"
+        kept = {(len(plan.kept), plan.facts.block) for plan in scores.cut(one.patch).plan.blocks}
+        assert len(kept) == 2
+
+
+def test_a_change_that_contradicts_uniform_widths_says_so(tiny):
+    job = tiny.job(
+        "taylor_T1_tau0_20_wiki_uniform", {"limits": {"protect": [0]}}, {"method": {"criterion": "shortgpt"}}
+    )
+    _, protect, whole = (
+        step._decide(Scores.read(job, tiny.facts), one)[1]
+        for one in [
+            step.Proposal("experiment", {}),
+            *(step.Proposal("configured", patch) for patch in job.spec.candidates),
+        ]
+    )
+    assert "widths = uniform keeps the same in all layers, and protect treats some otherwise" in protect
+    assert "limits.widths = uniform narrows all layers alike" in whole
 
 
 def test_an_experiment_that_no_name_declares_says_what_changes(tiny):

@@ -26,6 +26,7 @@ from prunescope.export.agreement import Agreement, checkpoint_logits, compare_lo
 from prunescope.export.gguf_file import interleave, rope_factors, write_gguf
 from prunescope.export.source import open_source
 from prunescope.export.steps import export_gguf, fallbacks
+from tiny import even_plan
 
 
 def write(folder, file_type="f32", **options):
@@ -88,12 +89,14 @@ def test_only_the_first_layer_needs_an_attention_stub(tmp_path):
     assert not [name for name in matrices(reader) if name.startswith("blk.2.attn")]
 
 
-def test_layers_of_one_shape_are_a_plain_llama(tmp_path):
-    tiny_checkpoint(tmp_path, whole_layer_plan)
+@pytest.mark.parametrize(("plan", "sizes"), [(whole_layer_plan, (3, 4, 20)), (even_plan, (4, 2, 12))])
+def test_layers_of_one_shape_are_a_plain_llama(tmp_path, plan, sizes):
+    tiny_checkpoint(tmp_path, plan)
     reader = write(tmp_path)
     assert field(reader, "general.architecture") == "llama"
-    assert (field(reader, "llama.attention.head_count"), field(reader, "llama.feed_forward_length")) == (4, 20)
-    assert field(reader, "llama.block_count") == 3
+    fields = ("block_count", "attention.head_count", "feed_forward_length")
+    assert tuple(field(reader, f"llama.{name}") for name in fields) == sizes
+    assert field(reader, "llama.attention.key_length") == field(reader, "llama.rope.dimension_count") == 16
 
 
 def test_every_weight_is_there_in_its_type(tmp_path):

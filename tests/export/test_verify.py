@@ -19,8 +19,11 @@ from prunescope.export.agreement import checkpoint_logits
 from prunescope.export.checks import print_checks
 from prunescope.export.steps import export_uniform
 from prunescope.export.verify import verify
+from prunescope.models.adapter import adapter_for
 from prunescope.packages import LLAMA_CPP
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.fitted import FittedLayers, load_fitted
+from prunescope.pruning.refit import refit
 from tiny import save_source, tiny_model, tiny_tokens, uneven_plan
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
@@ -88,6 +91,17 @@ def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experi
     code.write_text(f"import os\nos.kill(os.getpid(), 9)\n{whole}")
     (check,) = checks_of(experiment)
     assert not check.failed
+
+
+def test_a_refitted_checkpoint_is_compared_with_the_fitted_parent(experiment):
+    folder, model = ExperimentFolder(experiment), tiny_model("qwen3")
+    facts = folder.input(ModelFolder).ready()
+    plan, adapter = uneven_plan(facts), adapter_for(model)
+    refit(adapter, tiny_tokens(20), plan, adapter.weights, (0.1,), FittedLayers(folder.fitted.path, "this"), 5)
+    write_checkpoint(facts, plan, folder.checkpoint.path, fitted=load_fitted(folder.fitted.path))
+    assert not any(check.passed for check in checks_of(experiment))
+    folder.identity.write(folder.identity.read().model_copy(update={"steps": {"refit": "e-1"}}))
+    assert all(check.passed for check in checks_of(experiment))
 
 
 def test_nothing_to_verify(experiment):

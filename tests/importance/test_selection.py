@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from prunescope.config.sections import BlockLimits, EarlyLayers, Limits, Method
 from prunescope.errors import BudgetError, ConfigError
-from prunescope.importance.limits import budget_of, check_feasible, lanes_of, most_parameters
+from prunescope.importance.feasible import check_feasible
+from prunescope.importance.limits import budget_of, lanes_of, most_parameters
 from prunescope.importance.selection import mark_removed, select
 from prunescope.importance.table import build_table
 from toy import FREE, PLAIN, REMOVAL, facts_of, prior_of, scores_of, shapes, table_of

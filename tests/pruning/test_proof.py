@@ -68,7 +68,7 @@ def test_a_cut_that_keeps_other_channels_is_found(tmp_path, monkeypatch):
     facts = save_source(tiny_model(), tmp_path / "source")
     other = uneven_plan(facts, seed=1)
     cut, configure = writing.cut_weights, writing.pruned_config
-    monkeypatch.setattr(writing, "cut_weights", lambda adapter, plan, read: cut(adapter, other, read))
+    monkeypatch.setattr(writing, "cut_weights", lambda adapter, plan, *told: cut(adapter, other, *told))
     monkeypatch.setattr(writing, "pruned_config", lambda config, adapter, plan: configure(config, adapter, other))
     with pytest.raises(ProofError, match="differs by"):
         write_checkpoint(facts, uneven_plan(facts), tmp_path / "model")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.reporting.page.model_card import card_header, render_card, widths_table
 from prunescope.steps.reporting import PageSpec
 from tiny import tiny_facts, tiny_model, uneven_plan
@@ -23,15 +24,15 @@ def spec_of(licence):
     ],
 )
 def test_licence(licence, said):
-    header = card_header(spec_of(licence), tiny_facts(tiny_model()))
+    header = card_header(spec_of(licence), tiny_facts(tiny_model()), stock=False)
     assert {name: value for name, value in header.items() if name.startswith("license")} == said
 
 
 def test_only_a_parent_on_the_hub_is_a_base_model():
     facts = tiny_facts(tiny_model("qwen2"))
-    assert "base_model" not in card_header(spec_of("MIT"), facts)
+    assert "base_model" not in card_header(spec_of("MIT"), facts, stock=False)
     hub = dataclasses.replace(facts, origin="Qwen/Qwen2.5-7B", revision="0123abcd")
-    assert card_header(spec_of("MIT"), hub)["base_model"] == "Qwen/Qwen2.5-7B"
+    assert card_header(spec_of("MIT"), hub, stock=False)["base_model"] == "Qwen/Qwen2.5-7B"
 
 
 def test_widths():
@@ -43,10 +44,30 @@ def test_widths():
     assert rows[1][3] == f"{len(plan.block(2, 'mlp').kept)} of 20"
 
 
-def test_header_is_yaml_and_the_tables_are_there():
+def card_of(folder, *files):
+    """The card of a checkpoint with these files, and its header."""
+    for name in files:
+        (folder / name).write_bytes(bytes(12_345_678 if name.endswith(".safetensors") else 0))
     facts = tiny_facts(tiny_model())
-    card = render_card(spec_of("MIT"), facts, uneven_plan(facts), 12_345_678, what="WHAT", scores="SCORES")
+    card = render_card(
+        spec_of("MIT"), facts, uneven_plan(facts), CheckpointFolder(folder), what="WHAT", scores="SCORES"
+    )
     _, header, body = card.split("---\n", 2)
-    assert yaml.safe_load(header) == card_header(spec_of("MIT"), facts)
+    return yaml.safe_load(header), body
+
+
+def test_header_is_yaml_and_the_tables_are_there(tmp_path):
+    header, body = card_of(tmp_path, "model.safetensors", "modeling_pruned.py")
+    assert header == card_header(spec_of("MIT"), tiny_facts(tiny_model()), stock=False)
     assert "12 MB (float64)" in body
     assert body.index("WHAT") < body.index("SCORES") < body.index("## Widths")
+    assert "trust_remote_code=True" in body
+    assert "uneven.\n- The layers differ in width" in body
+
+
+def test_a_stock_checkpoint_is_loaded_without_code(tmp_path):
+    header, body = card_of(tmp_path, "model.safetensors")
+    assert "custom_code" not in header["tags"]
+    assert "stock checkpoint" in body
+    assert "trust_remote_code" not in body
+    assert "uneven.\n- The parent's licence" in body

@@ -238,14 +238,21 @@ def test_a_mixture_depends_on_its_texts_and_weights():
 
 def test_specs_survive_the_command_line():
     content = merge(
-        RAW, {"evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}}, "recovery": {"enabled": True}}
+        RAW,
+        {
+            "evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}},
+            "recovery": {"enabled": True},
+            "repair": {"refit": {"enabled": True}},
+        },
     )
-    experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
-    tasks = Planned(experiment).tasks
-    assert {task.step.name for task in tasks.values()} == set(TABLE) - {
+    names = ("taylor_T1_tauinf_20_wiki_early30", "auto_20_wiki_max50")
+    tasks = [
+        task for name in names for task in Planned(resolve(parse_config(content), "SmolLM2-135M", name)).tasks.values()
+    ]
+    assert {task.step.name for task in tasks} == set(TABLE) - {
         "wheel", "corpus", "before_after", "comparison", "track_comparison",
     }  # fmt: skip
-    for task in tasks.values():
+    for task in tasks:
         assert type(task.spec).model_validate(json.loads(task.spec.text())) == task.spec
 
 
@@ -260,6 +267,34 @@ def test_a_recovery_that_is_off_is_in_no_spec():
     assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
     other = told(f"{BASE}_recover", recovery={"rank": 8})
     assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
+
+
+def test_a_search_changes_its_own_steps_and_what_follows_alone():
+    def told(name, **change):
+        return {task.name: json.dumps(task.spec.identity()) for task in planned(name, **change).tasks.values()}
+
+    searched, longer = told("auto_20_wiki"), told("auto_20_wiki", search={"trials": 512})
+    assert set(searched) - set(told(BASE)) == {"search_text", "search", "plot_search"}
+    assert told(BASE) == told(BASE, search={"trials": 5, "samples": 5})
+    different = {name for name in searched if searched[name] != longer[name]}
+    assert different == {"search", "page"}
+    assert changed(steps(), steps("auto_20_wiki")) == set()  # of all that both share
+
+
+def test_a_refit_that_is_off_is_in_no_spec():
+    def told(name, **change):
+        tasks = planned(name, "Mistral-7B-v0.3", **change).tasks
+        return {task.name: json.dumps(task.spec.identity()) for task in tasks.values() if not task.step.on_request}
+
+    off, on = told(BASE), told(f"{BASE}_refit")
+    assert off == told(BASE, repair={"refit": {"ridge": [0.5]}})
+    assert "repair" not in "".join(off.values())
+    assert set(on) - set(off) == {"refit_text", "refit"}
+    assert '"refit": true' in on["pruning"] and "refit" not in off["pruning"]
+    other = told(f"{BASE}_refit", repair={"refit": {"ridge": [0.5]}})
+    assert {name for name in on if on[name] != other[name]} == {"refit", "page"}
+    longer = told(f"{BASE}_refit", repair={"refit": {"tokens": 1024}})
+    assert {name for name in on if on[name] != longer[name]} == {"refit_text", "refit", "page"}
 
 
 def test_the_gate_decides_no_result():

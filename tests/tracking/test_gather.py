@@ -25,6 +25,7 @@ from prunescope.artifacts.folders import (
     GradientsFolder,
     ModelFolder,
     RecoveryTextFolder,
+    RefitTextFolder,
     RemovalFolder,
     ZeroshotBaselineFolder,
 )
@@ -87,8 +88,9 @@ def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path, monkeypat
             ExperimentFolder,
             "README.md config.yaml analysis/pruning_summary.json analysis/pruning_summary.csv analysis/plan.json "
             "analysis/gradient_statistics.json analysis/stability.json analysis/gradient_diagnosis.json "
-            "analysis/trials.json analysis/diagnosis.html visualization/{plot}.png visualization/before_after.png "
-            "evaluation/perplexity.json evaluation/card.json evaluation/recovered.json evaluation/zeroshot.json "
+            "analysis/trials.json analysis/refit.json analysis/diagnosis.html visualization/{plot}.png "
+            "visualization/before_after.png evaluation/perplexity.json evaluation/card.json evaluation/recovered.json "
+            "evaluation/zeroshot.json "
             "evaluation/efficiency.json",
         ),
         (ComparisonFolder, "comparison.md comparison.csv recommendation.json {figures}"),
@@ -97,6 +99,7 @@ def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path, monkeypat
         (GradientsFolder, "key.json gradient_statistics.json stability.json timing.json"),
         (RemovalFolder, "key.json block_importance.json similarity.json"),
         (EvaluationTextFolder, "key.json manifest.json"),
+        (RefitTextFolder, "key.json manifest.json"),
         (RecoveryTextFolder, "key.json manifest.json"),
         (BaselineFolder, "key.json"),
         (ZeroshotBaselineFolder, "key.json"),

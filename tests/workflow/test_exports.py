@@ -43,6 +43,15 @@ def test_an_export_is_on_the_page_without_tracking_too(copy):
     assert not (copy.folder / EXPERIMENT / "mlflow.json").exists()
 
 
+def test_uniform_widths_make_a_stock_checkpoint(copy):
+    uniform = f"{EXPERIMENT}_uniform"
+    copy.run(uniform)
+    content = json.loads((copy.folder / uniform / "model/config.json").read_text())
+    assert (content["model_type"], content["architectures"]) == ("llama", ["LlamaForCausalLM"])
+    assert not list((copy.folder / uniform / "model").glob("*.py"))
+    assert "trust_remote_code" not in (copy.folder / uniform / "README.md").read_text()
+
+
 def test_a_gguf_export_without_llama_cpp_says_what_to_install(copy):
     # An empty module would be found; a path that hides an installed one does not exist. So: only where it is missing.
     import importlib.util

@@ -5,6 +5,7 @@ rule pruning:
     input:
         model=ancient(shared("model", "model.json")),
         plan="results/{model}/{experiment}/analysis/plan.json",
+        fitted=where("refit", "analysis/refit"),
         # The diagnosis may stop the run, but a report with new words must not cut again.
         report=ancient("results/{model}/{experiment}/analysis/gradient_diagnosis.json"),
     output:

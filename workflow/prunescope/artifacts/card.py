@@ -38,6 +38,16 @@ class CalibrationTokens(Tokens):
         return cls(**_without_ids(manifest), dataset=dataset, license=license)
 
 
+class RefitTokens(Tokens):
+    """The manifest of the refit's text without document ids."""
+
+    texts: dict[str, Drawn] = Field(description="By name of the text.")
+
+    @classmethod
+    def of(cls, manifest: CalibrationManifest) -> "RefitTokens":
+        return cls(**_without_ids(manifest))
+
+
 class RecoveryTokens(Tokens):
     """The manifest of the recovery text without document ids."""
 
@@ -96,6 +106,7 @@ class ProtocolCard(Document):
     parent: Parent
     pruning: Removed
     calibration: CalibrationTokens
+    refit: RefitTokens | None = Field(None, description="Of a refitted model only.")
     recovery: RecoveryTokens | None = Field(None, description="Of a trained model only.")
     evaluation: dict[str, EvaluatedText] = Field(description="By name of the text.")
     seeds: Seeds

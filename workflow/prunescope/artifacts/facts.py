@@ -47,6 +47,10 @@ class ModelFacts:
     total_parameters: int = field(metadata={ABOUT: "All parameters, tied ones once."})
     decoder_parameters: int = field(metadata={ABOUT: "Those of the decoder layers."})
     blocks: tuple[BlockFacts, ...] = field(metadata={ABOUT: "All blocks, by layer, attention before MLP."})
+    stock_groups: tuple[int, ...] = field(
+        default=(),
+        metadata={ABOUT: "How many GQA groups every layer may keep in a stock checkpoint; empty in a file of 0.2."},
+    )
 
     def __post_init__(self) -> None:
         wanted = [(layer, kind) for layer in range(self.layers) for kind in KINDS]

@@ -16,9 +16,12 @@ from prunescope.artifacts.passes import BlockValues, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
+from prunescope.artifacts.refit import RefitReport
+from prunescope.artifacts.search import Search
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.artifacts.trials import Trials, WindowLosses
+from prunescope.config.candidates import Decided, Deciding
 from prunescope.config.resolve import COMPARISON
 from prunescope.errors import DataError, did_you_mean
 
@@ -28,6 +31,9 @@ MANIFEST = "where the tokens come from"
 VECTOR = "the same for print"
 STATISTICS = "|g| by parameter, batch and layer"
 STABILITY = "whether two halves of the calibration set rank alike"
+HELD_OUT = "int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"
+MEASURED = "measured/{conditions}/{plan}.json"
+LOST = "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest"
 
 
 class Resources(Folder):
@@ -99,21 +105,26 @@ class RemovalFolder(SharedFolder, step="removal"):
     )
 
 
+class RefitTextFolder(SharedFolder, step="refit_text"):
+    samples = File("samples.safetensors", Tensors("`input_ids`, int32 `[windows, seq_len]`, no padding, no BOS"))
+    manifest = File("manifest.json", Json(CalibrationManifest), about=MANIFEST)
+
+
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
     windows = File("windows.safetensors", Tensors("int32 `[spans, tokens]` under `{dataset}/{protocol}`, no BOS"))
     manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
 
 
 class TrialTextFolder(SharedFolder, step="trial_text"):
-    windows = File("windows.safetensors", Tensors("int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"))
+    windows = File("windows.safetensors", Tensors(HELD_OUT))
     manifest = File("manifest.json", Json(TrialManifest), about=MANIFEST)
-    measured = File(
-        "measured/{conditions}/{plan}.json",
-        Json(WindowLosses),
-        "trial",
-        "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest",
-        always=False,
-    )
+    measured = File(MEASURED, Json(WindowLosses), "trial", LOST, always=False)
+
+
+class SearchTextFolder(SharedFolder, step="search_text"):
+    windows = File("windows.safetensors", Tensors(HELD_OUT))
+    manifest = File("manifest.json", Json(TrialManifest), about=MANIFEST)
+    measured = File(MEASURED, Json(WindowLosses), "search", LOST, always=False)
 
 
 class BaselineFolder(SharedFolder, step="baseline"):
@@ -152,6 +163,8 @@ class ExperimentFolder(Folder):
     identity = File("experiment.json", Json(Identity), "page", "the same, flat, for programs")
     tracked = File("mlflow.json", Json(Receipt), "track", "where its row in MLflow is")
 
+    search = File("analysis/search.json", Json(Search), "search", "the settings that stand in place of `auto`")
+    searched = File("analysis/search.parquet", Table(*tables.SEARCH), "search", "a row per setting that was tried")
     table = File("analysis/importance_table.parquet", Table(*tables.IMPORTANCE), "importance", "a row per group")
     plan = File("analysis/plan.json", Json(PlanFile), "importance", "what is cut")
     summary = File("analysis/pruning_summary.json", Json(PruningSummary), "importance", "rates by layer, and in total")
@@ -166,7 +179,7 @@ class ExperimentFolder(Folder):
         "visualization/{plot}.png",
         Opaque(),
         "plot",
-        "`gradient_analysis`, `pruning_rates`, `importance_heatmap`, `trials` "
+        "`gradient_analysis`, `pruning_rates`, `importance_heatmap`, `trials`, `search` "
         "([how to read them](broken.md#the-pictures))",
     )
     vector = File("visualization/{plot}.svg", Opaque(), "plot", VECTOR)
@@ -178,6 +191,11 @@ class ExperimentFolder(Folder):
     )
     before_after_vector = File("visualization/before_after.svg", Opaque(), "before_after", VECTOR)
 
+    refit = File("analysis/refit.json", Json(RefitReport), "refit", "what the fit of the output projections gave")
+    fitted = File(
+        "analysis/refit", Opaque(), "refit", "a file per layer: what the output projections keep, `[d, kept columns]`"
+    )
+    fitting = File("analysis/.refit", Opaque(), "refit", "the layers of a refit under way or killed", always=False)
     checkpoint = File("model", Opaque(), "pruning", "the pruned model ([delete it?](your-model.md#what-it-costs))")
     perplexity = File("evaluation/perplexity.json", Json(PerplexityReport), "evaluation", "before and after")
     windows = File(
@@ -200,8 +218,9 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `importance`, `trial`, `diagnosis`, `plot_{plot}`, `pruning`, `evaluation`, `zeroshot`, "
-        "`efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` (`page` leaves none)",
+        "what a step did: `search`, `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `pruning`, "
+        "`evaluation`, `zeroshot`, `efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` "
+        "(`page` leaves none)",
     )
 
     @classmethod
@@ -231,6 +250,18 @@ class ExperimentFolder(Folder):
     def begun(self) -> bool:
         """Whether a file is there that no other folder has."""
         return any(entry.exists() for entry in (self.identity, self.plan, self.summary, self.diagnosis))
+
+    def decided(self, told: Decided) -> Deciding:
+        """Return the settings that decide what is removed: those told or, where they were to be found, the found ones.
+
+        Raises:
+            DataError: they are not there or damaged.
+        """
+        return self.search.read().decided if told.method.searched else Deciding.within(told)
+
+    def plain_name(self, told: Decided) -> str | None:
+        """Return the name that says what a search found; None where there was no search, or no name says it."""
+        return self.search.read().winner.experiment if told.method.searched else None
 
     def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""
@@ -265,6 +296,11 @@ class ExperimentFolder(Folder):
         trained = self.identity.exists() and ExperimentFolder.recovered.made_by in self.identity.read().steps
         return self.recovered if trained else self.checkpoint
 
+    @property
+    def refitted(self) -> bool:
+        """Whether the weights of `checkpoint` were fitted, as `identity` says."""
+        return self.identity.exists() and ExperimentFolder.refit.made_by in self.identity.read().steps
+
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""
         pattern = ExperimentFolder.record.path.format(step="*")
@@ -287,11 +323,17 @@ class CheckpointFolder(Folder):
     config = File(
         "config.json",
         AnyJson(),
-        about="`model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the widths of every layer",
+        about="where layers differ in width, `model_type: pruned_{family}`, `auto_map`, and in `per_layer_config` the "
+        "widths of every layer; else the parent's with other widths",
     )
-    code = File("modeling_pruned.py", Opaque(), about="the code that transformers loads it with")
+    code = File("modeling_pruned.py", Opaque(), about="where layers differ in width, the code that transformers needs")
     card = File("README.md", Text(), "page", "the model card")
     kept = File("pruning_map.json", Json(PruningMap), about="what was kept of the parent")
+
+    @property
+    def stock(self) -> bool:
+        """Whether all layers have one shape, so that it needs no code of its own."""
+        return not self.code.exists()
 
     @property
     def stored_bytes(self) -> int:

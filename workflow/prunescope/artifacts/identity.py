@@ -10,8 +10,9 @@ from prunescope.config.sections import Settings
 
 
 def in_force(settings: Settings) -> dict[str, Any]:
-    """Return settings as the file holds them: without those of a recovery that is off."""
-    return settings.model_dump(mode="json", exclude=None if settings.recovery.enabled else {"recovery"})
+    """Return settings as the file holds them: without those of a repair or a recovery that is off."""
+    on = {"recovery": settings.recovery.enabled, "repair": settings.repair.refit.enabled}
+    return settings.model_dump(mode="json", exclude={name for name, wanted in on.items() if not wanted})
 
 
 class Identity(Document):

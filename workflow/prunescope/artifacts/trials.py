@@ -53,7 +53,8 @@ class Candidate(Document):
     name: str = Field(description="The words of experiment names that it changes.")
     kind: str = Field(
         description="`experiment`: as it is; the code of a remedy, such as `cap_rates`; `criterion`: another criterion "
-        "at T = 0, with the corrections and limits of the configuration alone; `cap`: another `max`; `configured`."
+        "at T = 0, with the corrections and limits of the configuration alone; `cap`: another `max`; "
+        "`balance`: another weight of attention; `configured`."
     )
     patch: dict[str, Any] = Field(description="Settings to change.")
     experiment: str | None = Field(description="The name that has them; null where no name can say it.")

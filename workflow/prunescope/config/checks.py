@@ -7,11 +7,16 @@ from prunescope.config.files import CONFIG_FILE
 from prunescope.config.places import dangling_links, if_hub_id, no_text_files, not_a_hub_id
 from prunescope.config.sections import DatasetSource, ModelSource, Settings
 from prunescope.config.sections.sources import text_files
-from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
+from prunescope.criteria import CRITERIA, OF_GROUPS, OF_WHOLE_LAYERS, not_scored
 from prunescope.files import is_file, is_folder
 
 LEVELLING = ("log", "minmax", "zscore")
 """Normalisations after which all groups of a block are equal if they were alike; `sqrt` keeps the block's size."""
+
+UNIFORM_LAYERS = (
+    f"limits.widths = uniform narrows all layers alike, and method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+    "whole ones: drop one of them (what whole layers leave is uniform anyway)"
+)
 
 
 def text_problems(texts: Mapping[str, DatasetSource]) -> Iterator[str]:
@@ -55,6 +60,8 @@ def _lengths(source: ModelSource, settings: Settings) -> Iterator[str]:
         "calibration.seq_len": settings.calibration.seq_len,
         "evaluation.protocols: window": settings.evaluation.longest_window,
     }
+    if settings.repair.refit.enabled:
+        lengths["repair.refit.seq_len"] = settings.repair.refit.seq_len
     if settings.recovery.enabled:
         lengths["recovery.seq_len"] = settings.recovery.seq_len
     efficiency = settings.evaluation.efficiency
@@ -67,6 +74,13 @@ def _lengths(source: ModelSource, settings: Settings) -> Iterator[str]:
 
 def _criterion(settings: Settings) -> Iterator[str]:
     criterion, gradients, corrections = settings.method.criterion, settings.gradients, settings.corrections
+    if settings.method.searched:
+        if not set(OF_GROUPS) & set(gradients.criteria) - set(not_scored(gradients.mode)):
+            yield (
+                f"gradients.criteria = {list(gradients.criteria)} under gradients.mode = {gradients.mode}: no "
+                f"criterion is scored that a search can use; add one of {', '.join(OF_GROUPS)}"
+            )
+        return
     if criterion not in gradients.criteria:
         yield (
             f"gradients.criteria = {list(gradients.criteria)} does not contain the experiment's criterion "
@@ -84,6 +98,8 @@ def _criterion(settings: Settings) -> Iterator[str]:
             f"corrections.{which} makes all layers equal under method.criterion = {criterion}, which gives the groups "
             "of a layer one value; leave it out (sqrt, clip and depth_weight can stay) or change the criterion"
         )
+    if criterion in OF_WHOLE_LAYERS and settings.limits.widths == "uniform":
+        yield UNIFORM_LAYERS
 
 
 def _ranges(settings: Settings) -> Iterator[str]:

@@ -30,10 +30,13 @@ class Change:
             beside the point.
         of_whole_layers: whether it can help a criterion that removes whole layers; what acts on parts of a block
             cannot.
+        of_equal_layers: whether it can help where all layers keep the same widths; what treats some layers otherwise
+            cannot.
     """
 
     patch: Callable[[Situation], Patch | None]
     of_whole_layers: bool
+    of_equal_layers: bool = True
 
     @property
     def kind(self) -> str:
@@ -41,12 +44,14 @@ class Change:
         return self.patch.__name__
 
     def applies(self, now: Situation) -> bool:
-        """Whether it acts on what the criterion removes."""
-        return self.of_whole_layers or not now.whole_layers
+        """Whether it acts on what is removed."""
+        return (self.of_whole_layers or not now.whole_layers) and (self.of_equal_layers or not now.equal_layers)
 
 
 of_blocks = partial(Change, of_whole_layers=False)
 of_layers_too = partial(Change, of_whole_layers=True)
+of_some_blocks = partial(Change, of_whole_layers=False, of_equal_layers=False)
+of_some_layers = partial(Change, of_whole_layers=True, of_equal_layers=False)
 
 
 @of_blocks
@@ -63,14 +68,14 @@ def share(now: Situation) -> Patch | None:
     return {"method": {"combine": "share"}} if now.setting("method", "combine") == "multiply" else None
 
 
-@of_blocks
+@of_some_blocks
 def cap_rates(now: Situation) -> Patch | None:
     """Limit every block to the extreme rate."""
     highest = now.thresholds.extreme_rate
     return _tighter(now, ("limits", "max_rate"), highest, {"limits": {"max_rate": highest}})
 
 
-@of_blocks
+@of_some_blocks
 def cap_early(now: Situation) -> Patch | None:
     """Limit the first layers, as many as the diagnosis calls early, more strictly than the rest."""
     usual, general = EarlyLayers(), now.setting("limits", "max_rate")
@@ -162,13 +167,13 @@ def other_text(now: Situation) -> Patch | None:
     return {"dataset": found} if found else None
 
 
-@of_blocks
+@of_some_blocks
 def depth_weight(now: Situation) -> Patch | None:
     """Weigh the scores of early layers more."""
     return _correction(now, {"depth_weight": DEPTH_WEIGHT})
 
 
-@of_layers_too
+@of_some_layers
 def protect(now: Situation) -> Patch | None:
     """Protect the first layers that were pruned to extremes, beside those that are protected."""
     early = [extreme.layer for extreme in now.measures.extreme if extreme.layer < now.thresholds.early_layers]
@@ -177,7 +182,7 @@ def protect(now: Situation) -> Patch | None:
     return patch if early and len(patch["limits"]["protect"]) > len(kept) and now.reachable(patch) else None
 
 
-@of_blocks
+@of_some_blocks
 def collapse(now: Situation) -> Patch | None:
     """Remove whole the blocks that keep next to nothing, where there are such blocks."""
     kept = 1 - now.evidence.layers[["attention_rate", "mlp_rate"]]

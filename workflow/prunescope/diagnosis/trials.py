@@ -15,7 +15,6 @@ from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText, WindowLosses
 from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.candidates import Proposal, proposals
-from prunescope.diagnosis.cuts import Cut, Scores
 from prunescope.diagnosis.evidence import join_evidence
 from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.measures import measure as measures_of
@@ -23,7 +22,8 @@ from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.evaluation.bootstrap import exponential, mean_interval, overall_interval, ratio_interval
 from prunescope.steps.job import Job
-from prunescope.steps.trial import Deciding, TrialSpec
+from prunescope.steps.trial import TrialSpec
+from prunescope.trial.cuts import Cut, Scores
 from prunescope.trial.measured import Meter, finite, nothing, plan_digest
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def measure(job: TrialJob) -> None:
             log.warning("no settings are tried: no text is held out")
             return
         facts = job.input(ModelFolder).ready()
-        scores = Scores.read(job, facts)
+        scores = Scores.read(job, folder.decided(spec), facts)
         own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
         decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]
         decided.insert(0, (Proposal("experiment", {}, now.context.name), own))
@@ -75,9 +75,9 @@ def situation(job: TrialJob) -> Situation:
     spec, folder = job.spec, job.folder
     statistics, rates = read_statistics(folder.statistics.path), read_rates(folder.summary.path)
     evidence = join_evidence(statistics, rates, folder.table.read())
-    settings = Settings(**{name: getattr(spec, name) for name in Deciding.model_fields})
+    settings = Settings(**dict(folder.decided(spec)))
     thresholds = Diagnosis(extreme_rate=spec.extreme_rate, early_layers=spec.early_layers)
-    context = Context(spec.model, spec.experiment, settings, spec.start)
+    context = Context(spec.model, spec.experiment, settings, spec.start, folder.plain_name(spec))
     return Situation(context, evidence, measures_of(evidence, thresholds), thresholds)
 
 

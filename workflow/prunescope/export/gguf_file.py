@@ -19,7 +19,8 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from prunescope.errors import ExportError, NonFiniteError
 from prunescope.export.gguf_tokenizer import add_tokenizer
-from prunescope.export.source import LayerShape, Source
+from prunescope.export.source import Source
+from prunescope.models.stock import LayerShape
 
 FILE_TYPES = {
     "f32": (TensorType.F32, gguf.LlamaFileType.ALL_F32),

@@ -12,15 +12,7 @@ from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.errors import DataError
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.families import family_name
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """Widths of one decoder layer; heads and kv_heads are 0 without attention, width is 0 without an MLP."""
-
-    heads: int
-    kv_heads: int
-    width: int
+from prunescope.models.stock import LayerShape
 
 
 @dataclass(frozen=True)

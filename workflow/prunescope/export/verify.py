@@ -15,7 +15,9 @@ from prunescope.export.checks import CannotCheckError, Check, check_logits
 from prunescope.export.logits_alone import logits_of_checkpoint
 from prunescope.models.memory import release
 from prunescope.packages import LLAMA_CPP
+from prunescope.pruning.fitted import load_fitted
 from prunescope.pruning.proof import RANDOM, Named, load_by_transformers, logits_by_layer, random_windows
+from prunescope.pruning.surgery import NOTHING
 from prunescope.steps.export import GgufSpec
 
 WINDOWS, TOKENS = 2, 128
@@ -50,7 +52,7 @@ class Form:
 
 
 def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
-    """Compare every form of an experiment's pruned model with its parent, masked by the plan.
+    """Compare every form of an experiment's pruned model with its parent, masked by the plan and fitted by the refit.
 
     Exports of a model that was trained after pruning are compared with what was trained.
 
@@ -70,7 +72,8 @@ def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
         raise DataError(f"{folder.path} has nothing to verify (no model, no export); run its pruning step first")
     parent = load_by_transformers(Path(facts.path))
     windows = fixed_windows(parent.config.vocab_size, folder.input(EvaluationTextFolder))
-    masked = exported = logits_by_layer(parent, windows, plan)
+    fitted = load_fitted(folder.fitted.path) if folder.refitted else NOTHING
+    masked = exported = logits_by_layer(parent, windows, plan, fitted)
     del parent
     release()  # forms are computed by other processes
     final = folder.final.path

@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import Literal
 
 from prunescope.artifacts.facts import KINDS, BlockFacts, BlockKind, ModelFacts
-from prunescope.config.sections import Limits, Method
-from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, RemovalUnit
+from prunescope.config.sections import Limits
+from prunescope.criteria import OF_WHOLE_LAYERS, RemovalUnit
 from prunescope.errors import BudgetError, ConfigError
 
 
@@ -64,11 +64,6 @@ class Lane:
         return self.ends[units - 1] * self.blocks[0].cost if units else 0
 
 
-def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
-    """Raise what `select` would raise, see `feasible_lanes`."""
-    feasible_lanes(facts, method.ratio, limits, CRITERIA[method.criterion].unit)
-
-
 def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: RemovalUnit) -> list[Lane]:
     """Return the lanes of a model, on which ``ratio * total parameters`` can be spent.
 
@@ -79,9 +74,28 @@ def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: Remova
     lanes = lanes_of(facts.blocks, limits, unit)
     budget, smallest = budget_of(facts, ratio), rounding_unit(lanes)
     least, most = sum(lane.parameters(lane.least) for lane in lanes), most_parameters(lanes)
+    check_budget(facts, ratio, limits, (least, most), {lane.limit for lane in lanes if lane.limit})
+    if unit == "layer" and budget < smallest:
+        raise BudgetError(
+            f"method.ratio = {ratio:g} removes nothing: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
+            f"whole layers, and one has {smallest / facts.total_parameters:.4f} of all parameters; raise the ratio or "
+            "change the criterion"
+        )
+    return lanes
+
+
+def check_budget(facts: ModelFacts, ratio: float, limits: Limits, bounds: tuple[int, int], names: set[str]) -> None:
+    """Check that the budget lies between what must go and what may.
+
+    Args:
+        bounds: both, in parameters. names: config paths of the limits behind the second.
+
+    Raises:
+        BudgetError: it does not.
+    """
+    budget, (least, most) = budget_of(facts, ratio), bounds
     if budget > most:
-        names = sorted({lane.limit for lane in lanes if lane.limit})
-        why = f"under {' and '.join(names)}" if names else "because embeddings, norms and head are not pruned"
+        why = f"under {' and '.join(sorted(names))}" if names else "because embeddings, norms and head are not pruned"
         raise BudgetError(
             f"method.ratio = {ratio:g} cannot be reached {why}: at most {most / facts.total_parameters:.4f} of all "
             f"parameters can go; lower the ratio{' or relax the limit' if names else ''}"
@@ -92,13 +106,6 @@ def feasible_lanes(facts: ModelFacts, ratio: float, limits: Limits, unit: Remova
             f"method.ratio = {ratio:g} is too low: {' and '.join(minima)} takes at least "
             f"{least / facts.total_parameters:.4f} of all parameters; raise the ratio or lower the minimum"
         )
-    if unit == "layer" and budget < smallest:
-        raise BudgetError(
-            f"method.ratio = {ratio:g} removes nothing: method.criterion = {' or '.join(OF_WHOLE_LAYERS)} removes "
-            f"whole layers, and one has {smallest / facts.total_parameters:.4f} of all parameters; raise the ratio or "
-            "change the criterion"
-        )
-    return lanes
 
 
 def budget_of(facts: ModelFacts, ratio: float) -> int:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from prunescope.artifacts.facts import ModelFacts
+from prunescope.artifacts.facts import KINDS, ModelFacts
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.config.sections import Limits
 from prunescope.criteria import RemovalUnit
 from prunescope.importance.limits import Lane, budget_of, feasible_lanes, rounding_unit
 from prunescope.importance.table import ascending
+from prunescope.importance.uniform import UniformCuts, summed_losses
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def select(
         ConfigError: limits contradict one another, the criterion or the model.
         BudgetError: the limits leave too little or force too much; says the ratio that can be reached and why.
     """
+    if limits.widths == "uniform":
+        return _select_uniform(table, UniformCuts(facts, ratio, limits, unit))
     lanes = feasible_lanes(facts, ratio, limits, unit)
     budget = budget_of(facts, ratio)
     orders = ascending(table, [lane.groups for lane in lanes])
@@ -95,6 +98,17 @@ def mark_removed(table: pd.DataFrame, plan: PruningPlan) -> pd.DataFrame:
         removed[start + block.removed] = True
         start += block.facts.groups
     return table.assign(removed=removed)
+
+
+def _select_uniform(table: pd.DataFrame, cuts: UniformCuts) -> Selection:
+    """Choose how many groups go from every block of a kind; of each block go those of lowest score."""
+    blocks = cuts.facts.blocks
+    orders = ascending(table, [block.groups for block in blocks])
+    choice = cuts.choose(summed_losses(blocks, table["score"].to_numpy(), orders))
+    removed = np.zeros(len(table), dtype=bool)
+    for block, (start, order) in zip(blocks, orders, strict=True):
+        removed[start + order[: choice.pair[KINDS.index(block.block)]]] = True
+    return Selection(_plan(cuts.facts, removed), cuts.ratio, cuts.limits, choice.rounding_unit, choice.bound)
 
 
 def _plan(facts: ModelFacts, removed: np.ndarray) -> PruningPlan:

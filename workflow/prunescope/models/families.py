@@ -5,8 +5,11 @@ A new family is a row here, its classes in `models/pruned/modeling_pruned.py`, a
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from prunescope.artifacts.facts import BlockKind
+
+StockHeads = Literal["any", "divisors", "all"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Family:
         prefix: of the names of its classes in transformers: ``"Llama"`` of ``LlamaForCausalLM``.
         layers, final_norm, head: paths from the model: the list of decoder layers, and what follows them.
         attention, mlp: the blocks of a layer.
+        stock_heads: how many query heads stock programs take where the head size stays: ``any`` number; ``divisors`` of
+            the hidden size, which the configuration class of transformers 5 wants; ``all`` of them, because vLLM,
+            llama.cpp and MLX take the head size to be hidden size / heads, whatever `head_dim` says.
     """
 
     prefix: str
@@ -44,6 +50,7 @@ class Family:
     mlp: BlockNames = BlockNames("mlp", "post_attention_layernorm", ("gate_proj", "up_proj"), "down_proj")
     final_norm: str = "model.norm"
     head: str = "lm_head"
+    stock_heads: StockHeads = "any"
 
     def block(self, kind: BlockKind) -> BlockNames:
         """Return the names of a kind of block."""
@@ -51,9 +58,9 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "llama": Family("Llama"),
+    "llama": Family("Llama", stock_heads="divisors"),
     "mistral": Family("Mistral"),
-    "qwen2": Family("Qwen2"),
+    "qwen2": Family("Qwen2", stock_heads="all"),
     "qwen3": Family("Qwen3"),
 }
 """By `model_type` of the configuration; that of a pruned checkpoint has the prefix ``pruned_``."""

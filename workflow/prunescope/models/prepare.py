@@ -12,6 +12,7 @@ from prunescope.files import replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.configuration import check_generation, check_runs, load_config
+from prunescope.models.stock import stock_groups
 from prunescope.steps.job import Job
 from prunescope.steps.sources import ModelSpec, WheelSpec
 
@@ -76,6 +77,7 @@ def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelF
         total_parameters=adapter.total_parameters,
         decoder_parameters=adapter.decoder_parameters,
         blocks=tuple(block.facts for block in adapter.blocks),
+        stock_groups=stock_groups(config.to_dict()),
     )
 
 

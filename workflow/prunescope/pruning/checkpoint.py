@@ -18,9 +18,10 @@ from prunescope.files import read_json, replacing_directory, write_json
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.pruned import MODELING_FILE, auto_map, pruned_class
+from prunescope.models.stock import LayerShape, stock_config, stock_groups
 from prunescope.models.weights import SHARD_BYTES, write_shards
 from prunescope.pruning.proof import prove
-from prunescope.pruning.surgery import cut_weights
+from prunescope.pruning.surgery import NOTHING, Fitted, cut_weights
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def write_checkpoint(
     experiment: str | None = None,
     plan_file: Path | None = None,
     shard_bytes: int = SHARD_BYTES,
+    fitted: Fitted = NOTHING,
 ) -> int:
     """Cut a model's weights by a plan and write a checkpoint that transformers loads.
 
@@ -56,6 +58,7 @@ def write_checkpoint(
 
     Args:
         experiment: whose checkpoint it is. plan_file: where a person gave the plan, its file. Both are recorded.
+        fitted: see `cut_weights`.
 
     Returns:
         the number of parameters written, tied ones once.
@@ -68,35 +71,46 @@ def write_checkpoint(
     adapter = adapter_for(source.skeleton)
     with replacing_directory(output) as temporary:
         folder = CheckpointFolder(temporary)
-        written = write_shards(cut_weights(adapter, plan, source.read), temporary, shard_bytes)
-        folder.config.write(pruned_config(source.config, adapter, plan))
+        written = write_shards(cut_weights(adapter, plan, source.read, fitted), temporary, shard_bytes)
+        content = pruned_config(source.config, adapter, plan)
+        folder.config.write(content)
         copy_companions(source.folder, temporary)
         _describe_tokenizer(source.folder, temporary / TOKENIZER_CONFIG)
-        shutil.copy(MODELING_FILE, temporary)
-        folder.kept.write(pruning_map(facts, plan, experiment, plan_file))
-        prove(facts, plan, temporary)
+        if "auto_map" in content:
+            shutil.copy(MODELING_FILE, temporary)
+        folder.kept.write(pruning_map(facts, plan, experiment, plan_file, fitted))
+        prove(facts, plan, temporary, fitted)
     log.info("wrote %s parameters to %s", f"{written:,}", output)
     return written
 
 
+def stock_shape(config: PretrainedConfig, plan: PruningPlan) -> LayerShape | None:
+    """Return the one shape of all layers that stay, where stock programs take a model of it; else None."""
+    kept = {tuple(len(plan.block(layer, kind).kept) for kind in KINDS) for layer in plan.kept_layers}
+    (groups, width), *others = kept
+    if others or not width or groups not in stock_groups(config.to_dict()):
+        return None
+    return LayerShape(groups * (config.num_attention_heads // config.num_key_value_heads), groups, width)
+
+
 def pruned_config(config: PretrainedConfig, adapter: ModelAdapter, plan: PruningPlan) -> dict[str, Any]:
-    """Return the configuration of the pruned model as JSON content."""
-    family = config.model_type
-    content = copy.deepcopy(config).to_dict()
-    content |= {
+    """Return the configuration of the pruned model as JSON content: a stock one where there is a `stock_shape`."""
+    family, shape, own = config.model_type, stock_shape(config, plan), copy.deepcopy(config)
+    content = (own.to_diff_dict() if shape else own.to_dict()) | {"num_hidden_layers": len(plan.kept_layers)}
+    content.pop("_name_or_path", None)
+    if content.get("layer_types"):
+        content["layer_types"] = _layer_types(content["layer_types"], plan)
+    if shape:
+        return stock_config(content, shape, adapter.head_dim)
+    return content | {
         "model_type": f"pruned_{family}",
         "architectures": [pruned_class(family, "ForCausalLM")],
         "auto_map": auto_map(family),
-        "num_hidden_layers": len(plan.kept_layers),
         "head_dim": adapter.head_dim,  # hidden / heads is no way to find it any more
         "per_layer_config": {
             str(index): _layer_config(config, plan, layer) for index, layer in enumerate(plan.kept_layers)
         },
     }
-    if content.get("layer_types"):
-        content["layer_types"] = _layer_types(content["layer_types"], plan)
-    content.pop("_name_or_path", None)
-    return content
 
 
 def _layer_types(types: list[str], plan: PruningPlan) -> list[str]:
@@ -123,16 +137,19 @@ def _layer_config(config: PretrainedConfig, plan: PruningPlan, layer: int) -> di
     return content | ({"skip": skip} if skip else {})
 
 
-def pruning_map(facts: ModelFacts, plan: PruningPlan, experiment: str | None, plan_file: Path | None) -> PruningMap:
+def pruning_map(
+    facts: ModelFacts, plan: PruningPlan, experiment: str | None, plan_file: Path | None, fitted: Fitted
+) -> PruningMap:
     """Return, per layer of the pruned model, the layer and the groups of the parent that it kept."""
     kept = {layer: [plan.block(layer, kind).kept.tolist() for kind in KINDS] for layer in plan.kept_layers}
     layers = [KeptGroups(layer=layer, attention_groups=heads, mlp_channels=mlp) for layer, (heads, mlp) in kept.items()]
-    cut_by = {"plan": str(plan_file)} if plan_file else {}
+    told: dict[str, Any] = {"plan": str(plan_file)} if plan_file else {}
+    told |= {"fitted": sorted(fitted)} if fitted else {}
     return PruningMap(
         parent=plan.model,
         layers=layers,
         experiment=experiment,
-        **cut_by,
+        **told,
         parent_origin=facts.origin,
         parent_revision=facts.revision,
     )

@@ -20,7 +20,7 @@ from prunescope.models.configuration import plain
 from prunescope.models.loading import default_device
 from prunescope.models.offload import OffloadedLayers
 from prunescope.models.pruned import register_pruned_architectures
-from prunescope.pruning.surgery import mask_weights
+from prunescope.pruning.surgery import NOTHING, Fitted, mask_weights
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class ProofError(PrunescopeError):
     """A pruned checkpoint does not compute what its plan says."""
 
 
-def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path) -> float:
-    """Compare a pruned checkpoint with its parent, masked by the plan, on `TOKENS` random tokens.
+def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path, fitted: Fitted = NOTHING) -> float:
+    """Compare a pruned checkpoint with its parent, masked by the plan and fitted, on `TOKENS` random tokens.
 
     Memory holds one layer in float32 beside the mapped files.
 
@@ -57,7 +57,7 @@ def prove(facts: ModelFacts, plan: PruningPlan, checkpoint: Path) -> float:
     parent, pruned = load_by_transformers(Path(facts.path)), load_by_transformers(checkpoint)
     _check_uncut(parent, pruned, facts)
     windows = {RANDOM: random_windows(parent.config.vocab_size, 1, TOKENS)}
-    wanted = logits_by_layer(parent, windows, plan)[RANDOM]
+    wanted = logits_by_layer(parent, windows, plan, fitted)[RANDOM]
     if not wanted.isfinite().all():
         raise NonFiniteError(_explain(facts))
     difference = logit_difference(logits_by_layer(pruned, windows)[RANDOM], wanted)
@@ -112,19 +112,21 @@ def load_by_transformers(folder: Path) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def logits_by_layer(model: PreTrainedModel, windows: Named, plan: PruningPlan | None = None) -> Named:
+def logits_by_layer(
+    model: PreTrainedModel, windows: Named, plan: PruningPlan | None = None, fitted: Fitted = NOTHING
+) -> Named:
     """Return logits in float32 on the default device, with one layer there at a time.
 
     Args:
         model: on the CPU, in any dtype; it is used up. windows: int64 ``[n, tokens]`` by name.
-        plan: what to silence, if anything.
+        plan: what to silence, if anything. fitted: see `mask_weights`.
 
     Returns:
         float32 ``[n, tokens, vocab]`` by name, on the CPU.
     """
     adapter, device = adapter_for(model), default_device()
     read = adapter.parameters.__getitem__
-    read = mask_weights(adapter, plan, read) if plan else read
+    read = mask_weights(adapter, plan, read, fitted) if plan else read
     layers = {adapter.layer_prefix(index): layer for index, layer in enumerate(adapter.layers)}
     OffloadedLayers(layers, read, device, torch.float32)
     model.to(device=device, dtype=torch.float32)  # the rest: embedding, final norm, head

@@ -4,6 +4,8 @@ from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, Mod
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.errors import PrunescopeError
 from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.fitted import load_fitted
+from prunescope.pruning.surgery import NOTHING
 from prunescope.steps.job import Job
 from prunescope.steps.pruning import PruningSpec
 
@@ -13,7 +15,7 @@ class CriticalDiagnosis(PrunescopeError):
 
 
 def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
-    """Cut the weights by the plan and write the checkpoint.
+    """Cut the weights by the plan and write the checkpoint, with what the refit fitted where there was one.
 
     Raises:
         CriticalDiagnosis: there is a critical finding, and `stop_if_critical` is set.
@@ -25,7 +27,8 @@ def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
     plan = PruningPlan.read(job.folder.plan.path, facts)
     checkpoint = job.folder.checkpoint.path
     with job.recording() as record:
-        written = write_checkpoint(facts, plan, checkpoint, experiment=job.spec.experiment)
+        fitted = load_fitted(job.folder.fitted.path) if job.spec.refit else NOTHING
+        written = write_checkpoint(facts, plan, checkpoint, experiment=job.spec.experiment, fitted=fitted)
         record.metrics["prune/checkpoint_parameters"] = written
         record.metrics["prune/checkpoint_bytes"] = CheckpointFolder(checkpoint).stored_bytes
 

@@ -1,6 +1,6 @@
 """Cutting weights by a plan, and the masked model that the result must equal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -8,9 +8,14 @@ from torch import Tensor
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.models.adapter import GroupedWeight, ModelAdapter
 
+Fitted = Mapping[str, Tensor]
+"""What the refit put in place of kept columns of output projections, ``[d, kept]``, by the names in the parent."""
+
+NOTHING: Fitted = {}
+
 
 def cut_weights(
-    adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str], Tensor]
+    adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str], Tensor], fitted: Fitted = NOTHING
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the name and the weights of every parameter that stays, sliced and renumbered.
 
@@ -19,6 +24,7 @@ def cut_weights(
         plan: what goes.
         read: returns a parameter of the unpruned model by name; each is read once, so that only the
             pruned weights need memory.
+        fitted: what is written instead of the kept columns of a parameter.
     """
     gone: set[str] = set()
     sliced: dict[str, tuple[GroupedWeight, Tensor]] = {}
@@ -32,19 +38,25 @@ def cut_weights(
     for name in adapter.parameters:
         if name in gone:
             continue
-        weights = read(name)
-        if name in sliced:
+        if name in fitted:
+            weights = fitted[name]
+        elif name in sliced:
             grouped, kept = sliced[name]
-            weights = grouped.select(weights, kept)
+            weights = grouped.select(read(name), kept)
+        else:
+            weights = read(name)
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
         yield prefixes.get(prefix, "") + name.removeprefix(prefix), weights
 
 
-def mask_weights(adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str], Tensor]) -> Callable[[str], Tensor]:
+def mask_weights(
+    adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str], Tensor], fitted: Fitted = NOTHING
+) -> Callable[[str], Tensor]:
     """Return what reads a parameter of the unpruned model by name with zeros for what the plan removes.
 
     That makes the reference that the pruned model must equal. The removed columns of the output projection are zeroed
-    (and, of a whole block, all of its parameters), so that the groups contribute nothing; the shapes stay.
+    (and, of a whole block, all of its parameters), so that the groups contribute nothing; the shapes stay. Where the
+    kept columns were `fitted`, the fit is there.
     """
     gone: set[str] = set()
     silenced: dict[str, tuple[GroupedWeight, Tensor]] = {}
@@ -63,7 +75,12 @@ def mask_weights(adapter: ModelAdapter, plan: PruningPlan, read: Callable[[str],
             return weights
         grouped, removed = silenced[name]
         weights = weights.clone()
-        weights.view(weights.shape[0], -1, grouped.width)[:, removed.to(weights.device)] = 0
+        columns = weights.view(weights.shape[0], -1, grouped.width)
+        columns[:, removed.to(weights.device)] = 0
+        if name in fitted:
+            kept = torch.ones(columns.shape[1], dtype=torch.bool)
+            kept[removed] = False
+            columns[:, kept] = fitted[name].view(len(weights), -1, grouped.width).to(columns)
         return weights
 
     return masked

@@ -16,13 +16,16 @@ class PruningSpec(ExperimentSpec):
 
     step = "pruning"
     version = 2
+    refit: bool = Field(False, description="Write the fitted weights of the refit step.")
     # Another gate is no reason to cut the same checkpoint again.
     aside = frozenset({"stop_if_critical"})
     stop_if_critical: bool = Field(False, description="Cut nothing where a finding of the diagnosis is critical.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PruningSpec"]:
-        yield cls(**common, stop_if_critical=planned.experiment.settings.diagnosis.on_critical == "fail")
+        settings = planned.experiment.settings
+        stop = settings.diagnosis.on_critical == "fail"
+        yield cls(**common, refit=settings.repair.refit.enabled, stop_if_critical=stop)
 
 
 STEPS = (
@@ -30,7 +33,7 @@ STEPS = (
         PruningSpec,
         "pruning.prune:prune",
         Own,
-        needs=(Own.plan,),
+        needs=(Own.plan, Own.fitted),
         # A report that is merely worded anew must not cut again.
         looks_at=(ModelFolder.facts, Own.diagnosis),
         timed=True,

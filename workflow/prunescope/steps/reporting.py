@@ -13,12 +13,13 @@ from prunescope.artifacts.folders import (
     EvaluationTextFolder,
     ModelFolder,
     RecoveryTextFolder,
+    RefitTextFolder,
     SharedFolder,
 )
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.measured import Measured
-from prunescope.config.sections import Recovery, Settings
+from prunescope.config.sections import Recovery, Repair, Search, Settings
 from prunescope.files import canonical
 from prunescope.steps.spec import ExperimentSpec, Planning, Spec
 from prunescope.steps.step import Step
@@ -46,8 +47,13 @@ class PageSpec(ExperimentSpec):
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PageSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
-        if not settings.recovery.enabled:  # its settings decide nothing then
+        # The settings of what is off decide nothing.
+        if not settings.recovery.enabled:
             settings = settings.model_copy(update={"recovery": Recovery()})
+        if not settings.repair.refit.enabled:
+            settings = settings.model_copy(update={"repair": Repair()})
+        if not settings.method.searched:
+            settings = settings.model_copy(update={"search": Search()})
         decisive = canonical({task.name: task.spec.digest() for task in planned.recorded})
         digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
         yield cls(
@@ -99,9 +105,11 @@ STEPS = (
         "reporting.page:write_page",
         Own,
         needs=(
+            Own.search,
             Own.summary,
             Own.trials,
             Own.diagnosis,
+            Own.refit,
             Own.perplexity,
             Own.recovered_perplexity,
             *MEASURED,
@@ -111,6 +119,7 @@ STEPS = (
         ),
         looks_at=(
             ModelFolder.facts,
+            RefitTextFolder.manifest,
             RecoveryTextFolder.manifest,
             Own.plan,
             *(kind.record for kind in SharedFolder.__subclasses__()),

@@ -7,6 +7,7 @@ from prunescope.steps import (
     importance,
     pruning,
     recovery,
+    repair,
     reporting,
     sources,
     texts,
@@ -14,5 +15,5 @@ from prunescope.steps import (
 )
 from prunescope.steps.step import Step
 
-MODULES = (sources, texts, importance, trial, diagnosis, pruning, recovery, evaluation, export, reporting)
+MODULES = (sources, texts, importance, trial, diagnosis, repair, pruning, recovery, evaluation, export, reporting)
 TABLE: dict[str, Step] = {step.name: step for module in MODULES for step in module.STEPS}

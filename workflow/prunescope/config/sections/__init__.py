@@ -18,6 +18,8 @@ from prunescope.config.sections.importance import (
     Removal,
 )
 from prunescope.config.sections.outputs import Closeness, Export, GgufExport, Tracking
+from prunescope.config.sections.repair import Refit, Repair
+from prunescope.config.sections.search import Search
 from prunescope.config.sections.sources import (
     DatasetSource,
     EmbeddedModel,
@@ -34,6 +36,6 @@ __all__ = [
     "GGUF_TYPES", "BlockLimits", "Calibration",
     "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
-    "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Removal", "Report", "Section",
-    "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
+    "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Refit", "Removal", "Repair",
+    "Report", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
 ]  # fmt: skip

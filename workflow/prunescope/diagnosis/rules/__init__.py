@@ -39,9 +39,14 @@ def observe(now: Situation) -> list[tuple[Rule, Severity, Observation]]:
     seen = [
         (rule, found.severity or rule.severity, found)
         for rule in RULES.values()
-        if rule is not no_problem and (now.gradients_decide or not rule.of_gradients)
+        if rule is not no_problem and _explains(rule, now)
         for found in rule.look(now)
     ]
     if all(severity == "info" for _, severity, _ in seen):
         seen = [(no_problem, no_problem.severity, found) for found in no_problem.look(now)] + seen
     return sorted(seen, key=lambda entry: SEVERITIES.index(entry[1]))
+
+
+def _explains(rule: Rule, now: Situation) -> bool:
+    """Whether what a rule looks at decides what goes."""
+    return (now.gradients_decide or not rule.of_gradients) and not (rule.of_one_ranking and now.equal_layers)

@@ -34,6 +34,7 @@ class Rule:
         look: yields what the rule sees, usually at most one observation.
         remedies: what to try against the finding, the most promising first.
         of_gradients: whether it explains nothing where no gradient decides what goes.
+        of_one_ranking: whether it explains nothing where blocks are not ranked against one another.
     """
 
     code: str
@@ -41,8 +42,11 @@ class Rule:
     look: Look
     remedies: tuple[Change, ...]
     of_gradients: bool
+    of_one_ranking: bool
 
 
-def rule(severity: Severity, *remedies: Change, of_gradients: bool = False) -> Callable[[Look], Rule]:
+def rule(
+    severity: Severity, *remedies: Change, of_gradients: bool = False, of_one_ranking: bool = False
+) -> Callable[[Look], Rule]:
     """Make a rule of the function that follows; for the arguments see `Rule`."""
-    return lambda look: Rule(look.__name__, severity, look, remedies, of_gradients)
+    return lambda look: Rule(look.__name__, severity, look, remedies, of_gradients, of_one_ranking)

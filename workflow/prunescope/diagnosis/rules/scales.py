@@ -19,6 +19,7 @@ from prunescope.diagnosis.situation import Situation
     changes.other_text,
     changes.share,
     of_gradients=True,
+    of_one_ranking=True,
 )
 def gradient_scale_gap(now: Situation) -> Iterator[Observation]:
     """Gradients of the layers too far apart for one global threshold, by their mean or else by their norm."""
@@ -45,7 +46,7 @@ def _ends(by: str, found: Scale) -> dict[str, Any]:
     }
 
 
-@rule("high", changes.share, changes.block_mean, changes.normalize_log, changes.cap_rates)
+@rule("high", changes.share, changes.block_mean, changes.normalize_log, changes.cap_rates, of_one_ranking=True)
 def score_scale_gap(now: Situation) -> Iterator[Observation]:
     """Mean scores of blocks too far apart for one ranking over all of them."""
     found, threshold = now.measures.scores, now.thresholds.score_gap

@@ -22,14 +22,18 @@ class PrunedConfig:
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs) -> "PrunedConfig":
-        """Add what transformers 4 reads in place of `rope_parameters`; version 5 takes either."""
-        scaling = dict(config_dict["rope_parameters"])
-        old = {"rope_theta": scaling.pop("rope_theta")}
-        old["rope_scaling"] = None if scaling["rope_type"] == "default" else scaling
-        return super().from_dict(config_dict | old, **kwargs)
+        """Add what transformers 4 reads."""
+        return super().from_dict(config_dict | rope_of_version_4(config_dict["rope_parameters"]), **kwargs)
 
     def validate(self) -> None:
         """The stock checks before saving read the widths of the whole model, which has none."""
+
+
+def rope_of_version_4(parameters: dict) -> dict:
+    """Return what transformers 4 reads in place of `rope_parameters`; version 5 takes either."""
+    scaling = dict(parameters)
+    theta = scaling.pop("rope_theta")
+    return {"rope_theta": theta, "rope_scaling": None if scaling["rope_type"] == "default" else scaling}
 
 
 def layer_config(config: PretrainedConfig, index: int) -> PretrainedConfig:

@@ -1,6 +1,7 @@
 """The experiment's own page (README.md and .html), its resolved configuration and what tracking needs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -18,11 +19,13 @@ from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
 from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
-from prunescope.reporting.page.sections import protocol_table, settings_table, trained_on
+from prunescope.reporting.page.search import search_section
+from prunescope.reporting.page.sections import protocol_table, refitted_by, settings_table, trained_on
 from prunescope.reporting.page.trials import trials_section
 from prunescope.reporting.remedies import next_line
 from prunescope.reporting.rendering import as_html, render
 from prunescope.steps.diagnosis import figures as drawn_figures
+from prunescope.steps.importance import SearchSpec
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import MEASURED, PageSpec
 from prunescope.steps.table import TABLE
@@ -39,6 +42,7 @@ FIGURES = {
     "pruning_rates": "Pruning rates",
     "importance_heatmap": "Importance",
     "trials": "Other settings",
+    "search": "Search",
 }
 
 
@@ -47,6 +51,7 @@ def write_page(job: PageJob) -> None:
 
     And the model card of each checkpoint: perplexity, which it tells, is known only now.
     """
+    job = _as_decided(job)
     spec, folder = job.spec, job.folder
     identity = identity_of(spec)
     folder.identity.write(identity)
@@ -60,6 +65,12 @@ def write_page(job: PageJob) -> None:
     if folder.recovered_perplexity.file.made_by in spec.steps:
         scores = recovered_table(folder.recovered_perplexity.read())
         _write_model_card(job, folder.recovered.path, scores, trained_on(job))
+
+
+def _as_decided(job: PageJob) -> PageJob:
+    """Fill the settings that a search found in, so that page and identity say what was done."""
+    decided = dict(job.folder.decided(job.spec.settings))
+    return replace(job, spec=job.spec.model_copy(update={"settings": job.spec.settings.model_copy(update=decided)}))
 
 
 def refresh_page(folder: ExperimentFolder) -> None:
@@ -94,24 +105,32 @@ def _write_readme(job: PageJob) -> None:
 def render_page(job: PageJob) -> str:
     """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
     spec, folder = job.spec, job.folder
-    figures = {ExperimentFolder.figure.path.format(plot=name): FIGURES[name] for name in drawn_figures(spec.settings)}
+    searched = SearchSpec.step in spec.steps
+    drawn = drawn_figures(spec.settings, searched)
+    figures = {ExperimentFolder.figure.path.format(plot=name): FIGURES[name] for name in drawn}
     if spec.settings.report.reference:
         figures[ExperimentFolder.before_after.path] = "Before and after"
     trained = folder.recovered_perplexity.file.made_by in spec.steps
+    refitted = folder.refit.file.made_by in spec.steps
     report = folder.diagnosis.read()
     return render(
         "page.md.j2",
         spec=spec,
         settings=settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
         perplexity=perplexity_table(folder.perplexity.read()),
+        refit=refitted_by(job) if refitted else None,
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
-        trials=trials_section(folder.trials.read()) if spec.settings.trial.enabled else None,
+        search=search_section(folder.search.read(), folder.trials.read() if folder.trials.exists() else None)
+        if searched
+        else None,
+        trials=trials_section(folder.trials.read(), refitted) if spec.settings.trial.enabled else None,
         report=report,
         run=next_line(report),
         figures=figures,
         protocol=protocol_table(folder.card.read()),
         path=folder.final.path,
+        stock=CheckpointFolder(folder.final.path).stock,
         exports=exports_section(folder),
     )
 
@@ -134,9 +153,10 @@ def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str 
         job.spec,
         facts,
         folder.plan.read().plan(facts, folder.plan.path),
-        CheckpointFolder(checkpoint).stored_bytes,
+        CheckpointFolder(checkpoint),
         what=settings_table(job.spec, facts, folder.summary.read()),
         scores=f"{scores}\n\n{computed_in(folder.card.read())}",
+        refitted=refitted_by(job) if folder.refit.file.made_by in job.spec.steps else None,
         trained=trained,
     )
     CheckpointFolder(checkpoint).card.write(card)

@@ -8,6 +8,7 @@ from prunescope.artifacts.card import (
     Parent,
     ProtocolCard,
     RecoveryTokens,
+    RefitTokens,
     Removed,
     Seeds,
 )
@@ -17,7 +18,9 @@ from prunescope.artifacts.folders import (
     ExperimentFolder,
     ModelFolder,
     RecoveryTextFolder,
+    RefitTextFolder,
 )
+from prunescope.artifacts.manifests import Tokens
 from prunescope.artifacts.perplexity import PerplexityReport
 from prunescope.steps.evaluation import EvaluationSpec
 from prunescope.steps.job import Job
@@ -30,11 +33,11 @@ def protocol_card(job: Job[PageSpec, ExperimentFolder]) -> ProtocolCard:
     facts, summary, perplexity = job.input(ModelFolder).facts.read(), folder.summary.read(), folder.perplexity.read()
     record = folder.named(ExperimentFolder.record, step=EvaluationSpec.step).read()
     calibration = job.input(CalibrationFolder).manifest.read()
-    recovery = (
-        {"recovery": RecoveryTokens.of(job.input(RecoveryTextFolder).manifest.read())}
-        if job.reads(RecoveryTextFolder)
-        else {}
-    )
+    more: dict[str, Tokens] = {}
+    if job.reads(RefitTextFolder):
+        more["refit"] = RefitTokens.of(job.input(RefitTextFolder).manifest.read())
+    if job.reads(RecoveryTextFolder):
+        more["recovery"] = RecoveryTokens.of(job.input(RecoveryTextFolder).manifest.read())
     return ProtocolCard(
         experiment=f"{spec.model}/{spec.experiment}",
         parent=Parent(origin=facts.origin, revision=facts.revision, license=spec.parent_license),
@@ -46,7 +49,7 @@ def protocol_card(job: Job[PageSpec, ExperimentFolder]) -> ProtocolCard:
             parameters_after=summary.remaining_parameters,
         ),
         calibration=CalibrationTokens.of(calibration, spec.dataset, spec.data_license),
-        **recovery,
+        **more,
         evaluation=_evaluation(job, perplexity),
         seeds=Seeds(calibration=spec.settings.calibration.seed, bootstrap=perplexity.settings.interval.seed),
         compute=_compute(job),

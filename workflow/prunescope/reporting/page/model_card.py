@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from prunescope.artifacts.facts import KINDS, ModelFacts
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.markdown import table
 from prunescope.reporting.rendering import render
@@ -18,41 +19,50 @@ def render_card(
     spec: PageSpec,
     facts: ModelFacts,
     plan: PruningPlan,
-    checkpoint_bytes: int,
+    checkpoint: CheckpointFolder,
     what: str,
     scores: str,
+    refitted: str | None = None,
     trained: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
-        checkpoint_bytes: size of the weights on disk. what, scores: Markdown tables of what was done and of the
-            perplexity before and after. trained: how it was trained after pruning; None: not at all.
+        checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the perplexity before
+            and after. refitted: how output projections were fitted. trained: how it was trained after pruning. None:
+            not at all.
     """
     return render(
         "model_card.md.j2",
         spec=spec,
         facts=facts,
-        header=yaml.safe_dump(card_header(spec, facts), sort_keys=False),
-        checkpoint_bytes=checkpoint_bytes,
+        header=yaml.safe_dump(card_header(spec, facts, checkpoint.stock), sort_keys=False),
+        checkpoint_bytes=checkpoint.stored_bytes,
+        stock=checkpoint.stock,
         what=what,
         scores=scores,
+        refitted=refitted,
         trained=trained,
         widths=widths_table(plan),
     )
 
 
-def card_header(spec: PageSpec, facts: ModelFacts) -> dict[str, Any]:
-    """Return the metadata of the card; the parent is named where it has a place on the hub."""
+def card_header(spec: PageSpec, facts: ModelFacts, stock: bool) -> dict[str, Any]:
+    """Return the metadata of the card; the parent is named where it has a place on the hub.
+
+    Args:
+        stock: whether the checkpoint loads without code of its own.
+    """
     licence = spec.parent_license or "unknown"
     known = licence.lower() in LICENSES
     header: dict[str, Any] = {"license": licence.lower()} if known else {"license": "other", "license_name": licence}
     if facts.revision is not None:
         header["base_model"] = facts.origin
+    own_code = [] if stock else ["custom_code"]
     return header | {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["prunescope", "pruning", "structured-pruning", facts.model_type, "custom_code"],
+        "tags": ["prunescope", "pruning", "structured-pruning", facts.model_type, *own_code],
     }
 
 

@@ -45,6 +45,17 @@ def trained_on(job: Job[PageSpec, ExperimentFolder]) -> str:
     ).strip()
 
 
+def refitted_by(job: Job[PageSpec, ExperimentFolder]) -> str:
+    """Return a paragraph: what was fitted, on what, and what it gave."""
+    report = job.folder.refit.read()
+    return (
+        f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned blocks by damped "
+        f"least squares, on {report.tokens:,} tokens of the calibration split of {job.spec.dataset}. On "
+        f"{report.held_out_tokens:,} others the error of what a block adds to the residual stream (sum of squares, "
+        f"mean of the blocks) fell from {report.cut_error:.1%} to {report.error:.1%}."
+    )
+
+
 def protocol_table(card: ProtocolCard) -> str:
     """Return what must be the same before figures are compared."""
     pruning, hardware = card.pruning, card.hardware

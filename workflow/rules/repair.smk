@@ -1,0 +1,51 @@
+# What is done to the pruned weights before they are written: the refit (`refit` in an experiment's name).
+
+
+rule refit_text:
+    input:
+        model=ancient(before("refit_text", "model", "model.json")),
+        corpora=ancient(resources("refit_text")),
+    output:
+        samples="results/{model}/_shared/refit_text/{key}/samples.safetensors",
+        manifest="results/{model}/_shared/refit_text/{key}/manifest.json",
+        record="results/{model}/_shared/refit_text/{key}/record.json",
+    log:
+        "logs/{model}/refit_text/{key}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec("refit_text"),
+        folder=subpath(output.samples, parent=True),
+    message:
+        "Draw refit text {wildcards.key}"
+    shell:
+        "prunescope run refit_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule refit:
+    input:
+        model=ancient(shared("model", "model.json")),
+        plan="results/{model}/{experiment}/analysis/plan.json",
+        samples=shared("refit_text", "samples.safetensors"),
+    output:
+        fitted=directory("results/{model}/{experiment}/analysis/refit"),
+        report="results/{model}/{experiment}/analysis/refit.json",
+        record="results/{model}/{experiment}/records/refit.json",
+    log:
+        "logs/{model}/{experiment}/refit.log",
+    benchmark:
+        "logs/{model}/{experiment}/refit.benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=240,
+    params:
+        spec=spec("refit"),
+        identity=identity("refit"),
+        folder=subpath(output.record, ancestor=2),
+    message:
+        "Fit what the cut leaves of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope run refit {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
