@@ -88,7 +88,7 @@ def test_every_effect_and_every_headline_can_be_said(language):
         for value in (0.5, 40.0, 400.0, None):
             said = language.effect(name, **dict.fromkeys(placeholders(language, template), value))
             assert "{" not in said and chinese(said) is language.cjk
-    values = {"measured": 3, "windows": 16, "name": "gate_T0", "compared": "0.5", "kl": [0.9, 1.8]}
+    values = {"measured": 3, "windows": 16, "name": "gate_T0", "compared": "0.5", "kl": (1.0, 2.0)}
     for name in language.words["headlines"]:
         for texts in ({"wiki": ("1.0", "2.0")}, dict.fromkeys(("wiki", "hansard", "c4"), ("1.0", "2.0"))):
             said = language.headline(name, values | {"texts": texts})
