@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The environment is stale when either file changes.
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml requirements.lock 2>/dev/null | cksum | cut -d' ' -f1)
 DEMO := results/SmolLM2-135M/taylor_T1_tau0_20_wiki
-SECOND := results/SmolLM2-135M/taylor_T0_20_wiki
+SECOND := results/SmolLM2-135M/taylor_T1_tau0_20_wiki_share
 WORKERS ?= 2
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -79,7 +79,7 @@ docs-serve: $(STAMP) ## the same on http://127.0.0.1:8000, built again when a pa
 pictures: $(STAMP) ## the pictures of the documentation, from real runs
 	snakemake --cores all $(DEMO) $(SECOND)
 	prunescope plot $(SECOND) before_after --reference $(notdir $(DEMO))
-	cp $(addprefix $(DEMO)/visualization/,gradient_analysis.png pruning_rates.png importance_heatmap.png) docs/images
+	cp $(addprefix $(DEMO)/visualization/,gradient_analysis.png pruning_rates.png importance_heatmap.png trials.png) docs/images
 	cp $(SECOND)/visualization/before_after.png docs/images
 
 # The rest of .snakemake is what Snakemake knows of the results: by which settings and inputs they were made.

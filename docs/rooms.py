@@ -26,6 +26,7 @@ ORDER = (
     ("export", "other formats, verify"),
     ("evaluation", "perplexity, tasks, speed"),
     ("recovery", "training"),
+    ("search", "settings that are found"),
     ("diagnosis", "rules, remedies, words"),
     ("reporting", "figures, pages, console"),
     ("tracking", "MLflow"),

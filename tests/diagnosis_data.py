@@ -11,10 +11,11 @@ from jobs import job
 from prunescope.artifacts.diagnosis import ComparedStability
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.passes import StatisticsFile
+from prunescope.artifacts.search import Closeness, Found, Gain, Search
 from prunescope.artifacts.summary import BoundLimit, LayerRates, NegativeDelta, PruningSummary
-from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText
+from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText
 from prunescope.config.resolve import load_config, resolve
-from prunescope.config.sections import Diagnosis, Limits, Report, Trial
+from prunescope.config.sections import Corrections, Diagnosis, Limits, Method, Report, Trial
 from prunescope.diagnosis.evidence import (
     NO_TEXTS,
     RATES,
@@ -82,6 +83,9 @@ def write_experiment(root: Path, name: str, profile: np.ndarray, seed: int = 0, 
     folder.summary.write(summary)
     folder.rates.write(pd.DataFrame([dict(layer) for layer in summary.layers]))
     folder.statistics.write(_statistics(profile))
+    found, tried = search()
+    folder.search.write(found)
+    folder.searched.write(tried)
     folder.trials.write(trials({"gate_T0_max50": 0.3, name: 1.0, "taylor_T1_tau0_share": 2.5}, own=name))
     return folder.path
 
@@ -94,12 +98,54 @@ def trials(ratios: dict[str, float], own: str, texts=("wiki", "hansard"), perple
         effect = Effect(perplexity=perplexity * ratio, ratio=ratio, low=low, high=high, kl=ratio)
         kind = "experiment" if setting == own else "criterion"
         told = {"name": setting, "kind": kind, "patch": {}, "experiment": setting, "command": f"snakemake {setting}"}
-        candidates.append(Candidate(**told, plan=setting, texts=dict.fromkeys(texts, effect), ratio=ratio))
+        distance = Distance(kl=ratio, change=ratio - 1, low=low - 1, high=high - 1)
+        effects = dict.fromkeys(texts, effect)
+        candidates.append(Candidate(**told, plan=setting, texts=effects, ratio=ratio, distance=distance))
     reason = "needs the removal prior, which the experiment does without"
     no = Candidate(name="share", kind="share", patch={}, experiment=None, command=None, reason=reason)
     tried = dict.fromkeys(texts, TriedText(windows=4, tokens=508, dense=20.0))
     rank = 1 + sum(ratio < 1 for ratio in ratios.values())
     return Trials(texts=tried, left_out={}, measured=len(ratios), rank=rank, candidates=[*candidates, no])
+
+
+def search(texts=("wiki", "hansard"), **update) -> tuple[Search, pd.DataFrame]:
+    """What a search of four settings found, and its table: the third, which no start is."""
+    settings = ("taylor", "wanda", "gate", "magnitude")
+    losses = {
+        f"kl_{windows}": values for windows, values in {4: [0.9, 1.2, 0.5, 2.0], 9: [0.8, np.nan, 0.4, np.nan]}.items()
+    }
+    start = [True, True, False, False]
+    tried = pd.DataFrame({"trial": range(4), "start": start, "method.criterion": settings, "plan": settings, **losses})
+
+    def of(number: int) -> Found:
+        ratio = 1 + tried["kl_9"][number]
+        closeness = Closeness(perplexity=20 * ratio, ratio=ratio, kl=tried["kl_9"][number])
+        patch = {"method": {"criterion": settings[number], "temperature": 0.3}}
+        name, told = f"{settings[number]}_T0.3_20_wiki", dict.fromkeys(texts, closeness)
+        plan = settings[number]
+        return Found(
+            trial=number, patch=patch, experiment=name, plan=plan, kl=closeness.kl, ratio=ratio, texts=told
+        )  # fmt: skip
+
+    found = Search(
+        method=Method(criterion="gate", temperature=0.3),
+        corrections=Corrections(),
+        limits=Limits(),
+        winner=of(2),
+        runner_up=of(0),
+        start=of(0),
+        gain=Gain(ratio=0.78, low=0.7, high=0.85),
+        trials=4,
+        impossible=0,
+        whole=2,
+        stopped=False,
+        fixed=["limits.max_rate"],
+        rungs=[4, 9],
+        importance={"method.criterion": 0.75, "method.temperature": 0.25},
+        texts=dict.fromkeys(texts, TriedText(windows=9, tokens=63, dense=20.0)),
+        left_out={},
+    )
+    return found.model_copy(update=update), tried.assign(reason="")
 
 
 def _table(profile: np.ndarray, random: np.random.Generator, ratio: float) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """Trials as they would be measured: what each remedy does, as a test wants it."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, Remedy
-from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText
+from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText
 from prunescope.config.candidates import needs_no_pass
 from prunescope.config.patches import leaves
 from prunescope.diagnosis.trials import ranked
@@ -25,8 +26,10 @@ def candidate(ratio: float | str, texts: Iterable[str] = ("wiki",), width=WIDTH,
     if isinstance(ratio, str):
         return Candidate(**told, reason=ratio)
     bounds = {"ratio": ratio, "low": ratio * (1 - width), "high": ratio * (1 + width)}
+    change, low, high = (round(math.log(value), 6) for value in bounds.values())
+    distance = Distance(kl=2 + change, change=change, low=low, high=high)
     effects = {text: Effect(**bounds, perplexity=OWN * ratio, kl=0.1) for text in texts}
-    return Candidate(**{"plan": told["name"]} | told, texts=effects, **bounds)
+    return Candidate(**{"plan": told["name"]} | told, texts=effects, **bounds, distance=distance)
 
 
 def trials(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from prunescope.config.names import rename, split_name
 from prunescope.config.patches import merge
 from prunescope.config.resolve import load_config, parse_config, resolve
 from prunescope.errors import ConfigError
@@ -31,11 +32,26 @@ def test_a_name_declares_the_experiment():
     corrected = settings_of("gate_T0_20_wiki_share_sim_log_clip5_depth50_min5_attn30_mlp60_collapse20_mean")
     assert (corrected.method.combine, corrected.method.prior) == ("share", "similarity")
     assert corrected.corrections.model_dump() == {
-        "normalize": "log", "scope": "block", "clip": (5, 95), "mean": True, "depth_weight": 0.5,
+        "normalize": "log", "scope": "block", "clip": (5, 95), "mean": True, "depth_weight": 0.5, "attention_weight": 1,
+        "power": 1, "block_power": 1,
     }  # fmt: skip
     assert (corrected.limits.min_rate, corrected.limits.collapse_below) == (0.05, 0.2)
     assert (corrected.limits.attention.max_rate, corrected.limits.mlp.max_rate) == (0.3, 0.6)
     assert resolve(CONFIG, "SmolLM2-135M", "taylor_T0_20_hansard").dataset == "hansard"
+
+
+def test_a_name_leaves_the_settings_to_a_search():
+    settings = settings_of("auto_20_wiki_max50_power0.5_trials32")
+    assert settings.method.searched and settings.method.needs_prior
+    assert (settings.method.ratio, settings.limits.max_rate, settings.corrections.power) == (0.2, 0.5, 0.5)
+    assert settings.search.trials == 32
+    found = {"method": {"criterion": "gate", "temperature": 0.3}, "corrections": {"attention_weight": 1.41}}
+    plain = str(rename(split_name("auto_20_wiki_n64"), found))
+    assert plain == "gate_T0.3_20_wiki_n64_balance1.41"
+    assert str(rename(split_name(plain), {"method": {"criterion": "auto"}})) == "auto_20_wiki_n64_balance1.41"
+    assert rename(split_name("auto_20_wiki"), {"method": {"temperature": 1.0}}) is None
+    with pytest.raises(ConfigError, match="no criterion is scored that a search can use; add one of taylor"):
+        resolve(parse_config(merge(RAW, {"gradients": {"criteria": ["shortgpt"]}})), "SmolLM2-135M", "auto_20_wiki")
 
 
 @pytest.mark.parametrize(("name", "tau"), [("taylor_T1_20_c4", 0), ("taylor_T1_tauauto_20_c4", "auto")])
@@ -81,6 +97,11 @@ def test_precedence_is_top_level_model_name_named_experiment():
         ("shortgpt_T0_20_wiki_uniform", "limits.widths = uniform narrows all layers alike, and method.criterion = sho"),
         ("guardet", "unknown experiment 'guardet'; did you mean 'guarded'"),
         ("taylor_T1x_20_wiki", "is not an experiment name; expected"),
+        ("auto_T1_tau0_20_wiki", "auto has no T and no tau, since the search finds both; write auto_20_wiki"),
+        ("auto_20_wikki", "unknown dataset 'wikki' in 'auto_20_wikki'; did you mean 'auto_20_wiki'"),
+        ("auto_20", "'auto_20' is not an experiment name; expected .* or auto_"),
+        ("auto_20_wiki_balance0", r"corrections\.attention_weight = 0\.0: must be a number at least 0\.001"),
+        ("taylor_T0_20_wiki_power9", r"corrections\.power = 9\.0: must be a number greater than 0 and at most 4"),
     ],
 )
 def test_a_wrong_name_gets_one_sentence(name, said):

@@ -63,7 +63,7 @@ def sources(tmp_path, monkeypatch) -> dict:
     return told
 
 
-def planned(sources: dict, text: str, *evaluated: str, **change) -> Planned:
+def planned(sources: dict, text: str, *evaluated: str, name: str = "taylor_T0_20", **change) -> Planned:
     Path("checkpoint").mkdir(exist_ok=True)
     Path("checkpoint/config.json").write_text("{}")
     content = {
@@ -73,7 +73,7 @@ def planned(sources: dict, text: str, *evaluated: str, **change) -> Planned:
         "evaluation": {"datasets": evaluated, "protocols": ["w32"], "max_tokens": 320},
         "trial": {"samples": 5},
     }
-    return Planned(resolve(parse_config(merge(content, change)), "m", f"taylor_T0_20_{text}"))
+    return Planned(resolve(parse_config(merge(content, change)), "m", f"{name}_{text}"))
 
 
 def drawn(experiment: Planned, tokenizer: Path, root: Path) -> TrialTextFolder:
@@ -122,6 +122,31 @@ def test_no_trial_window_is_in_calibration_or_test(sources, tokenizer, tmp_path,
     assert len(tried) > 50 and not tried & known
     manifest = folder.manifest.read()
     assert set(manifest.texts) | set(manifest.left_out) == {*evaluated, *planned_texts(experiment)}
+
+
+def test_a_search_has_the_windows_after_those_of_the_trial(sources, tokenizer, tmp_path):
+    for text in ("mine", "hub", "stream", "wheel"):
+        experiment = planned(sources, text, text, trial={"samples": 2}, search={"samples": 4}, name="auto_20")
+        tried = drawn(experiment, tokenizer, tmp_path / text).windows.read()[text].tolist()
+        searching = job(experiment.tasks["search_text"].spec, tmp_path / text / "search", model=facts_of(tokenizer))
+        draw_trial_text(searching)
+        searched = searching.folder.windows.read()[text].tolist()
+        both = planned(sources, text, text, trial={"samples": 6}, name="auto_20")
+        assert (len(tried), len(searched)) == (2, 4)
+        assert tried + searched == drawn(both, tokenizer, tmp_path / text / "both").windows.read()[text].tolist()
+        found = {part for window in searched for part in pieces(window)}
+        assert not found & used(experiment, tokenizer, tmp_path / text)
+        assert not found & {part for window in tried for part in pieces(window)}
+
+
+def test_where_the_trial_takes_all_windows_no_search_is_possible(sources, tokenizer, tmp_path):
+    told = {"trial": {"samples": 1000}, "calibration": {"samples": 1000}}
+    spec = planned(sources, "mine", "mine", name="auto_20", **told).tasks["search_text"].spec
+    searching = job(spec, tmp_path / "search", model=facts_of(tokenizer))
+    draw_trial_text(searching)
+    assert searching.folder.manifest.read().left_out == {
+        "mine": "dataset 'mine': the split 'validation' fills no window of 32 tokens beside the 1000 of the trial"
+    }
 
 
 def planned_texts(experiment: Planned) -> set[str]:

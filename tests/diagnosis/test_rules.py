@@ -126,6 +126,14 @@ def test_spread_of_rates(highest, fires):
         assert "layer 8 loses 96 % and layer 9 only 5 %" in found["rate_spread"].description
 
 
+def test_whole_layers_are_extreme_by_intention():
+    gone = with_values(dict.fromkeys(range(12, 24), 1.0), 0.0)
+    evidence = make_evidence(attention=gone, mlp=gone)
+    codes = {"many_extreme_layers", "rate_spread"}
+    assert codes <= findings(evidence).keys()
+    assert not codes & findings(evidence, Context("m", "shortgpt_T0_20_c4")).keys()
+
+
 def test_rank_correlation_of_importance_and_rate():
     rate = [0.1, 0.2, 0.3, 0.4]
     inverted = findings(make_evidence(rate=rate, importance=[2, 1, 4, 3], count=4))["importance_rate_inverted"]

@@ -12,12 +12,13 @@ from prunescope.artifacts.folders import ModelFolder, TrialTextFolder
 from prunescope.artifacts.manifests import TrialManifest
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Trials
+from prunescope.config.candidates import Deciding
 from prunescope.config.names import split_name, stripped
 from prunescope.diagnosis import trials as step
 from prunescope.diagnosis.candidates import proposals
-from prunescope.diagnosis.cuts import Scores
 from prunescope.evaluation.bootstrap import DRAWS, SEED
 from prunescope.trial import measured
+from prunescope.trial.cuts import Scores
 from prunescope.trial.measured import Meter, nothing, plan_digest
 from tiny import mask_model, tiny_model
 from trials import TEXTS, ready
@@ -81,7 +82,7 @@ def naive(job, plan: PruningPlan | None) -> dict[str, np.ndarray]:
 def test_every_candidate_loses_what_the_masked_model_loses(tiny):
     job = tiny.job(NAME)
     found = tried(job)
-    scores = Scores.read(job, tiny.facts)
+    scores = Scores.read(job, Deciding.within(job.spec), tiny.facts)
     dense, own = naive(job, None), naive(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
     assert {name: text.dense for name, text in found.texts.items()} == pytest.approx(
         {name: math.exp(dense[name].mean()) for name in TEXTS}
@@ -98,12 +99,39 @@ def test_every_candidate_loses_what_the_masked_model_loses(tiny):
         assert candidate.ratio == pytest.approx(math.exp(np.mean(logs)))
 
 
+def divergence(job, plan: PruningPlan) -> dict[str, np.ndarray]:
+    """KL(dense || masked) of each window, by text."""
+    dense, masked = tiny_model(), tiny_model()
+    mask_model(masked, plan)
+    windows = job.input(TrialTextFolder).windows.read()
+    found = {}
+    for name in TEXTS:
+        said = [[model(windows[name].long(), use_cache=False).logits.log_softmax(-1)] for model in (dense, masked)]
+        (wanted,), (here,) = said
+        found[name] = (wanted.exp() * (wanted - here)).sum(-1).mean(-1).numpy()
+    return found
+
+
+@torch.no_grad()
+def test_distances_are_those_of_the_masked_models(tiny):
+    job = tiny.job(NAME)
+    found = tried(job)
+    scores, own = Scores.read(job, tiny.facts), divergence(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
+    for candidate in found.ranked[:4]:
+        kl = divergence(job, scores.cut(candidate.patch).plan)
+        distance, means = candidate.distance, [kl[name].mean() for name in TEXTS]
+        assert distance.kl == pytest.approx(np.mean(means), rel=1e-6)
+        before = np.mean([own[name].mean() for name in TEXTS])
+        assert distance.change == pytest.approx(np.mean(means) - before, abs=1e-7)
+        assert distance.low <= distance.change <= distance.high
+
+
 @torch.no_grad()
 def test_intervals_are_paired_by_window(tiny):
     job = tiny.job(NAME)
     found = tried(job)
     (candidate, *_) = (one for one in found.ranked if one.kind != "experiment")
-    plan = Scores.read(job, tiny.facts).cut(candidate.patch).plan
+    plan = Scores.read(job, Deciding.within(job.spec), tiny.facts).cut(candidate.patch).plan
     loss, own = naive(job, plan)["wiki"], naive(job, PruningPlan.read(job.folder.plan.path, tiny.facts))["wiki"]
     random = np.random.default_rng(SEED)
     draws = []
@@ -119,15 +147,16 @@ def test_intervals_are_paired_by_window(tiny):
 def test_candidates_are_ranked_and_the_experiment_is_one_of_them(tiny):
     job = tiny.job(NAME)
     found = tried(job)
-    ratios = [one.ratio for one in found.ranked]
-    assert ratios == sorted(ratios)
+    distances = [one.distance.kl for one in found.ranked]
+    assert distances == sorted(distances)
     (own,) = (one for one in found.ranked if one.kind == "experiment")
     assert (own.name, own.experiment, own.ratio, own.patch) == ("taylor_T1_tau0", NAME, 1, {})
-    assert found.rank == 1 + sum(ratio < 1 for ratio in ratios)
-    assert found.measured == len(ratios) == len({one.plan for one in found.ranked})
+    assert (own.distance.change, own.distance.low, own.distance.high) == (0, 0, 0)
+    assert found.rank == 1 + sum(one.distance.change < 0 for one in found.ranked)
+    assert found.measured == len(distances) == len({one.plan for one in found.ranked})
     assert found.left_out == {"talk": "too short"}
     metrics = job.folder.named(type(job.folder).record, step="trial").read().metrics
-    assert metrics == {"trial/best_ratio": ratios[0], "trial/rank": found.rank, "trial/measured": found.measured}
+    assert metrics == {"trial/best_ratio": found.best.ratio, "trial/rank": found.rank, "trial/measured": found.measured}
 
 
 def test_a_setting_that_cuts_the_same_is_told_and_not_measured(tiny):
@@ -148,14 +177,14 @@ def test_what_cannot_be_kept_is_listed_with_the_reason(tiny):
 
 def test_each_criterion_is_tried_without_what_the_name_changes(tiny):
     job = tiny.job(f"{NAME}_log_depth50_protect3_n4")
-    scores = Scores.read(job, tiny.facts)
+    scores = Scores.read(job, Deciding.within(job.spec), tiny.facts)
     found = {one.label: one for one in proposals(job.spec, step.situation(job), scores.criteria)}
     plain = found["gate_T0_n4"]
     assert str(plain.name) == "gate_T0_20_wiki_n4"
-    settings = scores._changed(plain.patch)
+    settings = scores.changed(plain.patch)
     assert (settings.method.criterion, settings.method.temperature, settings.method.ratio) == ("gate", 0, 0.2)
     assert (settings.corrections, settings.limits) == (job.spec.plain.corrections, job.spec.plain.limits)
-    assert scores._changed(found["gate_T0_n4_max50"].patch).limits.max_rate == 0.5
+    assert scores.changed(found["gate_T0_n4_max50"].patch).limits.max_rate == 0.5
     assert "shortgpt_T0_n4" in found and "shortgpt_T0_n4_max50" not in found
     assert all(one.patch.keys() <= {"method", "corrections", "limits"} for one in found.values())
 

@@ -9,7 +9,7 @@ from diagnosis_data import make_evidence, spec, with_values, write_diagnosis
 from measurements import GATE, OWN, START, WINDOWS, candidate, trials, tried
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.trials import Trials
-from prunescope.config.sections import Diagnosis
+from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.findings import diagnose
 from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
@@ -76,14 +76,14 @@ def test_a_remedy_holds_what_was_measured(diagnosed):
     assert best.measured["wiki"].model_dump(exclude={"kl"}) == {
         "perplexity": 0.6 * OWN, "ratio": 0.6, "low": best.low, "high": best.high,
     }  # fmt: skip
-    assert best.effect == "measured: better, ratio 0.60 [0.57, 0.63]"
+    assert best.effect == "measured: better, ratio 0.60 [0.57, 0.63], KL -0.51"
 
 
 def test_what_makes_it_worse_is_marked_and_not_offered(diagnosed):
     report = diagnosed(RATIOS)
     worse = finding(report).remedies[-1]
     assert (worse.kind, worse.verdict) == ("cap_rates", "worse")
-    assert worse.effect == "measured: worse, ratio 1.80 [1.71, 1.89]"
+    assert worse.effect == "measured: worse, ratio 1.80 [1.71, 1.89], KL +0.59"
     assert worse.experiment not in finding(report).recommendation
     lines = shown(report)
     assert lines[lines.index(f"  {worse.command}") - 1] == f"  # {worse.effect}"
@@ -185,9 +185,10 @@ def unmeasured():
     mean = with_values({1: 1e-9, 20: 1e9}, 1.0)
     evidence = make_evidence(mean=mean, mlp=with_values({2: 0.99}), stability=dict.fromkeys(range(30), 0.5))
 
-    def said(seconds):
+    def said(seconds, **settings):
         needs = candidate("no prior", name="t", kind="block_correction", patch={"method": {"temperature": 1, "tau": 0}})
-        context = Context("m", "taylor_T0_20_wiki_s256_n8")
+        told = Settings(calibration={"samples": 8, "seq_len": 256}, **settings)
+        context = Context("m", "taylor_T0_20_wiki_s256_n8", told)
         report = diagnose(evidence, Diagnosis(), context, trials=trials({}, {}, needs, seconds=seconds)).report
         found = [remedy for found in report.diagnosis for remedy in found.remedies if remedy.verdict == "unmeasured"]
         assert all(remedy.measured == {} and remedy.ratio is None for remedy in found)
@@ -201,9 +202,25 @@ def test_what_was_not_measured_says_what_it_would_take(unmeasured):
     assert said["other_text"] == "needs another gradient pass, about 90 s"
     assert said["more_samples"] == "needs another gradient pass, about 3 min"
     assert said["shorter_windows"] == "needs another gradient pass, about 45 s"
-    assert said["block_correction"] == "needs the prior, which this experiment does without"
     assert said["lower_ratio"].startswith("it removes less")
     assert unknown["other_text"] == "needs another gradient pass"
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        ({}, "23 min"),  # 91 / 2 forward passes, where the gradients took three of them in 90 s
+        ({"removal": {"samples": 4}}, "11 min"),
+        ({"removal": {"samples": 32}}, "23 min"),
+        ({"removal": {"estimate": "first_order"}}, "60 s"),
+        ({"method": {"prior": "similarity"}}, "30 s"),
+    ],
+)
+def test_a_missing_prior_says_what_it_would_take(unmeasured, settings, passes):
+    needs = "needs the prior of every block, which this experiment does without"
+    said, unknown = unmeasured(90.0, **settings), unmeasured(None, **settings)
+    assert said["block_correction"] == said["share"] == f"{needs}, about {passes}"
+    assert unknown["block_correction"] == needs
 
 
 # --- the first line -----------------------------------------------------------------------------------
@@ -213,8 +230,9 @@ def test_what_was_not_measured_says_what_it_would_take(unmeasured):
     ("ratio", "said"),
     [
         (0.5, "Of 2 settings measured on 16 held-out windows, gate_T0_20_wiki is best: perplexity 50.0 instead of "
-              "100.0 (ratio 0.50 [0.47, 0.53])."),
-        (0.98, "has the lowest perplexity, but it cannot be told from this one by these windows: perplexity 98.0 "),
+              "100.0 (ratio 0.50 [0.47, 0.53]), KL to the unpruned model 1.31 instead of 2.00."),
+        (0.98, "comes closest to the unpruned model, but it cannot be told from this one by these windows: "
+               "perplexity 98.0"),
         (1.02, "None of 1 other setting measured on 16 held-out windows is better than this one. The best of them is "
                "gate_T0_20_wiki, which cannot be told from it"),
         (1.5, "better than this one. The best of them is gate_T0_20_wiki: perplexity 150.0 instead of 100.0 (ratio"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from prunescope.config.sections import Corrections, Method
-from prunescope.importance.corrections import NORMALIZE, ZSCORE_FLOOR, correct, depth_weight
+from prunescope.importance.corrections import NORMALIZE, ZSCORE_FLOOR, correct, depth_weight, raise_to_powers
 from prunescope.importance.table import build_table
 from toy import facts_of, random_saliency
 
@@ -118,6 +118,49 @@ def test_depth_weight_falls_from_the_first_layer_on():
     plain = build_table(FACTS.blocks, random_saliency(FACTS), None, METHOD)
     deep = build_table(FACTS.blocks, random_saliency(FACTS), None, METHOD, Corrections(depth_weight=1.0))
     np.testing.assert_allclose(deep.score / plain.score, 1 + (1 - plain.layer / 3))
+
+
+def naive_powers(blocks, power, block_power):
+    """The formula of both powers, element by element."""
+    means = [sum(values) / len(values) for values in blocks]
+    scale = sum(means) / len(means)
+    return [
+        [scale * (mean / scale) ** block_power * (x / mean) ** power for x in values]
+        for values, mean in zip(blocks, means, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("power", "block_power"), [(0.5, 1), (1, 0.3), (2, 0), (1.7, 2.5)])
+def test_powers_equal_their_formula(power, block_power):
+    corrected = correct(FACTS.blocks, measured(), Corrections(power=power, block_power=block_power))
+    densities = [(values / block.cost).tolist() for block, values in zip(FACTS.blocks, measured(), strict=True)]
+    for found, expected in zip(corrected, naive_powers(densities, power, block_power), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_no_power_of_the_mean_is_one_scale():
+    np.testing.assert_allclose(
+        np.concatenate(correct(FACTS.blocks, measured(), Corrections(block_power=0))) / np.concatenate(
+            correct(FACTS.blocks, measured(), Corrections(mean=True))
+        ),
+        np.mean([(values / block.cost).mean() for block, values in zip(FACTS.blocks, measured(), strict=True)]),
+    )  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(saliencies, min_size=6, max_size=6), st.floats(0.01, 4), st.floats(0, 4))
+def test_powers_keep_the_order_of_a_block_and_stay_finite(values, power, block_power):
+    blocks = [one * scale for one, scale in zip(values, (1e-30, 1e-9, 1, 1, 1e9, 1e30), strict=True)]
+    for before, after in zip(blocks, raise_to_powers(blocks, power, block_power), strict=True):
+        assert np.isfinite(after).all() and (after >= 0).all()
+        assert (np.diff(after[np.argsort(before, kind="stable")]) >= 0).all()
+        assert not after[before == 0].any()
+
+
+def test_attention_weight_multiplies_the_scores_of_attention_alone():
+    plain = build_table(FACTS.blocks, random_saliency(FACTS), None, METHOD)
+    weighed = build_table(FACTS.blocks, random_saliency(FACTS), None, METHOD, Corrections(attention_weight=3))
+    np.testing.assert_allclose(weighed.score / plain.score, np.where(plain.block == "attention", 3, 1))
 
 
 def test_corrections_that_are_off_change_nothing():

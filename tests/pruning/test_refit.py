@@ -128,14 +128,15 @@ def test_more_damping_moves_less_and_fits_less(problem):
     sums = sums_of(*problem)
     ridges = (0.0, 1e-4, 1e-2, 1.0, 1e2, 1e6)
     changes = [solve(sums, ridge)[0] for ridge in ridges]
-    errors, sizes = [sums.error(change) for change in changes], [change.norm().item() for change in changes]
+    errors, sizes = [sums.left(change) for change in changes], [change.norm().item() for change in changes]
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < 1e-4 * sizes[0]
-    assert errors[-1] == pytest.approx(sums.error(torch.zeros_like(changes[0])), rel=1e-4)
+    assert errors[-1] == pytest.approx(sums.lost.item(), rel=1e-4)
     whole = inputs @ weight.T
+    assert sums.left(-weight[:, kept]) == pytest.approx(whole.square().sum().item(), rel=1e-9)
     for change, error in zip(changes, errors, strict=True):
         left = whole - inputs[:, kept] @ (weight[:, kept] + change).T
-        assert error == pytest.approx((left.square().sum() / whole.square().sum()).item(), rel=1e-9)
+        assert error == pytest.approx(left.square().sum().item(), rel=1e-9)
 
 
 def test_inputs_in_pieces_and_in_bfloat16_are_summed_alike(problem, monkeypatch):
@@ -146,7 +147,7 @@ def test_inputs_in_pieces_and_in_bfloat16_are_summed_alike(problem, monkeypatch)
         whole.add(piece[None])
     torch.testing.assert_close(pieces.gram, inputs[:, kept].T @ inputs[:, kept])
     torch.testing.assert_close(pieces.cross, inputs[:, kept].T @ (inputs[:, ~kept] @ weight[:, ~kept].T))
-    torch.testing.assert_close((pieces.gram, pieces.lost, pieces.whole), (whole.gram, whole.lost, whole.whole))
+    torch.testing.assert_close((pieces.gram, pieces.size, pieces.lost), (whole.gram, whole.size, whole.lost))
     rough = sums_of(inputs.bfloat16(), weight.bfloat16(), kept)
     assert rough.gram.dtype == torch.float64
     torch.testing.assert_close(rough.gram, pieces.gram, rtol=0.02, atol=0.02 * pieces.gram.abs().max().item())
@@ -160,7 +161,7 @@ def test_singular_sums_are_damped_until_they_are_not(problem, caplog):
         change, used = solve(sums, 0.0)
     assert used > 0 and change.isfinite().all()
     assert "singular with a damping of 0" in caplog.text
-    assert sums.error(change) < sums.error(torch.zeros_like(change))
+    assert sums.left(change) < sums.lost
 
 
 def test_inputs_that_are_zero_change_nothing(problem):
@@ -170,11 +171,14 @@ def test_inputs_that_are_zero_change_nothing(problem):
 
 
 def test_the_fit_has_the_dtype_that_is_stored_and_its_error_is_that_of_the_rounded_one(problem):
-    _, weight, kept = problem
-    sums, stored = sums_of(*problem), weight.to(torch.float16)
+    inputs, weight, kept = problem
+    stored = weight.to(torch.float16)
+    sums = sums_of(inputs, stored.double(), kept)
     fit = best_fit(sums, sums, stored, (1e-3,))
     assert fit.weight.dtype == torch.float16
-    assert fit.error == sums.error(fit.weight.double() - stored[:, kept].double())
+    whole = inputs @ stored.double().T
+    lacking = whole - inputs[:, kept] @ fit.weight.double().T
+    assert fit.error == pytest.approx((lacking.square().sum() / whole.square().sum()).item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("windows", [2, 3, 40])

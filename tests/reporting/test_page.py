@@ -71,11 +71,11 @@ def test_zero_shot_scores_are_those_of_the_final_model():
 @pytest.mark.parametrize("exports", [None, "EXPORTS\n"])
 @pytest.mark.parametrize("measured", [{}, {"Zero-shot": "ZEROSHOT", "Other": "OTHER"}])
 @pytest.mark.parametrize("recovery", [None, "RECOVERY"])
-@pytest.mark.parametrize("tried", [{}, {"trials": "TRIALS", "run": "RUN", "refit": "REFIT"}])
+@pytest.mark.parametrize("tried", [{}, {"trials": "TRIALS", "run": "RUN", "refit": "REFIT", "search": "SEARCH"}])
 def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
     said = report().model_copy(update={"headline": "HEADLINE"} if tried else {})
     parts = {name: name.upper() for name in ("settings", "perplexity", "protocol")} | {"report": said}
-    parts |= {"trials": None, "run": None, "refit": None} | tried
+    parts |= {"trials": None, "run": None, "refit": None, "search": None} | tried
     told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
     told |= {"stock": recovery is None}
     page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
@@ -84,7 +84,11 @@ def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
         "PERPLEXITY",
         *(("REFIT",) if tried else ()),
     ]
-    wanted += [recovery, *measured.values(), *(["TRIALS\n\n## Diagnosis"] if tried else [])]
+    wanted += [
+        recovery,
+        *measured.values(),
+        *(["SEARCH\n\n## Other settings", "TRIALS\n\n## Diagnosis"] if tried else []),
+    ]
     wanted += ["## Diagnosis\n\n- **critical: said.** said\n  said\n"]
     wanted += ["![A](a.png)", "PROTOCOL", exports]
     places = [page.index(part) for part in wanted if part]

@@ -245,12 +245,14 @@ def test_specs_survive_the_command_line():
             "repair": {"refit": {"enabled": True}},
         },
     )
-    experiment = resolve(parse_config(content), "SmolLM2-135M", "taylor_T1_tauinf_20_wiki_early30")
-    tasks = Planned(experiment).tasks
-    assert {task.step.name for task in tasks.values()} == set(TABLE) - {
+    names = ("taylor_T1_tauinf_20_wiki_early30", "auto_20_wiki_max50")
+    tasks = [
+        task for name in names for task in Planned(resolve(parse_config(content), "SmolLM2-135M", name)).tasks.values()
+    ]
+    assert {task.step.name for task in tasks} == set(TABLE) - {
         "wheel", "corpus", "before_after", "comparison", "track_comparison",
     }  # fmt: skip
-    for task in tasks.values():
+    for task in tasks:
         assert type(task.spec).model_validate(json.loads(task.spec.text())) == task.spec
 
 
@@ -265,6 +267,18 @@ def test_a_recovery_that_is_off_is_in_no_spec():
     assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
     other = told(f"{BASE}_recover", recovery={"rank": 8})
     assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
+
+
+def test_a_search_changes_its_own_steps_and_what_follows_alone():
+    def told(name, **change):
+        return {task.name: json.dumps(task.spec.identity()) for task in planned(name, **change).tasks.values()}
+
+    searched, longer = told("auto_20_wiki"), told("auto_20_wiki", search={"trials": 512})
+    assert set(searched) - set(told(BASE)) == {"search_text", "search", "plot_search"}
+    assert told(BASE) == told(BASE, search={"trials": 5, "samples": 5})
+    different = {name for name in searched if searched[name] != longer[name]}
+    assert different == {"search", "page"}
+    assert changed(steps(), steps("auto_20_wiki")) == set()  # of all that both share
 
 
 def test_a_refit_that_is_off_is_in_no_spec():

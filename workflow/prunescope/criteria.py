@@ -52,14 +52,20 @@ MODES: dict[str, tuple[Gradient, ...]] = {
 }
 """The modes of the gradient pass -> the gradients that each yields."""
 
+AUTO = "auto"
+"""In place of a criterion: the step `search` finds one, together with the other settings that decide what goes."""
+
 WITHOUT_GRADIENT = tuple(name for name, criterion in CRITERIA.items() if criterion.gradient is None)
 WITHOUT_TEXT = tuple(name for name, criterion in CRITERIA.items() if not criterion.text)
 OF_WHOLE_LAYERS = tuple(name for name, criterion in CRITERIA.items() if criterion.unit == "layer")
+OF_GROUPS = tuple(name for name in CRITERIA if name not in OF_WHOLE_LAYERS)
 
 if TYPE_CHECKING:
     CriterionName = str
+    CriterionChoice = str
 else:
     CriterionName = Literal[tuple(CRITERIA)]
+    CriterionChoice = Literal[(*CRITERIA, AUTO)]
 
 
 def not_scored(mode: str) -> tuple[str, ...]:

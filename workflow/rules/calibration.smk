@@ -1,4 +1,4 @@
-# Calibration text, and held-out text that settings are tried on: packed windows of tokens.
+# Calibration text, and held-out text that settings are tried and searched on: packed windows of tokens.
 
 
 rule calibration:
@@ -43,3 +43,25 @@ rule trial_text:
         "Draw trial windows {wildcards.key}"
     shell:
         "prunescope run trial_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule search_text:
+    input:
+        model=ancient(before("search_text", "model", "model.json")),
+        corpora=ancient(resources("search_text")),
+    output:
+        windows="results/{model}/_shared/search_text/{key}/windows.safetensors",
+        manifest="results/{model}/_shared/search_text/{key}/manifest.json",
+        record="results/{model}/_shared/search_text/{key}/record.json",
+    log:
+        "logs/{model}/search_text/{key}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec("search_text"),
+        folder=subpath(output.windows, parent=True),
+    message:
+        "Draw search windows {wildcards.key}"
+    shell:
+        "prunescope run search_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

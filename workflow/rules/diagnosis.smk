@@ -4,6 +4,7 @@
 rule trial:
     input:
         model=ancient(shared("model", "model.json")),
+        search=where("search", "analysis/search.json"),
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         plan="results/{model}/{experiment}/analysis/plan.json",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
@@ -37,6 +38,7 @@ rule trial:
 
 rule diagnosis:
     input:
+        search=where("search", "analysis/search.json"),
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
@@ -68,6 +70,8 @@ rule diagnosis:
 
 rule plot:
     input:
+        search=where("search", "analysis/search.json"),
+        searched=where("search", "analysis/search.parquet"),
         table="results/{model}/{experiment}/analysis/importance_table.parquet",
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",

@@ -1,9 +1,41 @@
+# The search of settings, where a name asks for it (`auto_20_c4`).
 # The importance table and the plan: seconds, no model needed.
+
+
+rule search:
+    input:
+        model=ancient(shared("model", "model.json")),
+        saliency=shared("gradients", "saliency.safetensors"),
+        removal=shared("removal", "block_importance.json"),
+        windows=shared("search_text", "windows.safetensors"),
+        text=shared("search_text", "manifest.json"),
+    output:
+        search="results/{model}/{experiment}/analysis/search.json",
+        searched="results/{model}/{experiment}/analysis/search.parquet",
+        record="results/{model}/{experiment}/records/search.json",
+    log:
+        "logs/{model}/{experiment}/search.log",
+    benchmark:
+        "logs/{model}/{experiment}/search.benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=720,
+    params:
+        spec=spec("search"),
+        identity=identity("search"),
+        folder=subpath(output.record, ancestor=2),
+    message:
+        "Search the settings of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope run search {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
 rule importance:
     input:
         model=ancient(shared("model", "model.json")),
+        search=where("search", "analysis/search.json"),
         saliency=shared("gradients", "saliency.safetensors"),
         statistics=shared("gradients", "gradient_statistics.json"),
         stability=shared("gradients", "stability.json"),

@@ -8,6 +8,7 @@ localrules:
     calibration,
     evaluation_text,
     trial_text,
+    search_text,
     refit_text,
     recovery_text,
 

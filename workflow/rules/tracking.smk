@@ -40,6 +40,7 @@ rule page:
         refit_text=ancient(shared("refit_text", "manifest.json")),
         recovery_text=ancient(shared("recovery_text", "manifest.json")),
         shared_records=ancient(shared_records),
+        search=where("search", "analysis/search.json"),
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         trials=where("trial", "analysis/trials.json"),
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",

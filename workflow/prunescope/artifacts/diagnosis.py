@@ -7,7 +7,7 @@ from pydantic import Field, PlainSerializer
 
 from prunescope.artifacts.document import Document, Evidence, Known
 from prunescope.artifacts.stability import Correlations
-from prunescope.artifacts.trials import Candidate, Effect
+from prunescope.artifacts.trials import Candidate, Distance, Effect
 from prunescope.config.sections import Diagnosis
 
 Severity = Literal["info", "high", "critical"]
@@ -48,13 +48,14 @@ class Remedy(Document):
     what: str = Field(description="The change in words.")
     verdict: Verdict | None = Field(
         None,
-        description="By the interval of `ratio`; `same`: it cuts the same; `impossible`: the ratio cannot be reached. "
-        "This and what follows: where other settings were tried ([trials.json](#trialsjson)).",
+        description="By the interval of `distance`; `same`: it cuts the same; `impossible`: the ratio cannot be "
+        "reached. This and what follows: where other settings were tried ([trials.json](#trialsjson)).",
     )
     measured: dict[str, Effect] = Field({}, description="By text; empty where it was not measured.")
     ratio: float | None = Field(None, description="Geometric mean of the ratios of all texts.")
     low: float | None = Field(None, description="Of that, 95 %.")
     high: float | None = Field(None, description="Of that.")
+    distance: Distance | None = Field(None, description="By which it is judged, and stands among the others.")
     effect: str | None = Field(None, description="What it does, or what measuring it would take, in words.")
 
     @property
@@ -65,8 +66,8 @@ class Remedy(Document):
     @property
     def order(self) -> tuple[float, bool]:
         """What sorts remedies, the best first; one that was not measured comes before those that change nothing."""
-        unknown = math.inf if self.verdict in ("worse", "impossible") else 1.0
-        return unknown if self.ratio is None else self.ratio, self.verdict == "same"
+        unknown = math.inf if self.verdict in ("worse", "impossible") else 0.0
+        return unknown if self.distance is None else self.distance.change, self.verdict == "same"
 
 
 class Finding(Document):

@@ -17,9 +17,11 @@ from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, R
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.refit import RefitReport
+from prunescope.artifacts.search import Search
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
 from prunescope.artifacts.trials import Trials, WindowLosses
+from prunescope.config.candidates import Decided, Deciding
 from prunescope.config.resolve import COMPARISON
 from prunescope.errors import DataError, did_you_mean
 
@@ -29,6 +31,9 @@ MANIFEST = "where the tokens come from"
 VECTOR = "the same for print"
 STATISTICS = "|g| by parameter, batch and layer"
 STABILITY = "whether two halves of the calibration set rank alike"
+HELD_OUT = "int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"
+MEASURED = "measured/{conditions}/{plan}.json"
+LOST = "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest"
 
 
 class Resources(Folder):
@@ -111,15 +116,15 @@ class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
 
 
 class TrialTextFolder(SharedFolder, step="trial_text"):
-    windows = File("windows.safetensors", Tensors("int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"))
+    windows = File("windows.safetensors", Tensors(HELD_OUT))
     manifest = File("manifest.json", Json(TrialManifest), about=MANIFEST)
-    measured = File(
-        "measured/{conditions}/{plan}.json",
-        Json(WindowLosses),
-        "trial",
-        "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest",
-        always=False,
-    )
+    measured = File(MEASURED, Json(WindowLosses), "trial", LOST, always=False)
+
+
+class SearchTextFolder(SharedFolder, step="search_text"):
+    windows = File("windows.safetensors", Tensors(HELD_OUT))
+    manifest = File("manifest.json", Json(TrialManifest), about=MANIFEST)
+    measured = File(MEASURED, Json(WindowLosses), "search", LOST, always=False)
 
 
 class BaselineFolder(SharedFolder, step="baseline"):
@@ -158,6 +163,8 @@ class ExperimentFolder(Folder):
     identity = File("experiment.json", Json(Identity), "page", "the same, flat, for programs")
     tracked = File("mlflow.json", Json(Receipt), "track", "where its row in MLflow is")
 
+    search = File("analysis/search.json", Json(Search), "search", "the settings that stand in place of `auto`")
+    searched = File("analysis/search.parquet", Table(*tables.SEARCH), "search", "a row per setting that was tried")
     table = File("analysis/importance_table.parquet", Table(*tables.IMPORTANCE), "importance", "a row per group")
     plan = File("analysis/plan.json", Json(PlanFile), "importance", "what is cut")
     summary = File("analysis/pruning_summary.json", Json(PruningSummary), "importance", "rates by layer, and in total")
@@ -172,7 +179,7 @@ class ExperimentFolder(Folder):
         "visualization/{plot}.png",
         Opaque(),
         "plot",
-        "`gradient_analysis`, `pruning_rates`, `importance_heatmap`, `trials` "
+        "`gradient_analysis`, `pruning_rates`, `importance_heatmap`, `trials`, `search` "
         "([how to read them](broken.md#the-pictures))",
     )
     vector = File("visualization/{plot}.svg", Opaque(), "plot", VECTOR)
@@ -211,7 +218,7 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `pruning`, "
+        "what a step did: `search`, `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `pruning`, "
         "`evaluation`, `zeroshot`, `efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` "
         "(`page` leaves none)",
     )
@@ -243,6 +250,18 @@ class ExperimentFolder(Folder):
     def begun(self) -> bool:
         """Whether a file is there that no other folder has."""
         return any(entry.exists() for entry in (self.identity, self.plan, self.summary, self.diagnosis))
+
+    def decided(self, told: Decided) -> Deciding:
+        """Return the settings that decide what is removed: those told or, where they were to be found, the found ones.
+
+        Raises:
+            DataError: they are not there or damaged.
+        """
+        return self.search.read().decided if told.method.searched else Deciding.within(told)
+
+    def plain_name(self, told: Decided) -> str | None:
+        """Return the name that says what a search found; None where there was no search, or no name says it."""
+        return self.search.read().winner.experiment if told.method.searched else None
 
     def shared(self, step: str, key: str) -> SharedFolder:
         """Return the folder of a shared step of the same model."""

@@ -24,6 +24,17 @@ RATES = tuple(
     for name, field in LayerRates.model_fields.items()
 )
 
+SEARCH = (
+    Column("trial", "int64"),
+    Column("start", "bool", "whether the search began with it"),
+    Column("{setting}", "", "a column per setting that was searched, by its path; empty: off"),
+    Column("plan", "text", "digest of what is cut; empty where nothing could be selected"),
+    Column(
+        "kl_{windows}", "float64", "mean KL(dense || pruned) of all texts on so many windows of each; NaN: not tried"
+    ),
+    Column("reason", "text", "why it could not be measured; else empty"),
+)
+
 WINDOW = (
     Column("dataset", "text"),
     Column("protocol", "text"),

@@ -34,13 +34,27 @@ class Effect(Document):
     kl: Known = Field(description="KL(dense || pruned), nats per position.")
 
 
+class Distance(Document):
+    """How far the predictions of a setting are from those of the unpruned model, as the mean of all texts.
+
+    Settings are ranked and judged by it: it compares whole predictions, not the probability of one token each, and so
+    needs far fewer windows than perplexity to tell two settings apart (docs/truth.md).
+    """
+
+    kl: float = Field(description="KL(dense || pruned), nats per position.")
+    change: float = Field(description="That minus the experiment's; negative: closer to the unpruned model.")
+    low: float | None = Field(description="Of the change, 95 %, paired by window.")
+    high: float | None = Field(description="Of the change; null where a text has a single window.")
+
+
 class Candidate(Document):
     """A setting, and what it does."""
 
     name: str = Field(description="The words of experiment names that it changes.")
     kind: str = Field(
         description="`experiment`: as it is; the code of a remedy, such as `cap_rates`; `criterion`: another criterion "
-        "at T = 0, with the corrections and limits of the configuration alone; `cap`: another `max`; `configured`."
+        "at T = 0, with the corrections and limits of the configuration alone; `cap`: another `max`; "
+        "`balance`: another weight of attention; `configured`."
     )
     patch: dict[str, Any] = Field(description="Settings to change.")
     experiment: str | None = Field(description="The name that has them; null where no name can say it.")
@@ -54,6 +68,7 @@ class Candidate(Document):
     ratio: float | None = Field(None, description="Geometric mean of the ratios of all texts.")
     low: float | None = Field(None, description="Of that, 95 %: the windows of each text are drawn on their own.")
     high: float | None = Field(None, description="Of that; null where a text has a single window.")
+    distance: Distance | None = Field(None, description="By which it is ranked; of a candidate that was measured.")
     reason: str | None = Field(None, description="Why it was not measured.")
 
 
@@ -63,7 +78,7 @@ class Trials(Document):
     texts: dict[str, TriedText] = Field(description="By name of the text; none where no text is held out.")
     left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
     measured: int = Field(description="Different plans that were compared, the experiment's among them.")
-    rank: int = Field(description="Of the experiment among them, by `ratio`; 1: none is better; 0: none was measured.")
+    rank: int = Field(description="Of the experiment among them; 1: none is better; 0: none was measured.")
     gradient_seconds: float | None = Field(
         None, description="Wall time of the experiment's gradient pass: about what trying another one costs."
     )

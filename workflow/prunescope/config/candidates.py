@@ -1,13 +1,41 @@
-"""Changes of an experiment that are measured beside it: `trial.candidates`."""
+"""The settings that decide what is removed, and changes of them to measure beside an experiment."""
+
+from typing import Protocol
 
 from prunescope.config.messages import said_of, validated
-from prunescope.config.patches import Patch, leaves, merge
-from prunescope.config.sections import Settings
+from prunescope.config.patches import Patch, at, leaves, merge
+from prunescope.config.sections import Corrections, Limits, Method, Section, Settings
 from prunescope.config.sweep_words import patch_of
+from prunescope.criteria import AUTO
 from prunescope.errors import ConfigError
 
-DECIDES = ("method", "corrections", "limits")
-"""The sections that decide what is removed, once everything is scored."""
+
+class Decided(Protocol):
+    """What holds these settings, among others."""
+
+    @property
+    def method(self) -> Method: ...
+    @property
+    def corrections(self) -> Corrections: ...
+    @property
+    def limits(self) -> Limits: ...
+
+
+class Deciding(Section):
+    """The settings that decide what is removed, once everything is scored."""
+
+    method: Method
+    corrections: Corrections
+    limits: Limits
+
+    @classmethod
+    def within(cls, settings: "Decided") -> "Deciding":
+        """Return those of an experiment, a spec or a search."""
+        return cls(method=settings.method, corrections=settings.corrections, limits=settings.limits)
+
+
+DECIDES = tuple(Deciding.model_fields)
+"""The names of these sections."""
 
 
 def needs_no_pass(path: str) -> bool:
@@ -32,6 +60,8 @@ def configured(settings: Settings) -> tuple[Patch, ...]:
                         f"{path} cannot be tried: candidates change only what needs no other pass over the model, "
                         "settings of method (but for ratio and prior), corrections and limits"
                     )
+            if at(patch, "method.criterion") == AUTO:
+                raise ConfigError(f"method.criterion = {AUTO} cannot be tried: it stands for settings yet to be found")
         validated(Settings, merge(settings.model_dump(), patch), f"trial.candidates.{number}")
         patches.append(patch)
     return tuple(patches)

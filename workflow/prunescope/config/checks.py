@@ -7,7 +7,7 @@ from prunescope.config.files import CONFIG_FILE
 from prunescope.config.places import dangling_links, if_hub_id, no_text_files, not_a_hub_id
 from prunescope.config.sections import DatasetSource, ModelSource, Settings
 from prunescope.config.sections.sources import text_files
-from prunescope.criteria import CRITERIA, OF_WHOLE_LAYERS, not_scored
+from prunescope.criteria import CRITERIA, OF_GROUPS, OF_WHOLE_LAYERS, not_scored
 from prunescope.files import is_file, is_folder
 
 LEVELLING = ("log", "minmax", "zscore")
@@ -74,6 +74,13 @@ def _lengths(source: ModelSource, settings: Settings) -> Iterator[str]:
 
 def _criterion(settings: Settings) -> Iterator[str]:
     criterion, gradients, corrections = settings.method.criterion, settings.gradients, settings.corrections
+    if settings.method.searched:
+        if not set(OF_GROUPS) & set(gradients.criteria) - set(not_scored(gradients.mode)):
+            yield (
+                f"gradients.criteria = {list(gradients.criteria)} under gradients.mode = {gradients.mode}: no "
+                f"criterion is scored that a search can use; add one of {', '.join(OF_GROUPS)}"
+            )
+        return
     if criterion not in gradients.criteria:
         yield (
             f"gradients.criteria = {list(gradients.criteria)} does not contain the experiment's criterion "

@@ -1,7 +1,8 @@
 """The grammar of experiment names, in both directions: a name declares an experiment, a change of it has a name.
 
 ``{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...]``, for example
-``taylor_T1_tau0_20_c4`` or ``taylor_T0_20_wikitext2_s256_n64``.
+``taylor_T1_tau0_20_c4`` or ``taylor_T0_20_wikitext2_s256_n64``. ``auto_{percent}_{dataset}[_{option}...]`` leaves
+criterion, T and tau to a search.
 """
 
 import math
@@ -11,10 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunescope.config.patches import Patch, leaves, nested
-from prunescope.criteria import CRITERIA
+from prunescope.criteria import AUTO, CRITERIA
 from prunescope.errors import ConfigError, did_you_mean, nearest
 
-SHAPE = "{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...], for example taylor_T1_tau0_20_c4"
+SHAPE = (
+    "{criterion}_T{T}[_tau{tau}]_{percent}_{dataset}[_{option}...], for example taylor_T1_tau0_20_c4, or "
+    f"{AUTO}_{{percent}}_{{dataset}}[_{{option}}...]"
+)
 
 
 def write_number(value: float | str) -> str:
@@ -94,6 +98,9 @@ OPTIONS = (
     Option("mean", "corrections.mean", word_for(True), "mean", "saliency divided by its block's mean"),
     Option("clip", "corrections.clip", PERCENTILES, "clip5", "saliency clipped to percentiles 5 and 95"),
     Option("depth", "corrections.depth_weight", PERCENT, "depth50", "early layers weigh up to 50 % more"),
+    Option("balance", "corrections.attention_weight", NUMBER, "balance2", "attention weighs twice as much"),
+    Option("power", "corrections.power", NUMBER, "power0.5", "saliency within a block to the power of 0.5"),
+    Option("blockpower", "corrections.block_power", NUMBER, "blockpower0.5", "mean of a block to the power of 0.5"),
     Option("min", "limits.min_rate", PERCENT, "min5", "every block loses at least 5 %, in whole groups"),
     Option("max", "limits.max_rate", PERCENT, "max50", "no block loses more than 50 %"),
     Option("attn", "limits.attention.max_rate", PERCENT, "attn30", "no attention block loses more than 30 %"),
@@ -104,12 +111,14 @@ OPTIONS = (
     Option("collapse", "limits.collapse_below", PERCENT, "collapse20", "a block that would keep less than 20 % goes"),
     Option("fp32", "gradients.dtype", word_for("float32"), "fp32", "gradients in float32"),
     Option("w", "limits.width_multiple", WHOLE, "w64", "kept MLP widths are multiples of 64"),
+    Option("trials", "search.trials", WHOLE, "trials512", "`auto` tries 512 settings"),
     Option("uniform", "limits.widths", word_for("uniform"), "uniform", "equal layers: a checkpoint for stock programs"),
     Option("refit", "repair.refit.enabled", word_for(True), "refit", "least-squares fit of what the cut leaves"),
     Option("recover", "recovery.enabled", word_for(True), "recover", "LoRA fine-tuning after pruning"),
 )
 
-# The parts that every name has (tau may be left out): field of `Name` -> the setting and how it is spelled.
+# The parts of a name (tau may be left out, `auto` has neither T nor tau): field of `Name` -> the setting and how it is
+# spelled.
 PARTS: dict[str, tuple[str, Form]] = {
     "criterion": ("method.criterion", Form(r"[a-z0-9_]+?", str, str)),
     "temperature": ("method.temperature", NUMBER),
@@ -119,7 +128,9 @@ PARTS: dict[str, tuple[str, Form]] = {
 }
 _GROUPS = {part: f"(?P<{part}>{form.pattern})" for part, (_, form) in PARTS.items()}
 NAME = re.compile(
-    "{criterion}_T{temperature}(?:_tau{tau})?_{percent}_{dataset}".format(**_GROUPS)
+    "(?:{criterion}_T{temperature}(?:_tau{tau})?|(?P<searched>AUTO))_{percent}_{dataset}".format(**_GROUPS).replace(
+        "AUTO", AUTO
+    )
     + r"(?P<options>(?:_[A-Za-z0-9.-]+)*)"
 )
 
@@ -129,15 +140,21 @@ class Name:
     """The parts of an experiment name as they are written."""
 
     criterion: str
-    temperature: str
+    temperature: str | None
     tau: str | None
     percent: str
     dataset: str
     options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        temperature = [] if self.temperature is None else [f"T{self.temperature}"]
         tau = [] if self.tau is None else [f"tau{self.tau}"]
-        return "_".join([self.criterion, f"T{self.temperature}", *tau, self.percent, self.dataset, *self.options])
+        return "_".join([self.criterion, *temperature, *tau, self.percent, self.dataset, *self.options])
+
+    @property
+    def searched(self) -> bool:
+        """Whether it leaves the settings to a search."""
+        return self.criterion == AUTO
 
 
 def split_name(text: str) -> Name:
@@ -149,7 +166,9 @@ def split_name(text: str) -> Name:
     match = NAME.fullmatch(text)
     if match is None:
         raise ConfigError(f"'{text}' is not an experiment name; expected {SHAPE}")
-    return Name(**match.groupdict() | {"options": tuple(match["options"].split("_")[1:])})
+    parts = match.groupdict()
+    criterion = parts.pop("searched") or parts["criterion"]
+    return Name(**parts | {"criterion": criterion, "options": tuple(match["options"].split("_")[1:])})
 
 
 def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
@@ -159,7 +178,11 @@ def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
         ConfigError: with the nearest valid name, when a part is unknown, said twice, or a fraction for a percentage.
     """
     name = split_name(text)
-    _check_part(name, "criterion", CRITERIA)
+    if name.searched and name.temperature is not None:
+        shorter = replace(name, temperature=None, tau=None)
+        raise ConfigError(f"'{text}': {AUTO} has no T and no tau, since the search finds both; write {shorter}")
+    if not name.searched:
+        _check_part(name, "criterion", CRITERIA)
     _check_part(name, "dataset", datasets)
     _check_percentage(name.percent, text, str(replace(name, percent="{}")))
     written = {path: (getattr(name, part), form) for part, (path, form) in PARTS.items() if part != "dataset"}
@@ -226,6 +249,10 @@ def _with(name: Name, path: str, value: Any) -> Name | None:
 
 
 def _with_part(name: Name, part: str, word: Any) -> Name:
+    if part == "criterion" and word == AUTO:
+        return replace(name, criterion=AUTO, temperature=None, tau=None)
+    if part == "criterion":
+        return replace(name, criterion=word, temperature=name.temperature or "0")
     return replace(name, **{part: word})
 
 

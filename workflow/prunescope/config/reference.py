@@ -23,7 +23,7 @@ name declares, the `settings` of a named experiment.
 
 ## Experiment names
 
-`{shape}`
+`{shape}`, or `auto_{{percent}}_{{dataset}}[_{{option}}...]` for settings that a [search](../docs/auto.md) finds
 
 {options}
 """

@@ -22,6 +22,7 @@ from prunescope.config.sections import (
     Tracking,
 )
 from prunescope.config.sweep_words import check_word
+from prunescope.criteria import AUTO
 from prunescope.errors import ConfigError, did_you_mean
 
 COMPARISON = "comparison"
@@ -129,7 +130,7 @@ def _resolved(config: Config, model: str, name: str) -> Experiment:
 def _declared(config: Config, name: str) -> tuple[str, Patch, Patch]:
     """Return the dataset of an experiment, what its name declares, and the settings of a named one."""
     named = config.experiments.get(name)
-    if named is None and "_T" not in name:
+    if named is None and "_T" not in name and not name.startswith(f"{AUTO}_"):
         raise ConfigError(
             f"unknown experiment '{name}'; {did_you_mean(name, config.experiments)} (named ones are declared in "
             f"{CONFIG_FILE}: experiments; others look like {SHAPE})"

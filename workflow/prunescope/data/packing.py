@@ -33,6 +33,7 @@ def pack(
     seed: int,
     buffer: int | None = SHUFFLE_BUFFER,
     fewer: bool = False,
+    skip: int = 0,
 ) -> Packed:
     """Cut `samples` full windows, without BOS, from the documents, visited in an order that `seed` decides.
 
@@ -42,6 +43,7 @@ def pack(
     Args:
         buffer: documents held to shuffle a stream; None: read all first, so that every order is as likely.
         fewer: accept as many windows as the text fills, if it fills one.
+        skip: windows to leave out at the beginning: all that another call with the same seed cuts.
 
     Raises:
         TooShortError: the text is too short.
@@ -52,11 +54,12 @@ def pack(
     length = 0
     for document_id, piece in _pieces(shuffled(documents, random, buffer), encode, PIECE_WINDOWS * seq_len, random):
         stream.append(np.concatenate([separator, piece]) if stream else piece)
-        ids[document_id] = None
         length += len(stream[-1])
-        if length >= samples * seq_len:
+        if length > skip * seq_len:
+            ids[document_id] = None
+        if length >= (skip + samples) * seq_len:
             break
-    windows = min(samples, length // seq_len)
+    windows = min(samples, max(0, length // seq_len - skip))
     if windows == 0 or (windows < samples and not fewer):
         remedy = f"set calibration.samples to at most {windows}"
         if not windows:
@@ -65,7 +68,8 @@ def pack(
             f"the calibration text fills {windows} windows of {seq_len} tokens, {samples} were asked for: {remedy}, "
             "or give more text"
         )
-    return Packed(np.concatenate(stream)[: windows * seq_len].reshape(windows, seq_len), list(ids))
+    tokens = np.concatenate(stream)[skip * seq_len : (skip + windows) * seq_len]
+    return Packed(tokens.reshape(windows, seq_len), list(ids))
 
 
 def separator_tokens(encode: Encoder) -> np.ndarray:

@@ -1,9 +1,12 @@
-"""The trial-text step: windows that settings are tried on before the cut, of documents that nothing else reads."""
+"""Windows that settings are searched and tried on before the cut, of documents that nothing else reads.
+
+A search takes the windows after those of the trial, so that what it finds is measured on others than chose it.
+"""
 
 import logging
 from collections.abc import Iterator
 
-from prunescope.artifacts.folders import ModelFolder, TrialTextFolder
+from prunescope.artifacts.folders import ModelFolder, SearchTextFolder, TrialTextFolder
 from prunescope.artifacts.manifests import TrialManifest
 from prunescope.data.calibration import documents_of, tokens_sha256
 from prunescope.data.documents import Document, TooShortError
@@ -13,7 +16,7 @@ from prunescope.data.reading import about, read_documents, split_name
 from prunescope.data.tokenizer import Encoder, check_window, load_encoder
 from prunescope.errors import DataError
 from prunescope.steps.job import Job
-from prunescope.steps.texts import TrialTextSpec
+from prunescope.steps.texts import SearchTextSpec, TrialTextSpec
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ SEED = 0
 """Of the documents: not that of calibration, so that experiments which differ in it are tried on the same windows."""
 
 
-def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder]) -> None:
+def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder | SearchTextFolder]) -> None:
     """Write full windows of the validation split of every text, without BOS or padding, and their manifest.
 
     A text that cannot be read, or that fills no window, is left out, and the manifest says why. With none left nothing
@@ -54,19 +57,19 @@ def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder]) -> None:
         sha256 = {name: tokens_sha256(packed.tokens) for name, packed in drawn.items()}
         job.folder.windows.write({name: from_numpy(packed.tokens) for name, packed in drawn.items()})
         job.folder.manifest.write(TrialManifest(texts=texts, sha256=sha256, left_out=left_out))
-        record.metrics = {f"trial_text/{name}/windows": len(packed.tokens) for name, packed in drawn.items()}
+        record.metrics = {f"{spec.step}/{name}/windows": len(packed.tokens) for name, packed in drawn.items()}
 
 
 def _draw(spec: TrialTextSpec, name: str, encode: Encoder) -> Packed:
-    source = spec.texts[name].source
+    source, skip = spec.texts[name].source, spec.skip if isinstance(spec, SearchTextSpec) else 0
     with about(name):
         documents = _documents(spec, name, encode)
         buffer = SHUFFLE_BUFFER if source.streaming else None
         try:
-            return pack(documents, encode, spec.samples, spec.seq_len, SEED, buffer, fewer=True)
+            return pack(documents, encode, spec.samples, spec.seq_len, SEED, buffer, fewer=True, skip=skip)
         except TooShortError:
-            split = split_name(source, "validation")
-            raise TooShortError(f"the split '{split}' fills no window of {spec.seq_len} tokens") from None
+            split, beside = split_name(source, "validation"), f" beside the {skip} of the trial" if skip else ""
+            raise TooShortError(f"the split '{split}' fills no window of {spec.seq_len} tokens{beside}") from None
 
 
 def _documents(spec: TrialTextSpec, name: str, encode: Encoder) -> Iterator[Document]:

@@ -1,9 +1,9 @@
-"""Settings that are worth a trial: all remedies that need no other pass, the other criteria, caps, the configured."""
+"""Settings that are worth a trial: all remedies that need no other pass, other criteria, caps, balances, configured."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from prunescope.config.candidates import DECIDES, needs_no_pass
+from prunescope.config.candidates import DECIDES, Deciding, needs_no_pass
 from prunescope.config.names import Name, stripped
 from prunescope.config.patches import Patch, differences, leaves, merge, nested
 from prunescope.criteria import OF_WHOLE_LAYERS
@@ -15,6 +15,10 @@ from prunescope.steps.trial import TrialSpec
 
 CAPS = (0.3, 0.5, 0.7)
 """Values of `limits.max_rate` that are tried."""
+
+
+BALANCES = (0.5, 2.0)
+"""Factors of `corrections.attention_weight` that are tried."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def proposals(spec: TrialSpec, now: Situation, scored: Iterable[str]) -> list[Pr
     Args:
         scored: the criteria that the gradient pass scored.
     """
-    patches = [*_remedies(now), *_caps(now), *(("configured", patch) for patch in spec.candidates)]
+    patches = [*_remedies(now), *_caps(now), *_balances(now), *(("configured", patch) for patch in spec.candidates)]
     found = [Proposal(kind, patch, now.context.named(patch)) for kind, patch in patches]
     found += _criteria(spec, now, scored)
     once = {canonical(proposal.patch): proposal for proposal in reversed(found)}
@@ -66,12 +70,19 @@ def _caps(now: Situation) -> Iterator[tuple[str, Patch]]:
         yield from (("cap", {"limits": {"max_rate": highest}}) for highest in CAPS)
 
 
+def _balances(now: Situation) -> Iterator[tuple[str, Patch]]:
+    weight = now.setting("corrections", "attention_weight")
+    if weight is not None and not now.whole_layers:
+        yield from (("balance", {"corrections": {"attention_weight": weight * factor}}) for factor in BALANCES)
+
+
 def _criteria(spec: TrialSpec, now: Situation, scored: Iterable[str]) -> Iterator[Proposal]:
     """Yield each criterion at T = 0, without what the experiment's name changes, plain and with a general limit.
 
     Where all layers keep the same widths, they do so under every criterion, which no limit for single blocks changes.
     """
-    before = spec.model_dump(mode="json", include=set(DECIDES))
+    assert now.context.settings is not None
+    before = Deciding.within(now.context.settings).model_dump(mode="json")
     plain = spec.plain.model_dump(mode="json")
     equal: Patch = {"limits": {"widths": "uniform"}} if now.equal_layers else {}
     limit: Patch = {"limits": {"max_rate": now.thresholds.extreme_rate}}
@@ -89,6 +100,6 @@ def _criteria(spec: TrialSpec, now: Situation, scored: Iterable[str]) -> Iterato
 def _plain_name(now: Situation, criterion: str, more: Patch) -> Name | None:
     if now.context.name is None:
         return None
-    bare = stripped(now.context.name, (*DECIDES, "recovery"))
+    bare = stripped(now.context.name, (*DECIDES, "search", "recovery"))
     name = replace(bare, criterion=criterion, temperature="0", tau=None)
     return replace(now.context, experiment=str(name)).named(more)

@@ -34,15 +34,19 @@ def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
     """
     spec, folder = job.spec, job.folder
     with job.recording({"diagnosis": spec.diagnosis.model_dump(mode="json")}) as record:
+        decided = folder.decided(spec)
         evidence = join_evidence(
             read_statistics(folder.statistics.path),
             read_rates(folder.summary.path),
             folder.table.read(),
-            compared_stability(folder.stability.read(), spec.method.criterion) if folder.stability.exists() else None,
+            compared_stability(folder.stability.read(), decided.method.criterion)
+            if folder.stability.exists()
+            else None,
             Texts(spec.calibration_texts, spec.evaluation_texts, spec.leakage),
         )
-        settings = Settings(**{name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)})
-        context = Context(spec.model, spec.experiment, settings, spec.start)
+        told = {name: getattr(spec, name) for name in Settings.model_fields if hasattr(spec, name)}
+        settings = Settings(**told | dict(decided))
+        context = Context(spec.model, spec.experiment, settings, spec.start, folder.plain_name(spec))
         trials = folder.trials.read() if spec.trials else None
         trials = trials if trials and trials.texts else None
         judgement = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language], trials)

@@ -24,12 +24,14 @@ class Context:
         model, experiment: the names in the path.
         settings: the resolved settings; None: what the experiment's name declares, and else the defaults.
         start: how a run is started, up to the target.
+        plain: where a search found the settings, the name that says them; None: no name does.
     """
 
     model: str
     experiment: str
     settings: Settings | None = None
     start: str = START
+    plain: str | None = None
 
     @cached_property
     def name(self) -> Name | None:
@@ -38,8 +40,10 @@ class Context:
 
     def named(self, patch: Patch) -> Name | None:
         """Return the name of the experiment with `patch`; None where no name can say it."""
+        # A change of `auto` would be another search.
+        name = known_name(self.plain or "") if self.name and self.name.searched else self.name
         # Training costs more than all the rest, and hides what a setting does.
-        return rename(without(self.name, "recovery.enabled"), patch) if self.name else None
+        return rename(without(name, "recovery.enabled"), patch) if name else None
 
     def command(self, name: Name | str | None) -> str | None:
         """Return what runs an experiment of the model; None without a name."""
@@ -47,10 +51,12 @@ class Context:
 
     @cached_property
     def known(self) -> Patch:
-        """The settings; of a named experiment nothing is known without them."""
+        """The settings; of a named experiment or a search nothing is known without them."""
         if self.settings is not None:
             return self.settings.model_dump()
-        return merge(Settings().model_dump(), declared(self.name) or {}) if self.name else {}
+        if self.name is None or self.name.searched:
+            return {}
+        return merge(Settings().model_dump(), declared(self.name) or {})
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from numpy import ndarray
 
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.artifacts.trials import Candidate, Effect, Trials, TriedText, WindowLosses
+from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText, WindowLosses
 from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.candidates import Proposal, proposals
-from prunescope.diagnosis.cuts import Cut, Scores
 from prunescope.diagnosis.evidence import join_evidence
 from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.measures import measure as measures_of
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import NonFiniteError, PrunescopeError
-from prunescope.evaluation.bootstrap import exponential, overall_interval, ratio_interval
+from prunescope.evaluation.bootstrap import exponential, mean_interval, overall_interval, ratio_interval
 from prunescope.steps.job import Job
-from prunescope.steps.trial import Deciding, TrialSpec
+from prunescope.steps.trial import TrialSpec
+from prunescope.trial.cuts import Cut, Scores
 from prunescope.trial.measured import Meter, finite, nothing, plan_digest
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def measure(job: TrialJob) -> None:
             log.warning("no settings are tried: no text is held out")
             return
         facts = job.input(ModelFolder).ready()
-        scores = Scores.read(job, facts)
+        scores = Scores.read(job, folder.decided(spec), facts)
         own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
         decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]
         decided.insert(0, (Proposal("experiment", {}, now.context.name), own))
@@ -75,9 +75,9 @@ def situation(job: TrialJob) -> Situation:
     spec, folder = job.spec, job.folder
     statistics, rates = read_statistics(folder.statistics.path), read_rates(folder.summary.path)
     evidence = join_evidence(statistics, rates, folder.table.read())
-    settings = Settings(**{name: getattr(spec, name) for name in Deciding.model_fields})
+    settings = Settings(**dict(folder.decided(spec)))
     thresholds = Diagnosis(extreme_rate=spec.extreme_rate, early_layers=spec.early_layers)
-    context = Context(spec.model, spec.experiment, settings, spec.start)
+    context = Context(spec.model, spec.experiment, settings, spec.start, folder.plain_name(spec))
     return Situation(context, evidence, measures_of(evidence, thresholds), thresholds)
 
 
@@ -128,7 +128,7 @@ class Effects:
             ratio=exponential((loss - own).mean()),
             low=low,
             high=high,
-            kl=np.array(self.losses[plan].divergence[text], dtype=float).mean(),
+            kl=self._divergence(plan, text).mean(),
         )
 
     def overall(self, plan: str) -> dict[str, float | None]:
@@ -136,6 +136,17 @@ class Effects:
         differences = [self._loss(plan, text) - self._loss(self.own, text) for text in self.losses[plan].loss]
         low, high = overall_interval(differences) or (None, None)
         return {"ratio": exponential(fmean(found.mean() for found in differences)), "low": low, "high": high}
+
+    def distance(self, plan: str) -> Distance:
+        """Return how far its predictions are from the dense model's, beside the experiment's."""
+        found, own = ([self._divergence(one, text) for text in self.losses[plan].loss] for one in (plan, self.own))
+        differences = [one - other for one, other in zip(found, own, strict=True)]
+        low, high = mean_interval(differences) or (None, None)
+        kl, change = (fmean(values.mean() for values in texts) for texts in (found, differences))
+        return Distance(kl=kl, change=change, low=low, high=high)
+
+    def _divergence(self, plan: str, text: str) -> ndarray:
+        return np.array(self.losses[plan].divergence[text], dtype=float)
 
     def _loss(self, plan: str, text: str) -> ndarray:
         return np.array(self.losses[plan].loss[text], dtype=float)
@@ -155,7 +166,8 @@ def _described(proposal: Proposal, cut: Cut | str, context: Context, effects: Ef
     told |= {"plan": cut.digest} | {rate: getattr(cut.summary, rate) for rate in RATES}
     if not finite(effects.losses[cut.digest]):
         return Candidate(**told, reason="what the model loses by it is no number")
-    return Candidate(**told, texts=effects.of(cut.digest), **effects.overall(cut.digest))
+    distance = effects.distance(cut.digest)
+    return Candidate(**told, texts=effects.of(cut.digest), **effects.overall(cut.digest), distance=distance)
 
 
 def ranked(
@@ -164,11 +176,15 @@ def ranked(
     left_out: dict[str, str],
     gradient_seconds: float | None = None,
 ) -> Trials:
-    """Return the candidates in the order of their ratios, each plan measured once; the first is the experiment."""
+    """Return the candidates, nearest to the dense model first, each plan measured once.
+
+    Args:
+        candidates: the experiment first.
+    """
     own, *_ = once = [*_each_plan_once(candidates)]
-    best_first = sorted(once, key=lambda found: math.inf if found.ratio is None else found.ratio)
+    best_first = sorted(once, key=_far)
     measured = [found for found in best_first if found.texts]
-    rank = 1 + sum(found.ratio < own.ratio for found in measured)  # type: ignore[operator]
+    rank = 1 + sum(_far(found) < _far(own) for found in measured)
     return Trials(
         texts=texts,
         left_out=left_out,
@@ -179,6 +195,10 @@ def ranked(
     )
 
 
+def _far(candidate: Candidate) -> float:
+    return math.inf if candidate.distance is None else candidate.distance.kl
+
+
 def _each_plan_once(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
     first: dict[str, str] = {}
     for found in candidates:
@@ -186,5 +206,5 @@ def _each_plan_once(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
             yield found
             first |= {found.plan: found.name} if found.plan else {}
         else:
-            unmeasured = dict.fromkeys(("ratio", "low", "high"))
+            unmeasured = dict.fromkeys(("ratio", "low", "high", "distance"))
             yield found.model_copy(update={**unmeasured, "texts": {}, "same_as": first[found.plan]})

@@ -15,6 +15,9 @@ from prunescope.diagnosis.rules.base import Rule
 from prunescope.diagnosis.situation import Situation
 from prunescope.diagnosis.words import Language
 
+GRADIENT_PASS = 3.0
+"""Forward passes that a gradient pass is worth: one forward, two backward."""
+
 
 @dataclass(frozen=True)
 class Weighing:
@@ -66,7 +69,8 @@ class Weighing:
             name: (shown(effect.perplexity, digits=1), shown(own.texts[name].perplexity, digits=1))
             for name, effect in best.texts.items()
         }
-        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts}
+        kl = [one.distance.kl for one in (best, own) if one.distance]
+        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts, "kl": kl}
         clear = verdict(best, own) in ("better", "worse")
         kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
         check = self.check
@@ -78,9 +82,11 @@ class Weighing:
             return remedy.model_copy(update=self._unmeasured(remedy, found))
         judged = verdict(found, self.trials.own)
         told: dict[str, Any] = {"verdict": judged, "measured": found.texts}
-        told |= {"ratio": found.ratio, "low": found.low, "high": found.high}
-        effect = "broken" if found.ratio is None else judged
-        return remedy.model_copy(update=told | {"effect": self.words.effect(effect, compared=compared(found))})
+        told |= {"ratio": found.ratio, "low": found.low, "high": found.high, "distance": found.distance}
+        effect = "broken" if found.distance is None else judged
+        change = found.distance and found.distance.change
+        said = self.words.effect(effect, compared=compared(found), change=change)
+        return remedy.model_copy(update=told | {"effect": said})
 
     def _unmeasured(self, remedy: Remedy, found: Candidate | None) -> dict[str, Any]:
         """Say what measuring a remedy would take, or why it cannot be."""
@@ -95,11 +101,26 @@ class Weighing:
 
     def _cost(self, remedy: Remedy) -> str:
         if self._needs_prior(remedy):
-            return self.words.effect("prior")
+            return self.words.effect("prior", seconds=self._seconds(self._of_the_prior()))
         if all(path.partition(".")[0] in DECIDES for path, _ in leaves(remedy.patch)):
             return self.words.effect("other_ratio")
+        return self.words.effect("gradients", seconds=self._seconds(self._more_text(remedy)))
+
+    def _seconds(self, passes: float) -> float | None:
+        """Return what takes so many times the gradient pass; None where it is not known how long that took."""
         seconds = self.trials.gradient_seconds
-        return self.words.effect("gradients", seconds=None if seconds is None else seconds * self._more_text(remedy))
+        return None if seconds is None else seconds * passes
+
+    def _of_the_prior(self) -> float:
+        """Return how many gradient passes the prior is worth, by the forward passes of docs/performance.md."""
+        samples, used = self.now.setting("calibration", "samples"), self.now.setting("removal", "samples")
+        if self.now.setting("method", "prior") == "similarity":
+            forward = 1.0
+        elif self.now.setting("removal", "estimate") == "first_order":
+            forward = 2.0
+        else:
+            forward = (3 * len(self.now.evidence.layers) + 1) / 2
+        return forward / GRADIENT_PASS * (min(used, samples) / samples if used and samples else 1.0)
 
     def _more_text(self, remedy: Remedy) -> float:
         """Return how many times the calibration tokens a remedy takes."""
@@ -111,12 +132,13 @@ class Weighing:
 
 
 def verdict(candidate: Candidate, own: Candidate) -> Verdict:
-    """Judge a setting that cuts something by the interval of its ratio; with none, nothing is left of the model."""
+    """Judge a setting that cuts something by the interval of its distance; with none, nothing is left of the model."""
     if candidate.plan == own.plan:
         return "same"
-    if candidate.ratio is None or (candidate.low is not None and candidate.low > 1):
+    distance = candidate.distance
+    if distance is None or (distance.low is not None and distance.low > 0):
         return "worse"
-    return "better" if candidate.high is not None and candidate.high < 1 else "unclear"
+    return "better" if distance.high is not None and distance.high < 0 else "unclear"
 
 
 def in_vain(remedies: Iterable[Remedy]) -> int:

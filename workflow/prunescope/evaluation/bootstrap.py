@@ -54,10 +54,20 @@ def ratio_interval(sums: ndarray, reference: ndarray, tokens: ndarray) -> Interv
 def overall_interval(differences: Sequence[ndarray]) -> Interval | None:
     """Return the interval of the geometric mean, over some texts, of such ratios; of one text it is its own.
 
+    Args:
+        differences: see `mean_interval`; mean loss of one model minus that of the other, in nats.
+    """
+    found = mean_interval(differences)
+    return found and (exponential(found[0]), exponential(found[1]))
+
+
+def mean_interval(differences: Sequence[ndarray]) -> Interval | None:
+    """Return the interval of the mean, over some texts, of the mean of each; None where one has a single window.
+
     The windows of each text are drawn on their own.
 
     Args:
-        differences: of each text float64 ``[windows]``, mean loss of one model minus that of the other, in nats.
+        differences: of each text float64 ``[windows]``.
     """
     random = np.random.default_rng(SEED)
     if min(map(len, differences)) < 2:
@@ -66,7 +76,7 @@ def overall_interval(differences: Sequence[ndarray]) -> Interval | None:
     for draw in range(DRAWS):
         means[draw] = fmean(found[random.integers(len(found), size=len(found))].mean() for found in differences)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return exponential(low), exponential(high)
+    return float(low), float(high)
 
 
 def exponential(mean: float) -> float:

@@ -1,8 +1,8 @@
 """Corrections of the saliency before it becomes a score, all off by default.
 
 They act on saliency *per parameter*: an attention group has some hundred times the parameters of a channel, so to
-rescale plain sums and divide by the cost would give all attention away. Order: clip, normalise, mean; the depth weight
-multiplies the score.
+rescale plain sums and divide by the cost would give all attention away. Order: clip, normalise, mean, powers; the
+weights of depth and of attention multiply the score.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,24 @@ def correct(blocks: tuple[BlockFacts, ...], saliency: list[np.ndarray], correcti
     if corrections.mean:
         # A block without any saliency stays at 0: the measurement says that nothing in it matters.
         density = [values / (values.mean() or 1) for values in density]
+    if (corrections.power, corrections.block_power) != (1, 1):
+        density = raise_to_powers(density, corrections.power, corrections.block_power)
     return density
+
+
+def raise_to_powers(density: list[np.ndarray], power: float, block_power: float) -> list[np.ndarray]:
+    """Return ``M (m / M)^q (x / m)^p`` for the values x of each block.
+
+    m is the block's mean and M the mean of those, so that no power leaves the range of a float and the scale stays.
+
+    Args:
+        density: >= 0, one array a block. power: p. block_power: q.
+    """
+    means = np.array([values.mean() for values in density])
+    scale = means.mean() or 1.0
+    blocks = zip(density, means, strict=True)
+    # A block without any saliency stays at 0, whatever the power of its mean.
+    return [scale * (mean / scale) ** block_power * (values / (mean or 1)) ** power for values, mean in blocks]
 
 
 def depth_weight(layer: np.ndarray, layers: int, weight: float) -> np.ndarray:

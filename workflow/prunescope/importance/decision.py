@@ -29,20 +29,21 @@ def score_and_select(job: Job[ImportanceSpec, ExperimentFolder]) -> None:
         ConfigError: the gradient pass ran in a mode that cannot score the criterion, or the prior is missing.
         BudgetError: the ratio cannot be reached under the limits.
     """
-    spec, method, gradients = job.spec, job.spec.method, job.input(GradientsFolder)
+    spec, gradients = job.folder.decided(job.spec), job.input(GradientsFolder)
+    method = spec.method
     facts = job.input(ModelFolder).facts.read()
     if method.needs_prior and not job.reads(RemovalFolder):
         raise ConfigError(
             f"method.combine = {method.combine} with T = {method.temperature:g} needs the prior: the spec has no key "
             "of the removal step"
         )
-    with job.recording(spec.model_dump(mode="json", include={"method", "corrections", "limits"})) as record:
+    with job.recording(spec.model_dump(mode="json")) as record:
         losses = job.input(RemovalFolder).losses.read() if method.needs_prior else None
         prior = choose_prior(losses, method.tau) if losses else None
         scores = scores_of(gradients, method.criterion)
         table = build_table(facts.blocks, scores, prior, method, spec.corrections)
         selection = select(table, facts, method.ratio, spec.limits, CRITERIA[method.criterion].unit)
-        summary = summarise(facts, selection, prior, spec.experiment)
+        summary = summarise(facts, selection, prior, job.spec.experiment)
         write_decision(job.folder, table, selection.plan, summary)
         job.folder.statistics.copy(gradients.statistics)
         job.folder.stability.copy(gradients.stability)

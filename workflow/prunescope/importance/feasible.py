@@ -9,7 +9,7 @@ from prunescope.importance.uniform import UniformCuts
 
 def check_feasible(facts: ModelFacts, method: Method, limits: Limits) -> None:
     """Raise what `select` would raise."""
-    unit = CRITERIA[method.criterion].unit
+    unit = "group" if method.searched else CRITERIA[method.criterion].unit
     if limits.widths == "uniform":
         UniformCuts(facts, method.ratio, limits, unit).allowed()
     else:

@@ -44,6 +44,7 @@ def build_table(
     layer = np.repeat(np.array([block.layer for block in blocks], dtype=np.int32), groups)
     kind = np.repeat([KINDS.index(block.block) for block in blocks], groups)
     score = np.concatenate(scores) * depth_weight(layer, blocks[-1].layer + 1, corrections.depth_weight)
+    score[kind == KINDS.index("attention")] *= corrections.attention_weight
     table = pd.DataFrame(
         {
             "layer": layer,
@@ -59,7 +60,7 @@ def build_table(
 
 
 def score_block(block: BlockFacts, density: np.ndarray, prior: Prior | None, method: Method) -> np.ndarray:
-    """Return the scores of a block's groups, float64 ``[groups]``, before the depth weight.
+    """Return the scores of a block's groups, float64 ``[groups]``, before the weights of depth and of attention.
 
     ``multiply``: ``saliency / cost * ln(1 + max(prior, 0)) ^ T``; ``share``: ``saliency / sum of the block's saliency *
     max(prior, floor) / cost``, without T. Under a layer-wise prior each block has its layer's removal loss, in both.

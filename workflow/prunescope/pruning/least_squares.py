@@ -12,7 +12,7 @@ The right side shows that damping shrinks it towards the plain cut, and needs no
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Sums:
         self.dtype = torch.promote_types(weight.dtype, torch.float32)
         self.kept, self.gone = kept.nonzero()[:, 0], (~kept).nonzero()[:, 0]
         self.columns = weight.shape[1]
-        self.kept_weight, self.gone_weight = weight[:, self.kept].double(), weight[:, self.gone].to(self.dtype)
+        self.gone_weight = weight[:, self.gone].to(self.dtype)
         zeros = partial(torch.zeros, dtype=torch.float64, device=weight.device)
         self.gram, self.cross = zeros(len(self.kept), len(self.kept)), zeros(len(self.kept), len(weight))
         self.size, self.lost = zeros(()), zeros(())
@@ -63,19 +63,10 @@ class Sums:
         """Whether all that was summed is finite."""
         return bool(torch.stack([self.size, self.lost]).isfinite().all())
 
-    def error(self, change: Tensor) -> float:
-        """Return ‖X Wᵀ - X_K (W_K + change)ᵀ‖² / ‖X Wᵀ‖²; `change`: float64 ``[d, kept]``."""
-        return (self._left(change) / self.whole).item() if self.whole else 0.0
-
-    @cached_property
-    def whole(self) -> Tensor:
-        """‖X Wᵀ‖², once all tokens are there: D + X_K W_Kᵀ is the whole output."""
-        return self._left(-self.kept_weight)
-
-    def _left(self, change: Tensor) -> Tensor:
-        """Return ‖D - X_K changeᵀ‖²."""
+    def left(self, change: Tensor) -> float:
+        """Return ‖D - X_K changeᵀ‖², what the output still lacks; `change`: of W_K, float64 ``[d, kept]``."""
         products = (change @ self.gram - 2 * self.cross.T).mul_(change).sum()
-        return (self.lost + products).clamp_min(0)
+        return (self.lost + products).clamp_min(0).item()
 
 
 def solve(sums: Sums, ridge: float) -> tuple[Tensor, float]:
@@ -106,7 +97,7 @@ class Fit:
     Attributes:
         weight: ``[d, kept]`` in the stored dtype; None: the plain cut is no worse than any fit.
         ridge: the damping that it took; None with the plain cut.
-        cut_error, error: of the plain cut and of this one, see `Sums.error`.
+        cut_error, error: of the plain cut and of this one: what the output lacks, as a share of ‖X Wᵀ‖².
     """
 
     weight: Tensor | None
@@ -122,12 +113,15 @@ def best_fit(sums: Sums, held_out: Sums, weight: Tensor, ridges: Iterable[float]
         weight: W as it is stored, ``[d, columns]``, whose dtype the fit is rounded to. ridges: dampings to try.
     """
     cut = weight[:, sums.kept]
-    before = held_out.error(torch.zeros_like(sums.cross.T))
+    exact = cut.double()
+    # All of the output is what D lacks when W_K is taken away too.
+    whole = held_out.left(-exact) or 1.0
+    before = held_out.lost.item() / whole
     best = Fit(None, None, before, before)
     for ridge in ridges:
         change, used = solve(sums, ridge)
-        fitted = change.add_(cut).to(cut.dtype)
-        error = held_out.error(fitted.double() - cut.double())
+        fitted = change.add_(exact).to(cut.dtype)
+        error = held_out.left(fitted.double() - exact) / whole
         if error < best.error:
             best = Fit(fitted, used, before, error)
     return best

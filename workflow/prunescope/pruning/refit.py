@@ -86,7 +86,7 @@ class Refit:
         self.parts = fitting + batches(windows[-held_out:], batch_size, adapter.device)
         self.rows = rows_of(self.parts)
         self.fitting = len(fitting)
-        self.weights = {
+        self.outputs = {
             (block.facts.layer, block.facts.block): next(one for one in block.weights if one.dim == 1)
             for block in adapter.blocks
         }
@@ -134,7 +134,7 @@ class Refit:
 
     def _fit(self, block: "BlockPlan", weights: Weights) -> BlockFit:
         layer, kind = block.facts.layer, block.facts.block
-        grouped, kept = self.weights[layer, kind], self._kept(block)
+        grouped, kept = self.outputs[layer, kind], self._kept(block)
         stored = self.read(grouped.name).to(kept.device)
         sums, held_out = Sums(stored, kept), Sums(stored, kept)
         projection = self.adapter.output_projection(layer, kind)
@@ -160,7 +160,7 @@ class Refit:
         projection = self.adapter.output_projection(layer, kind)
         with ExitStack() as stack:
             if len(block.removed):
-                fitted = weights.get(self.weights[layer, kind].name)
+                fitted = weights.get(self.outputs[layer, kind].name)
                 kept = self._kept(block).nonzero()[:, 0]
                 stack.enter_context(running(projection, partial(_project, projection, kept, fitted)))
             for number, rows in enumerate(self.rows):
@@ -179,7 +179,7 @@ class Refit:
         projection = self.adapter.output_projection(block.facts.layer, block.facts.block)
         kept = torch.ones(block.facts.groups, dtype=torch.bool)
         kept[torch.from_numpy(block.removed)] = False
-        width = self.weights[block.facts.layer, block.facts.block].width
+        width = self.outputs[block.facts.layer, block.facts.block].width
         return kept.repeat_interleave(width).to(projection.weight.device)
 
 

@@ -25,6 +25,8 @@ def captions(experiment: Experiment) -> dict[str, str]:
 
 def method_in_words(method: Method) -> str:
     """Return criterion and prior, such as ``taylor, T = 1, tau = 0``."""
+    if method.searched:
+        return "settings that a search found"
     if method.combine == "share":
         return f"{method.criterion}, share ({method.prior} prior of each block, shared out among its groups)"
     if not method.temperature:

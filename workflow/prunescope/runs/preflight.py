@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import in_force
+from prunescope.config.candidates import DECIDES
 from prunescope.config.patches import flatten
 from prunescope.errors import DataError, PrunescopeError
 from prunescope.importance.feasible import check_feasible
@@ -63,7 +64,12 @@ def changed(planned: Planned) -> str | None:
     if made.key == now.key:
         return None
     settings = {"dataset": now.dataset} | flatten(in_force(now.settings))
-    others = [path for path in made.params | settings if made.params.get(path) != settings.get(path)]
+    found = (*DECIDES, "search") if now.settings.method.searched else ()
+    others = [
+        path
+        for path in made.params | settings
+        if made.params.get(path) != settings.get(path) and path.partition(".")[0] not in found
+    ]
     return (
         f"{now.model} / {now.experiment} was made with other settings ({', '.join(others) or 'and another version'}). "
         "Its steps run again where Snakemake remembers what they were told; in a folder whose .snakemake was deleted "

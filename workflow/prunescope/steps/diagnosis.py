@@ -9,20 +9,21 @@ from pydantic import Field
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.identity import Identity
 from prunescope.config import patches
+from prunescope.config.candidates import DECIDES, Deciding
 from prunescope.config.leakage import Leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, Corrections, Diagnosis, Gradients, Limits, Method, Report, Settings
+from prunescope.config.sections import Calibration, Diagnosis, Gradients, Removal, Report, Settings
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, texts_of
 
-DECISIVE = {"calibration", "gradients", "removal", "method", "corrections", "limits"}
+DECISIVE = {"calibration", "gradients", "removal", *DECIDES}
 """The sections that decide what is removed."""
 
-FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials")
+FIGURES = ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials", "search")
 
 
-class DiagnosisSpec(ExperimentSpec):
+class DiagnosisSpec(Deciding, ExperimentSpec):
     """Explain the selection. Beside the thresholds: what is in force and need not be advised."""
 
     step = "diagnosis"
@@ -34,9 +35,7 @@ class DiagnosisSpec(ExperimentSpec):
     report: Report
     calibration: Calibration
     gradients: Gradients
-    method: Method
-    corrections: Corrections
-    limits: Limits
+    removal: Removal = Field(Removal(), description="What measuring the prior would take.")
     calibration_texts: tuple[str, ...] = ()
     evaluation_texts: tuple[str, ...] = ()
     leakage: dict[str, Leakage] = Field({}, description="Of each evaluated text.")
@@ -46,7 +45,7 @@ class DiagnosisSpec(ExperimentSpec):
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["DiagnosisSpec"]:
         experiment = planned.experiment
         settings = experiment.settings
-        sections = ("calibration", "gradients", "method", "corrections", "limits")
+        sections = ("calibration", "gradients", "removal", *DECIDES)
         yield cls(
             **common,
             start=planned.run.start,
@@ -94,9 +93,14 @@ class BeforeAfterSpec(ExperimentSpec):
         return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
 
 
-def figures(settings: Settings) -> tuple[str, ...]:
-    """Return the figures that an experiment has, but for the one beside its reference."""
-    return FIGURES if settings.trial.enabled else tuple(name for name in FIGURES if name != "trials")
+def figures(settings: Settings, searched: bool | None = None) -> tuple[str, ...]:
+    """Return the figures that an experiment has, but for the one beside its reference.
+
+    Args:
+        searched: whether its settings were found, where they have been filled in.
+    """
+    there = {"trials": settings.trial.enabled, "search": settings.method.searched if searched is None else searched}
+    return tuple(name for name in FIGURES if there.get(name, True))
 
 
 def differences(before: Experiment | Identity, after: Experiment | Identity) -> dict[str, tuple[str, str]]:
@@ -117,13 +121,13 @@ STEPS = (
         DiagnosisSpec,
         "diagnosis.report:diagnose_experiment",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.stability, Own.trials),
+        needs=(Own.search, Own.table, Own.summary, Own.statistics, Own.stability, Own.trials),
     ),
     Step(
         PlotSpec,
         "reporting.figures:plot",
         Own,
-        needs=(Own.table, Own.summary, Own.statistics, Own.trials, Own.diagnosis),
+        needs=(Own.search, Own.searched, Own.table, Own.summary, Own.statistics, Own.trials, Own.diagnosis),
         figure=True,
     ),
     Step(BeforeAfterSpec, "reporting.figures:plot_before_after", Own, needs=(Own.summary, Own.diagnosis), figure=True),

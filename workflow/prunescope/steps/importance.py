@@ -1,11 +1,21 @@
-"""From calibration text to the plan: gradients (all criteria in one pass), the removal prior (T > 0), selection."""
+"""From calibration text to the plan: gradients (all criteria in one pass), the prior (T > 0), search, selection."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder, RemovalFolder
+from pydantic import Field
+
+from prunescope.artifacts.folders import (
+    CalibrationFolder,
+    GradientsFolder,
+    ModelFolder,
+    RemovalFolder,
+    SearchTextFolder,
+)
 from prunescope.artifacts.folders import ExperimentFolder as Own
-from prunescope.config.sections import Corrections, Gradients, Limits, Method, Removal
+from prunescope.config.candidates import Deciding, configured
+from prunescope.config.patches import Patch
+from prunescope.config.sections import Gradients, Removal
 from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
 from prunescope.steps.step import Step
 
@@ -48,19 +58,32 @@ class RemovalSpec(Removal, SharedSpec):
         return self.slug_of("calibration")
 
 
-class ImportanceSpec(ExperimentSpec):
-    """Score the groups and select what goes."""
+class SearchSpec(Deciding, ExperimentSpec):
+    """Find the settings that keep the model closest to the unpruned one on held-out text."""
+
+    step = "search"
+    trials: int
+    seconds: int | None = None
+    seed: int
+    candidates: tuple[Patch, ...] = Field((), description="Those of the configuration, to begin with.")
+
+    @classmethod
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["SearchSpec"]:
+        settings = planned.experiment.settings
+        if settings.method.searched:
+            told = settings.search.model_dump(exclude={"samples"})  # in the key of the text
+            yield cls(**common, **told, **dict(Deciding.within(settings)), candidates=configured(settings))
+
+
+class ImportanceSpec(Deciding, ExperimentSpec):
+    """Score the groups and select what goes, by the settings told or, where they were searched, by those found."""
 
     step = "importance"
     version = 2
-    method: Method
-    corrections: Corrections
-    limits: Limits
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["ImportanceSpec"]:
-        settings = planned.experiment.settings
-        yield cls(**common, method=settings.method, corrections=settings.corrections, limits=settings.limits)
+        yield cls(**common, **dict(Deciding.within(planned.experiment.settings)))
 
 
 STEPS = (
@@ -83,10 +106,30 @@ STEPS = (
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(
+        SearchSpec,
+        "search.find:find_settings",
+        Own,
+        needs=(
+            GradientsFolder.saliency,
+            RemovalFolder.losses,
+            SearchTextFolder.windows,
+            SearchTextFolder.manifest,
+        ),
+        looks_at=(ModelFolder.facts,),
+        timed=True,
+        out_of_memory=SHORTER_WINDOWS,
+    ),
+    Step(
         ImportanceSpec,
         "importance.decision:score_and_select",
         Own,
-        needs=(GradientsFolder.saliency, GradientsFolder.statistics, GradientsFolder.stability, RemovalFolder.losses),
+        needs=(
+            Own.search,
+            GradientsFolder.saliency,
+            GradientsFolder.statistics,
+            GradientsFolder.stability,
+            RemovalFolder.losses,
+        ),
         looks_at=(ModelFolder.facts,),
     ),
 )

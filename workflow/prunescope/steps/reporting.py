@@ -19,7 +19,7 @@ from prunescope.artifacts.folders import (
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.formats import Json
 from prunescope.artifacts.measured import Measured
-from prunescope.config.sections import Recovery, Repair, Settings
+from prunescope.config.sections import Recovery, Repair, Search, Settings
 from prunescope.files import canonical
 from prunescope.steps.spec import ExperimentSpec, Planning, Spec
 from prunescope.steps.step import Step
@@ -52,6 +52,8 @@ class PageSpec(ExperimentSpec):
             settings = settings.model_copy(update={"recovery": Recovery()})
         if not settings.repair.refit.enabled:
             settings = settings.model_copy(update={"repair": Repair()})
+        if not settings.method.searched:
+            settings = settings.model_copy(update={"search": Search()})
         decisive = canonical({task.name: task.spec.digest() for task in planned.recorded})
         digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
         yield cls(
@@ -103,6 +105,7 @@ STEPS = (
         "reporting.page:write_page",
         Own,
         needs=(
+            Own.search,
             Own.summary,
             Own.trials,
             Own.diagnosis,

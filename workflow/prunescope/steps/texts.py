@@ -1,7 +1,7 @@
 """Texts as a step reads them, and the steps that cut windows from them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -12,16 +12,20 @@ from prunescope.artifacts.folders import (
     RecoveryTextFolder,
     RefitTextFolder,
     Resources,
+    SearchTextFolder,
     TrialTextFolder,
 )
 from prunescope.config.leakage import Leakage, leakage_between, worst_leakage
 from prunescope.config.resolve import Experiment
-from prunescope.config.sections import Calibration, DatasetSource, Section, SplitNames
+from prunescope.config.sections import Calibration, DatasetSource, Section, Settings, SplitNames
 from prunescope.config.sections.sources import Purpose, text_files
 from prunescope.steps.fingerprints import copied_files, fingerprint
 from prunescope.steps.sources import corpora
 from prunescope.steps.spec import Planning, SharedSpec
 from prunescope.steps.step import Step
+
+if TYPE_CHECKING:
+    from typing import Self
 
 DIVISION = 2
 """How local texts are divided into documents; raised when it changes, so that only their keys do."""
@@ -146,21 +150,41 @@ class TrialTextSpec(TextsSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["TrialTextSpec"]:
-        experiment = planned.experiment
+        if planned.experiment.settings.trial.enabled:
+            yield cls.drawn(planned.experiment, common, cls.windows(planned.experiment.settings))
+
+    @staticmethod
+    def windows(settings: Settings) -> int:
+        """Return how many windows of a text the trial takes, if it has as many."""
+        return min(settings.trial.samples, settings.calibration.samples)
+
+    @classmethod
+    def drawn(cls, experiment: Experiment, common: Mapping[str, Any], samples: int, **told: Any) -> "Self":
+        """Return what draws so many windows of each text that is held out; `told`: further fields."""
         settings = experiment.settings
-        if not settings.trial.enabled:
-            return
         names = sorted({*texts_of(experiment, experiment.dataset), *settings.evaluation.datasets})
         left_out = {name: reason for name in names if (reason := _not_held_out(experiment, name))}
-        told = {name: TextSpec.of(experiment.texts[name], "validation") for name in names if name not in left_out}
-        tested = {name: settings.evaluation.max_tokens for name in told if _tested(experiment, name)}
-        samples = min(settings.trial.samples, settings.calibration.samples)
+        texts = {name: TextSpec.of(experiment.texts[name], "validation") for name in names if name not in left_out}
+        tested = {name: settings.evaluation.max_tokens for name in texts if _tested(experiment, name)}
         windows = {"samples": samples, "seq_len": settings.calibration.seq_len}
-        yield cls(**common, texts=told, tested=tested, left_out=left_out, **windows)
+        return cls(**common, texts=texts, tested=tested, left_out=left_out, **windows, **told)
 
     @property
     def slug(self) -> str:
         return f"{'_'.join(self.texts) or 'none'}_n{self.samples}_s{self.seq_len}"
+
+
+class SearchTextSpec(TrialTextSpec):
+    """Draw held-out windows to search settings on: those after the windows of the trial, of the same texts."""
+
+    step = "search_text"
+    skip: int = Field(description="Windows of each text that come first, and are the trial's.")
+
+    @classmethod
+    def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["SearchTextSpec"]:
+        settings = planned.experiment.settings
+        if settings.method.searched:
+            yield cls.drawn(planned.experiment, common, settings.search.samples, skip=cls.windows(settings))
 
 
 def _not_held_out(experiment: Experiment, name: str) -> str:
@@ -214,6 +238,7 @@ STEPS = (
     Step(CalibrationSpec, "data.calibration:calibrate", CalibrationFolder, looks_at=READS),
     Step(EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder, looks_at=READS),
     Step(TrialTextSpec, "data.trial_text:draw_trial_text", TrialTextFolder, looks_at=READS),
+    Step(SearchTextSpec, "data.trial_text:draw_trial_text", SearchTextFolder, looks_at=READS),
     Step(RefitTextSpec, "data.refit_text:draw_refit_text", RefitTextFolder, looks_at=READS),
     Step(RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder, looks_at=READS),
 )

@@ -7,31 +7,19 @@ from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.folders import GradientsFolder, ModelFolder, RemovalFolder, TrialTextFolder
-from prunescope.config.candidates import configured
+from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
-from prunescope.config.sections import Corrections, Limits, Method, Section, Settings
 from prunescope.config.sections.base import Rate
 from prunescope.steps.importance import SHORTER_WINDOWS
 from prunescope.steps.spec import START, ExperimentSpec, Planning
 from prunescope.steps.step import Step
 
 
-class Deciding(Section):
-    """The settings that decide what is removed, once everything is scored."""
-
-    method: Method
-    corrections: Corrections
-    limits: Limits
-
-    @classmethod
-    def within(cls, settings: Settings) -> "Deciding":
-        return cls(method=settings.method, corrections=settings.corrections, limits=settings.limits)
-
-
 class TrialSpec(Deciding, ExperimentSpec):
     """Measure on held-out text what other settings would do that need no other pass over the model."""
 
     step = "trial"
+    version = 2
     aside = frozenset({"start"})
     start: str = Field(START, description="What the commands of the candidates begin with.")
     plain: Deciding = Field(description="Those of the model, without what the name of the experiment changes.")
@@ -60,6 +48,7 @@ STEPS = (
         "diagnosis.trials:measure",
         Own,
         needs=(
+            Own.search,
             Own.table,
             Own.plan,
             Own.summary,

@@ -17,7 +17,7 @@ from prunescope.tracking.tracked import CalibrationText, Checkpoint, TrackedRun
 
 ON_REQUEST = tuple(step.name for step in TABLE.values() if step.on_request)
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
-FIRST = ("ppl/", "prune/", "trial/", "diagnosis/", "grad/")
+FIRST = ("ppl/", "prune/", "search/", "trial/", "diagnosis/", "grad/")
 """Metrics that decide come first: MLflow shows them in the order in which they were logged."""
 
 

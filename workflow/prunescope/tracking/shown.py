@@ -8,6 +8,7 @@ from prunescope.artifacts.folders import (
     BaselineFolder,
     ComparisonFolder,
     ModelFolder,
+    SearchTextFolder,
     TrialTextFolder,
     ZeroshotBaselineFolder,
 )
@@ -23,7 +24,8 @@ HIDDEN = {
     # Another file says the same.
     *(Own.html, Own.vector, Own.before_after_vector, ComparisonFolder.html),
     # The experiments that use it say it.
-    *(ModelFolder.facts, BaselineFolder.perplexity, ZeroshotBaselineFolder.scores, TrialTextFolder.measured),
+    *(ModelFolder.facts, BaselineFolder.perplexity, ZeroshotBaselineFolder.scores),
+    *(TrialTextFolder.measured, SearchTextFolder.measured),
 }
 
 

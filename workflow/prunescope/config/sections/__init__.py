@@ -19,6 +19,7 @@ from prunescope.config.sections.importance import (
 )
 from prunescope.config.sections.outputs import Closeness, Export, GgufExport, Tracking
 from prunescope.config.sections.repair import Refit, Repair
+from prunescope.config.sections.search import Search
 from prunescope.config.sections.sources import (
     DatasetSource,
     EmbeddedModel,
@@ -36,5 +37,5 @@ __all__ = [
     "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
     "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Refit", "Removal", "Repair",
-    "Report", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
+    "Report", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
-from prunescope.criteria import CRITERIA, CriterionName, in_words, not_scored
+from prunescope.criteria import AUTO, CRITERIA, CriterionChoice, CriterionName, in_words, not_scored
 
 
 class Calibration(Section):
@@ -53,11 +53,12 @@ class Removal(Section):
 class Method(Section):
     """How importance becomes a decision; the name of an experiment sets most of it."""
 
-    criterion: CriterionName = Field(
+    criterion: CriterionChoice = Field(
         "taylor",
         description="How saliency is measured: "
         + "; ".join(f"`{name}`: {criterion.meaning}" for name, criterion in CRITERIA.items())
-        + ".",
+        + f". `{AUTO}`: a search finds it (section `search`), and with it all settings of `method`, `corrections` and "
+        "`limits` that are at their default and that it can move.",
     )
     temperature: float = Field(0.0, ge=0, description="T: exponent of the prior; 0: no prior is computed.")
     tau: Tau = Field(
@@ -81,7 +82,12 @@ class Method(Section):
     @property
     def needs_prior(self) -> bool:
         """Whether the prior must be measured."""
-        return self.combine == "share" or self.temperature > 0
+        return self.searched or self.combine == "share" or self.temperature > 0
+
+    @property
+    def searched(self) -> bool:
+        """Whether the settings are yet to be found."""
+        return self.criterion == AUTO
 
 
 class Corrections(Section):
@@ -98,6 +104,19 @@ class Corrections(Section):
     )
     mean: bool = Field(False, description="Divide each block's saliency by its mean: one scale for all blocks.")
     depth_weight: float = Field(0.0, ge=0, description="w: scores of layer l are multiplied by 1 + (1 - l / L) w.")
+    attention_weight: float = Field(
+        1.0, ge=1e-3, le=1e3, description="Scores of attention are multiplied by it; above 1, more of the MLPs goes."
+    )
+    power: float = Field(
+        1.0,
+        gt=0,
+        le=4,
+        description="p: exponent of saliency within a block, (x / mean)^p; above 1, blocks differ more from each other "
+        "by their least groups.",
+    )
+    block_power: float = Field(
+        1.0, ge=0, le=4, description="q: exponent of the mean saliency of a block, mean^q; 0: one scale for all blocks."
+    )
 
     @field_validator("clip")
     @classmethod

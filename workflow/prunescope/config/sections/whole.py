@@ -10,6 +10,7 @@ from prunescope.config.sections.evaluation import Evaluation, Recovery
 from prunescope.config.sections.importance import Calibration, Corrections, Gradients, Limits, Method, Removal
 from prunescope.config.sections.outputs import Export, Tracking
 from prunescope.config.sections.repair import Repair
+from prunescope.config.sections.search import Search
 from prunescope.config.sections.sources import DatasetSource, ModelSource
 from prunescope.config.sections.trial import Trial
 
@@ -23,6 +24,7 @@ class Settings(Section):
     method: Method = Field(Method(), description="How importance becomes a decision.")
     corrections: Corrections = Field(Corrections(), description="Corrections of the scores.")
     limits: Limits = Field(Limits(), description="What selection may not do.")
+    search: Search = Field(Search(), description="Settings that are found: `auto` in place of a criterion.")
     trial: Trial = Field(Trial(), description="Other settings, measured before the cut.")
     diagnosis: Diagnosis = Field(Diagnosis(), description="Thresholds of the report.")
     report: Report = Field(Report(), description="Language of the report, and what it compares with.")

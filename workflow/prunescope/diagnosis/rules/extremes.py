@@ -47,10 +47,10 @@ def early_layers_extreme(now: Situation) -> Iterator[Observation]:
 
 @rule("high", changes.cap_rates, changes.block_correction, changes.share, changes.collapse, changes.lower_ratio)
 def many_extreme_layers(now: Situation) -> Iterator[Observation]:
-    """Too large a share of the layers above the extreme rate."""
+    """Too large a share of the layers above the extreme rate; whole layers are above it by intention."""
     thresholds, extreme, layers = now.thresholds, now.measures.extreme, len(now.evidence.layers)
     share = len(extreme) / layers if layers else 0
-    if share > thresholds.extreme_share:
+    if share > thresholds.extreme_share and not now.whole_layers:
         numbers: dict[str, Any] = {"share": share, "count": len(extreme), "of": layers, "losses": _losses(extreme)}
         numbers |= {"extreme_rate": thresholds.extreme_rate, "threshold": thresholds.extreme_share}
         yield Observation(numbers, _layers(extreme))

@@ -78,9 +78,9 @@ def block_imbalance(now: Situation) -> Iterator[Observation]:
 
 @rule("high", changes.cap_rates, changes.block_correction, changes.share, changes.lower_ratio)
 def rate_spread(now: Situation) -> Iterator[Observation]:
-    """Rates of the same block type that differ too much between layers."""
+    """Rates of the same block type that differ too much between layers; whole layers differ by intention."""
     widest = max(now.measures.spreads, key=lambda spread: spread.value, default=None)
-    if widest and widest.value > now.thresholds.rate_spread:
+    if widest and widest.value > now.thresholds.rate_spread and not now.whole_layers:
         numbers = {
             "block": widest.block,
             "spread": widest.value,

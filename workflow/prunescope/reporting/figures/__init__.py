@@ -20,6 +20,7 @@ from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.gradients import gradient_analysis
 from prunescope.reporting.figures.rates import pruning_rates
 from prunescope.reporting.figures.scores import importance_heatmap
+from prunescope.reporting.figures.search import search_figure
 from prunescope.reporting.figures.style import save_figure
 from prunescope.reporting.figures.subtitle import experiment_name, what_went
 from prunescope.reporting.figures.trials import trials_figure
@@ -143,9 +144,14 @@ def _trials(folder: ExperimentFolder, look: Look) -> Figure:
     return trials_figure(folder.trials.read(), look.subtitle, look.words)
 
 
+def _search(folder: ExperimentFolder, look: Look) -> Figure:
+    return search_figure(folder.search.read(), folder.searched.read(), look.subtitle, look.words)
+
+
 PLOTS: dict[str, Draw] = {
     "gradient_analysis": _gradient_analysis,
     "pruning_rates": _pruning_rates,
     "importance_heatmap": _importance_heatmap,
     "trials": _trials,
+    "search": _search,
 }

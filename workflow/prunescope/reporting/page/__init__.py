@@ -1,6 +1,7 @@
 """The experiment's own page (README.md and .html), its resolved configuration and what tracking needs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -18,11 +19,13 @@ from prunescope.reporting.page.exports import exports_section
 from prunescope.reporting.page.measured import efficiency_table, measured_table, zeroshot_table
 from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
+from prunescope.reporting.page.search import search_section
 from prunescope.reporting.page.sections import protocol_table, refitted_by, settings_table, trained_on
 from prunescope.reporting.page.trials import trials_section
 from prunescope.reporting.remedies import next_line
 from prunescope.reporting.rendering import as_html, render
 from prunescope.steps.diagnosis import figures as drawn_figures
+from prunescope.steps.importance import SearchSpec
 from prunescope.steps.job import Job
 from prunescope.steps.reporting import MEASURED, PageSpec
 from prunescope.steps.table import TABLE
@@ -39,6 +42,7 @@ FIGURES = {
     "pruning_rates": "Pruning rates",
     "importance_heatmap": "Importance",
     "trials": "Other settings",
+    "search": "Search",
 }
 
 
@@ -47,6 +51,7 @@ def write_page(job: PageJob) -> None:
 
     And the model card of each checkpoint: perplexity, which it tells, is known only now.
     """
+    job = _as_decided(job)
     spec, folder = job.spec, job.folder
     identity = identity_of(spec)
     folder.identity.write(identity)
@@ -60,6 +65,12 @@ def write_page(job: PageJob) -> None:
     if folder.recovered_perplexity.file.made_by in spec.steps:
         scores = recovered_table(folder.recovered_perplexity.read())
         _write_model_card(job, folder.recovered.path, scores, trained_on(job))
+
+
+def _as_decided(job: PageJob) -> PageJob:
+    """Fill the settings that a search found in, so that page and identity say what was done."""
+    decided = dict(job.folder.decided(job.spec.settings))
+    return replace(job, spec=job.spec.model_copy(update={"settings": job.spec.settings.model_copy(update=decided)}))
 
 
 def refresh_page(folder: ExperimentFolder) -> None:
@@ -94,7 +105,9 @@ def _write_readme(job: PageJob) -> None:
 def render_page(job: PageJob) -> str:
     """Return the page as Markdown: what was done, the numbers, the findings, how to load it."""
     spec, folder = job.spec, job.folder
-    figures = {ExperimentFolder.figure.path.format(plot=name): FIGURES[name] for name in drawn_figures(spec.settings)}
+    searched = SearchSpec.step in spec.steps
+    drawn = drawn_figures(spec.settings, searched)
+    figures = {ExperimentFolder.figure.path.format(plot=name): FIGURES[name] for name in drawn}
     if spec.settings.report.reference:
         figures[ExperimentFolder.before_after.path] = "Before and after"
     trained = folder.recovered_perplexity.file.made_by in spec.steps
@@ -108,6 +121,9 @@ def render_page(job: PageJob) -> str:
         refit=refitted_by(job) if refitted else None,
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
+        search=search_section(folder.search.read(), folder.trials.read() if folder.trials.exists() else None)
+        if searched
+        else None,
         trials=trials_section(folder.trials.read(), refitted) if spec.settings.trial.enabled else None,
         report=report,
         run=next_line(report),

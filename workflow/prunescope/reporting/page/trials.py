@@ -2,7 +2,7 @@
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.perplexity import shown
-from prunescope.artifacts.trials import Effect, Trials
+from prunescope.artifacts.trials import Candidate, Effect, Trials
 from prunescope.markdown import table
 
 SHOWN = 8
@@ -24,19 +24,24 @@ def trials_section(trials: Trials, refitted: bool = False) -> str:
         f"{trials.rank}."
     ]
     rows = [
-        (f"{number}", f"`{found.name}`", *(_effect(found.texts[name]) for name in trials.texts))
+        (f"{number}", f"`{found.name}`", *(_effect(found.texts[name]) for name in trials.texts), _kl(found))
         for number, found in enumerate(trials.ranked, 1)
         if number <= SHOWN or found.kind == "experiment"
     ]
-    columns = ("", "setting", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in trials.texts.items()))
-    said.append(table(columns, rows, "rl" + "r" * len(trials.texts)))
+    columns = ("", "setting", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in trials.texts.items()), "KL")
+    said.append(table(columns, rows, "rl" + "r" * (len(trials.texts) + 1)))
     if refitted:
         said.append("All of them, this one too, as the cut leaves them, without a refit.")
     said.append(
-        "Perplexity, and in parentheses its ratio to this experiment's, with the paired 95 % bootstrap interval. All "
+        "Perplexity, and in parentheses its ratio to this experiment's, with the paired 95 % bootstrap interval; KL to "
+        "the unpruned model, in nats per position, by which the settings are ranked. All "
         f"settings, and why some were not measured: `{ExperimentFolder.trials.path}`."
     )
     return "\n\n".join(said)
+
+
+def _kl(found: Candidate) -> str:
+    return "" if found.distance is None else f"{found.distance.kl:.2f}"
 
 
 def _effect(effect: Effect) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from numpy import ndarray
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, Remo
 from prunescope.artifacts.passes import BlockValues
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.summary import PruningSummary
+from prunescope.config.candidates import Deciding
 from prunescope.config.messages import sentence
 from prunescope.config.patches import Patch, merge
 from prunescope.criteria import CRITERIA
@@ -20,7 +22,6 @@ from prunescope.importance.prior import choose_prior
 from prunescope.importance.selection import select
 from prunescope.importance.table import build_table
 from prunescope.steps.job import Job
-from prunescope.steps.trial import Deciding, TrialSpec
 from prunescope.trial.measured import plan_digest
 
 
@@ -41,21 +42,22 @@ class Scores:
     """What selection by other settings rests on.
 
     Attributes:
-        spec: the experiment. facts: the model.
+        experiment: its name. settings: those in force. facts: the model.
         saliency: float32 ``[groups]`` under ``{criterion}/{layer}.{block}``.
         losses: the prior; None: the experiment does without.
     """
 
-    spec: TrialSpec
+    experiment: str
+    settings: Deciding
     facts: ModelFacts
     saliency: dict[str, ndarray]
     losses: BlockValues | None
 
     @classmethod
-    def read(cls, job: Job[TrialSpec, ExperimentFolder], facts: ModelFacts) -> "Scores":
+    def read(cls, job: Job[Any, ExperimentFolder], settings: Deciding, facts: ModelFacts) -> "Scores":
         """Read them from the folders of the shared steps."""
         losses = job.input(RemovalFolder).losses.read() if job.reads(RemovalFolder) else None
-        return cls(job.spec, facts, job.input(GradientsFolder).saliency.read(), losses)
+        return cls(job.spec.experiment, settings, facts, job.input(GradientsFolder).saliency.read(), losses)
 
     @property
     def criteria(self) -> list[str]:
@@ -70,7 +72,7 @@ class Scores:
             ConfigError: a value is out of range, limits contradict one another, or a score or a prior is not there.
             BudgetError: the ratio cannot be reached under the limits.
         """
-        settings = self._changed(patch)
+        settings = self.changed(patch)
         method = settings.method
         if method.needs_prior and self.losses is None:
             raise ConfigError(f"needs the {method.prior} prior, which the experiment does without")
@@ -81,11 +83,15 @@ class Scores:
         prior = choose_prior(self.losses, method.tau) if method.needs_prior and self.losses else None
         table = build_table(self.facts.blocks, scores, prior, method, settings.corrections)
         chosen = select(table, self.facts, method.ratio, settings.limits, CRITERIA[method.criterion].unit)
-        return Cut(chosen.plan, summarise(self.facts, chosen, prior, self.spec.experiment))
+        return Cut(chosen.plan, summarise(self.facts, chosen, prior, self.experiment))
 
-    def _changed(self, patch: Patch) -> Deciding:
-        now = self.spec.model_dump(mode="json", include=set(Deciding.model_fields))
+    def changed(self, patch: Patch) -> Deciding:
+        """Return the settings of the experiment with `patch`.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
         try:
-            return Deciding.model_validate(merge(now, patch))
+            return Deciding.model_validate(merge(self.settings.model_dump(mode="json"), patch))
         except ValidationError as error:
-            raise ConfigError(sentence(error, Deciding, self.spec.experiment)) from None
+            raise ConfigError(sentence(error, Deciding, self.experiment)) from None

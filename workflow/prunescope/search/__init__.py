@@ -1,0 +1,1 @@
+"""The search: settings that keep a model closest to the unpruned one."""
