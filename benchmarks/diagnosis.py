@@ -113,8 +113,9 @@ class Bench:
 
     def _candidates(self, planned: Planned) -> dict[str, PruningPlan]:
         """Return by digest the plan of the experiment, first, and those that the trial found near its best."""
-        trials = ExperimentFolder(Path(planned.directory)).trials.read()
-        scores = Scores.read(task_of(planned, "trial"), facts_of(planned))
+        job = task_of(planned, "trial")
+        trials = job.folder.trials.read()
+        scores = Scores.read(job, job.folder.decided(job.spec), facts_of(planned))
         lowest = min(one.ratio for one in trials.ranked)
         near = [one for one in trials.ranked if one is trials.best or one.ratio <= NEAR * lowest]
         return {one.plan: scores.cut(one.patch).plan for one in (trials.own, *near)}

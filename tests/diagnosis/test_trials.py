@@ -116,7 +116,10 @@ def divergence(job, plan: PruningPlan) -> dict[str, np.ndarray]:
 def test_distances_are_those_of_the_masked_models(tiny):
     job = tiny.job(NAME)
     found = tried(job)
-    scores, own = Scores.read(job, tiny.facts), divergence(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
+    scores, own = (
+        Scores.read(job, Deciding.within(job.spec), tiny.facts),
+        divergence(job, PruningPlan.read(job.folder.plan.path, tiny.facts)),
+    )
     for candidate in found.ranked[:4]:
         kl = divergence(job, scores.cut(candidate.patch).plan)
         distance, means = candidate.distance, [kl[name].mean() for name in TEXTS]
@@ -191,13 +194,13 @@ def test_each_criterion_is_tried_without_what_the_name_changes(tiny):
 
 def test_uniform_widths_stay_whatever_is_tried(tiny):
     job = tiny.job("taylor_T1_tau0_20_wiki_uniform")
-    scores = Scores.read(job, tiny.facts)
+    scores = Scores.read(job, Deciding.within(job.spec), tiny.facts)
     found = {one.label: one for one in proposals(job.spec, step.situation(job), scores.criteria)}
     assert {one.kind for one in found.values()} & {"cap", "protect", "cap_early", "collapse"} == set()
     assert {"gate_T0_uniform", "wanda_T0_uniform"} <= found.keys()
     assert not any(label.startswith("shortgpt") for label in found)
     for one in found.values():
-        assert scores._changed(one.patch).limits.widths == "uniform"
+        assert scores.changed(one.patch).limits.widths == "uniform"
         kept = {(len(plan.kept), plan.facts.block) for plan in scores.cut(one.patch).plan.blocks}
         assert len(kept) == 2
 
@@ -207,7 +210,7 @@ def test_a_change_that_contradicts_uniform_widths_says_so(tiny):
         "taylor_T1_tau0_20_wiki_uniform", {"limits": {"protect": [0]}}, {"method": {"criterion": "shortgpt"}}
     )
     _, protect, whole = (
-        step._decide(Scores.read(job, tiny.facts), one)[1]
+        step._decide(Scores.read(job, Deciding.within(job.spec), tiny.facts), one)[1]
         for one in [
             step.Proposal("experiment", {}),
             *(step.Proposal("configured", patch) for patch in job.spec.candidates),
