@@ -213,16 +213,17 @@ def test_collapsed_blocks_are_told():
     )
 
 
-@pytest.mark.parametrize(("count", "severity"), [(0, None), (7, "info"), (8, "high")])
+@pytest.mark.parametrize(("count", "severity"), [(0, None), (14, "info"), (16, "high")])
 def test_too_few_samples(count, severity):
-    # 7 of 30 is below a quarter, 8 is above
-    stability = {layer: 0.5 if layer < count else 0.95 for layer in range(30)} | {30: None}
+    # High where most of the 30 layers are below the noise.
+    stability = {layer: 0.4 if layer < count else 0.95 for layer in range(30)} | {30: None}
     found = findings(make_evidence(stability=stability)).get("few_samples")
     assert (found and found.severity) == severity
     if found:
         assert (found.evidence["of"], found.evidence["samples"]) == (30, 32)
         assert found.remedy.experiment == "taylor_T0_20_c4_n256"
-        assert "(layers 0-" in found.description and ": 0.50; median over the layers 0.95)" in found.description
+        median = "0.95" if severity == "info" else "0.40"
+        assert f": 0.40; median over the layers {median})" in found.description
 
 
 def test_a_shared_source_is_told_and_what_else_there_is():

@@ -19,7 +19,9 @@ class Diagnosis(Section):
     score_gap: float = Field(1000.0, gt=1, description="Ratio of largest to smallest mean score of blocks to report.")
     block_imbalance: Rate = Field(0.4, description="Difference of total attention and MLP rate to report.")
     stability: float = Field(0.8, ge=-1, le=1, description="Rank correlation of halves of the text to report below.")
-    unstable_share: Rate = Field(0.25, description="Share of layers below `stability` that makes it a high finding.")
+    noise: float = Field(
+        0.5, ge=-1, le=1, description="Median of these correlations, over the layers, that makes it a high finding below."
+    )
     correlation: float = Field(
         -0.3, ge=-1, le=0, description="Rank correlation of importance and rate, reported above."
     )
