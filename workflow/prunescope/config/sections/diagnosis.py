@@ -20,7 +20,7 @@ class Diagnosis(Section):
     block_imbalance: Rate = Field(0.4, description="Difference of total attention and MLP rate to report.")
     stability: float = Field(0.8, ge=-1, le=1, description="Rank correlation of halves of the text to report below.")
     noise: float = Field(
-        0.5, ge=-1, le=1, description="Median of these correlations, over the layers, that makes it a high finding below."
+        0.5, ge=-1, le=1, description="Their median over the layers, below which it is a high finding."
     )
     correlation: float = Field(
         -0.3, ge=-1, le=0, description="Rank correlation of importance and rate, reported above."
