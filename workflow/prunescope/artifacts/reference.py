@@ -45,6 +45,7 @@ SECTIONS: dict[str, tuple[type[Folder], ...]] = {
         folders.GradientsFolder,
         folders.RemovalFolder,
         folders.TrialTextFolder,
+        folders.SearchTextFolder,
         folders.RefitTextFolder,
         folders.EvaluationTextFolder,
         folders.BaselineFolder,
