@@ -11,10 +11,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+
+from warm import warm
 
 pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parents[2]
@@ -36,7 +39,7 @@ FEW = {
     "removal": {"samples": 1},
     "evaluation": {"datasets": ["wiki"], "protocols": ["w128"], "max_tokens": 1024},
 }
-UI = "make ui"
+UI, PROGRAMS = "make ui", "programs"
 PATIENCE = 180
 """Seconds until a server must answer."""
 
@@ -47,8 +50,11 @@ def blocks() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def project(tmp_path) -> Path:
-    """What a reader has after cloning and installing: the environment and the downloads are those of the checkout."""
+def project(tmp_path) -> Iterator[Path]:
+    """What a reader has after cloning and installing: the environment and the downloads are those of the checkout.
+
+    The programs are warm, but for the blocks of Python.
+    """
     for name in COPIED:
         source, target = ROOT / name, tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,19 +67,21 @@ def project(tmp_path) -> Path:
     config = yaml.safe_load(file.read_text())
     config["models"]["SmolLM2-135M"]["settings"] = FEW
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    return tmp_path
+    with warm() as programs:
+        (tmp_path / PROGRAMS).symlink_to(programs)
+        yield tmp_path
 
 
-def environment() -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     # Installing is `make`'s business and not tried here: the mark that it is done lies in the copy.
     # What `source .venv/bin/activate` does for the commands.
-    path = f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"MAKEFLAGS": "-- STAMP=installed", "PATH": path}
+    path = os.pathsep.join([str(folder / PROGRAMS), f"{sys.prefix}/bin", os.environ["PATH"]])
+    return os.environ | {"MAKEFLAGS": f"-- STAMP=installed BIN={PROGRAMS}", "PATH": path}
 
 
 def run(folder: Path, language: str, text: str) -> str:
     command = [".venv/bin/python", "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(folder))
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -81,7 +89,7 @@ def run(folder: Path, language: str, text: str) -> str:
 def look_at_ui(folder: Path) -> str:
     """Start the pages as the tutorial says, fetch the one it links to, and stop them as Ctrl-C does."""
     with subprocess.Popen(
-        UI.split(), cwd=folder, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+        UI.split(), cwd=folder, stdout=subprocess.PIPE, text=True, env=environment(folder), start_new_session=True
     ) as process:
         try:
             line = next(line for line in process.stdout if line.startswith("MLflow: "))
