@@ -65,7 +65,8 @@ def cases() -> list[Case]:
     plain = [f"{c}_{t}_{r}_wiki" for r, c, t in product(ratios, ("taylor", "gate", "wanda", "shortgpt"), PRIORS)]
     plain += [f"{c}_T0_20_hansard" for c in ("taylor", "gate")]
     plain += [f"{c}_T1_tauinf_20_wiki" for c in ("taylor", "gate")]
-    good = [f"gate_T0_{r}_wiki_max50{n}" for r, n in product(ratios, ("", "_n64"))]
+    reachable = (20, 10, 30)  # by half of each block
+    good = [f"gate_T0_{r}_wiki_max50{n}" for r, n in product(reachable, ("", "_n64"))]
     odd = [f"{c}_T0_20_{text}" for c, text in product(("taylor", "gate"), ("wiki_n4", *TEXTS))]
     found = [Case(BASE, name) for name in (*plain, *good, *odd)]
     found += [Case(model, f"{c}_T0_20_wiki") for model, c in product(DAMAGES, ("taylor", "gate"))]
