@@ -204,6 +204,10 @@ def severities(report: DiagnosisReport) -> dict[str, str]:
 def first_command(report: DiagnosisReport) -> Advice | None:
     """Return what a reader would run first: the best setting that was measured, or else the first of the commands."""
     trial = report.checks.trial
+    if "broken_parent" in severities(report):
+        return None
+    if trial and trial.more_text and trial.more_text.experiment:
+        return Advice(trial.more_text.experiment, trial.more_text.kind)
     if trial and trial.verdict in ("better", "unclear") and trial.best.experiment:
         best = trial.best
         return Advice(best.experiment, "measured", best.ratio, best.low, best.high)

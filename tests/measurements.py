@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, Remedy
-from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText
+from prunescope.artifacts.trials import Candidate, Distance, Effect, LessText, Trials, TriedText
 from prunescope.config.candidates import needs_no_pass
 from prunescope.config.patches import leaves
 from prunescope.diagnosis.trials import ranked
@@ -33,7 +33,12 @@ def candidate(ratio: float | str, texts: Iterable[str] = ("wiki",), width=WIDTH,
 
 
 def trials(
-    remedies: Mapping[str, Remedy], ratios: Mapping[str, float | str], *more: Candidate, seconds=40.0, texts=("wiki",)
+    remedies: Mapping[str, Remedy],
+    ratios: Mapping[str, float | str],
+    *more: Candidate,
+    seconds=40.0,
+    texts=("wiki",),
+    **told,
 ) -> Trials:
     """A trial of an experiment and of some of its remedies, by kind, as `candidate`; and of what else is given."""
     own = candidate(
@@ -45,5 +50,11 @@ def trials(
         )
         for kind, ratio in ratios.items()
     ]
-    told = dict.fromkeys(texts, TriedText(windows=WINDOWS, tokens=WINDOWS * 127, dense=20.0))
-    return ranked([own, *found, *more], told, {}, seconds)
+    shown = dict.fromkeys(texts, TriedText(windows=WINDOWS, tokens=WINDOWS * 127, dense=20.0))
+    return ranked([own, *found, *more], shown, {}, seconds).model_copy(update=told)
+
+
+def half(ratio: float, width=WIDTH, samples=16, of=32) -> LessText:
+    """What half of the calibration text does, as `candidate`."""
+    found = candidate(ratio, width=width, name="half", kind="half", patch={})
+    return LessText(samples=samples, of=of, ratio=ratio, distance=found.distance)

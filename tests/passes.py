@@ -23,3 +23,7 @@ def assert_equal(found, expected, criteria=None):
     if criteria is None:
         assert found.statistics.by_parameter_and_layer() == expected.statistics.by_parameter_and_layer()
         assert found.stability == expected.stability
+        assert found.first_half.keys() == expected.first_half.keys()
+        for criterion, blocks in expected.first_half.items():
+            for block, scores in blocks.items():
+                assert torch.equal(found.first_half[criterion][block], scores), (criterion, block)

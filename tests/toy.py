@@ -76,7 +76,7 @@ def run_importance(root, facts, method, limits=FREE, removal=None):
     gradients = GradientsFolder(root / "gradients")
     gradients.saliency.write({f"{method.criterion}/{name}": s for name, s in random_saliency(facts).items()})
     gradients.statistics.write(StatisticsFile(parameters={}, layers={}))
-    gradients.stability.write(Stability(criterion=method.criterion, layers={}, samples=0, others={}))
+    gradients.stability.write(Stability(criterion=method.criterion, layers={}, samples=0, first_samples=0, others={}))
     if removal:
         inputs["removal"] = root / "removal"
         RemovalFolder(root / "removal").losses.write(BlockValues.of(**removal))

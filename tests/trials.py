@@ -63,9 +63,11 @@ def ready(root: Path) -> Ready:
             for block, scores in random_saliency(facts, seed).items()
         }
     )
+    half = {f"taylor/{block}": scores.astype(np.float32) for block, scores in random_saliency(facts, 99).items()}
+    gradients.first_half.write(half)
     layers = {layer: dict.fromkeys(LayerStatistics.model_fields, 1.0) for layer in range(facts.layers)}
     gradients.statistics.write(StatisticsFile(parameters={}, layers=layers))
-    gradients.stability.write(Stability(criterion="taylor", layers={}, samples=0, others={}))
+    gradients.stability.write(Stability(criterion="taylor", layers={}, samples=8, first_samples=4, others={}))
     RemovalFolder(root / "removal").losses.write(BlockValues.of(*np.linspace(0.1, 1.2, 12).reshape(3, 4).tolist()))
     tokens = tiny_tokens(sum(TEXTS.values())).to(torch.int32)
     parts = tokens.split([*TEXTS.values()])

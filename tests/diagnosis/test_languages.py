@@ -13,6 +13,7 @@ from jinja2 import UndefinedError, meta
 from rich.console import Console
 
 from diagnosis_data import make_evidence, not_finite, spec, with_values, write_diagnosis
+from measurements import half, trials
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.summary import BoundLimit, NegativeDelta
 from prunescope.config.sections import Diagnosis, Report
@@ -86,9 +87,13 @@ def test_every_label_can_be_said(language):
 def test_every_effect_and_every_headline_can_be_said(language):
     for name, template in language.words["effects"].items():
         for value in (0.5, 40.0, 400.0, None):
-            said = language.effect(name, **dict.fromkeys(placeholders(language, template), value))
+            values = dict.fromkeys(placeholders(language, template), value)
+            said = language.effect(
+                name, **values | {"less": half(1.2), "cost": language.words["unknown"], "ratio": 0.9}
+            )
             assert "{" not in said and chinese(said) is language.cjk
     values = {"measured": 3, "windows": 16, "name": "gate_T0", "compared": "0.5", "kl": (1.0, 2.0)}
+    values |= {"samples": 64, "ratio": 0.9, "dense": 1e6}
     for name in language.words["headlines"]:
         for texts in ({"wiki": ("1.0", "2.0")}, dict.fromkeys(("wiki", "hansard", "c4"), ("1.0", "2.0"))):
             said = language.headline(name, values | {"texts": texts})
@@ -96,7 +101,7 @@ def test_every_effect_and_every_headline_can_be_said(language):
 
 
 def everything():
-    """Evidence on which, between two experiments, every rule but `no_problem` has something to say."""
+    """Evidence on which, between two experiments, every rule on it but `no_problem` has something to say."""
     mean = with_values({1: 1e-9, 20: 1e9}, 1.0)
     extreme = make_evidence(
         mean=[value * (1 + 0.01 * layer) for layer, value in enumerate(mean)],
@@ -127,6 +132,8 @@ def test_every_finding_and_every_remedy_can_be_said(language):
         for evidence in everything()
         for name in ("taylor_T0_20_c4", "taylor_T1_20_c4_n8_s512")
     ]
+    broken = trials({}, {}, vocabulary=10)
+    reports.append(diagnose(make_evidence(), Diagnosis(), Context("m", "taylor_T0_20_c4"), language, broken).report)
     found = [finding for report in reports for finding in report.diagnosis]
     assert {finding.code for finding in found} == set(RULES)
     kinds = {remedy.kind for finding in found for remedy in finding.remedies}

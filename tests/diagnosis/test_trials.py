@@ -1,5 +1,6 @@
 """The trial of other settings: what is tried, what each does, and that a plan is measured once."""
 
+import json
 import math
 from functools import partial
 
@@ -160,6 +161,25 @@ def test_candidates_are_ranked_and_the_experiment_is_one_of_them(tiny):
     assert metrics == {"trial/best_ratio": found.best.ratio, "trial/rank": found.rank, "trial/measured": found.measured}
 
 
+@torch.no_grad()
+def test_half_of_the_text_is_measured_by_the_settings_of_the_experiment(tiny):
+    job = tiny.job("taylor_T0_20_wiki")
+    less = tried(job).less_text
+    plan = Scores.by_first_half(job, Deciding.within(job.spec), tiny.facts).cut({}).plan
+    half, own = naive(job, plan), naive(job, PruningPlan.read(job.folder.plan.path, tiny.facts))
+    logs = [half[name].mean() - own[name].mean() for name in TEXTS]
+    assert (less.samples, less.of) == (4, 8)
+    assert less.ratio == pytest.approx(math.exp(np.mean(logs)), rel=1e-9)
+    kl = [divergence(job, plan)[name].mean() for name in TEXTS]
+    assert less.distance.kl == pytest.approx(np.mean(kl), rel=1e-6)
+    # c / n of the loss is due to chance: 4 -> 8 windows give c / 8, 8 -> 16 half of that, 8 -> 32 three quarters.
+    assert (less.gain(2), less.gain(4)) == (0.5, 0.75)
+
+
+def test_no_half_is_measured_of_a_criterion_without_one(tiny):
+    assert tried(tiny.job("wanda_T0_20_wiki")).less_text is None
+
+
 def test_a_setting_that_cuts_the_same_is_told_and_not_measured(tiny):
     found = tried(tiny.job(NAME, {"method": {"tau": 0.01}}))
     (same,) = (one for one in found.candidates if one.kind == "configured")
@@ -229,7 +249,7 @@ def test_an_experiment_that_no_name_declares_says_what_changes(tiny):
 def test_a_plan_is_measured_once_whatever_experiment_asks(tiny, counted):
     first = tried(tiny.job(NAME))
     plans = {one.plan for one in first.ranked}
-    assert counted == [len(plans) + 1]  # and the dense model
+    assert counted == [len(plans) + 2]  # and the dense model, and by half of the text
     again = tried(tiny.job(NAME))
     assert again == first and len(counted) == 1
     other = tried(tiny.job("gate_T0_20_wiki"))
@@ -245,11 +265,15 @@ def test_a_plan_is_measured_once_whatever_experiment_asks(tiny, counted):
 def test_a_damaged_entry_is_measured_again(tiny, counted, content):
     first = tried(tiny.job(NAME))
     entry, *_ = tiny.text.path.glob("measured/*/*.json")
-    right = entry.read_text()
+    right = json.loads(entry.read_text())
     entry.write_text(content)
-    assert tried(tiny.job(NAME)) == first
+    again = tried(tiny.job(NAME))
     assert counted[1:] == [1]
-    assert entry.read_text() == right
+    # The last bits depend on what is measured together.
+    for kind, texts in json.loads(entry.read_text()).items():
+        assert all(values == pytest.approx(right[kind][name], rel=1e-12) for name, values in texts.items())
+    assert [one.plan for one in again.ranked] == [one.plan for one in first.ranked]
+    assert [one.ratio for one in again.ranked] == pytest.approx([one.ratio for one in first.ranked], rel=1e-12)
 
 
 def test_other_windows_are_other_conditions(tiny, counted):

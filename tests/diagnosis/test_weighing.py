@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from diagnosis_data import make_evidence, spec, with_values, write_diagnosis
-from measurements import GATE, OWN, START, WINDOWS, candidate, trials, tried
+from measurements import GATE, OWN, START, WINDOWS, candidate, half, trials, tried
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.trials import Trials
 from prunescope.config.sections import Diagnosis, Settings
@@ -104,7 +104,7 @@ def test_a_finding_is_a_note_where_no_remedy_improves_the_model(diagnosed, extre
     report = diagnosed(WORSE)
     found = finding(report)
     assert (found.severity, found.lowered_from) == ("info", "critical")
-    said = "None of the 4 settings measured against it clearly improves the model, so that this is a note and not"
+    said = "By what was measured, none of its 4 remedies clearly improves the model, so that this is a note and not"
     assert f"{said} critical." in found.recommendation
     assert report.count("critical") == 0
     severities = [one.severity for one in report.diagnosis]
@@ -156,7 +156,7 @@ def test_nothing_left_of_the_model_is_worse_than_anything(diagnosed, remedies):
     found = finding(diagnosed(ratios, candidate("no number", **broken)))
     assert (found.remedies[-1].kind, found.remedies[-1].verdict) == ("protect", "worse")
     assert found.remedies[-1].effect == "measured: worse, nothing is left of the model"
-    assert "None of the 4 settings" in found.recommendation
+    assert "none of its 4 remedies" in found.recommendation
 
 
 def test_other_limits_that_were_tried_are_remedies_too(diagnosed):
@@ -221,6 +221,61 @@ def test_a_missing_prior_says_what_it_would_take(unmeasured, settings, passes):
     said, unknown = unmeasured(90.0, **settings), unmeasured(None, **settings)
     assert said["block_correction"] == said["share"] == f"{needs}, about {passes}"
     assert unknown["block_correction"] == needs
+
+
+# --- more calibration text ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unstable():
+    """Diagnose an experiment whose halves disagree, by what half of its windows did."""
+    evidence = make_evidence(stability=dict.fromkeys(range(30), 0.3))
+    context = Context("m", "gate_T0_20_wiki_n32", Settings(method={"criterion": "gate"}, calibration={"samples": 32}))
+
+    def run(less, *more, **told):
+        return diagnose(evidence, Diagnosis(), context, trials=trials({}, {}, *more, less_text=less, **told)).report
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("less", "severity", "verdict", "said"),
+    [
+        (half(1.21), "high", "promising", "gave perplexity 21.0 % higher, so that about 9.1 % less can be expected"),
+        (half(1.06), "info", "doubtful", "gave perplexity 6.0 % higher, so that about 2.9 % less can be expected"),
+        (half(1.04), "info", "doubtful", "did as well, so that little can be expected"),
+        (half(1.21, samples=8), "info", "doubtful", "so that about 3.1 % less can be expected"),
+        (None, "high", "unmeasured", "needs another gradient pass, about 80 s"),
+    ],
+)
+def test_what_half_of_the_text_does_judges_the_call_for_more(unstable, less, severity, verdict, said):
+    report = unstable(less, candidate(1.5, **GATE))
+    found = finding(report, "few_samples")
+    assert (found.severity, found.remedy.kind, found.remedy.verdict) == (severity, "more_samples", verdict)
+    assert found.lowered_from == (None if severity == "high" else "high")
+    assert said in found.remedy.effect and found.remedy.measured == {}
+    if verdict == "promising":
+        assert found.remedy.expected.ratio == pytest.approx(1.21**-0.5)
+        assert found.remedy.expected.change == pytest.approx(-less.distance.change / 2)
+
+
+@pytest.mark.parametrize(("ratio", "promised"), [(1.5, True), (0.99, True), (0.8, False)])
+def test_more_text_is_next_where_it_promises_more_than_what_was_measured(unstable, ratio, promised):
+    report = unstable(half(1.21), candidate(ratio, **GATE, experiment="gate_T0", command="run gate_T0"))
+    more = report.checks.trial.more_text
+    assert (more is not None) is promised
+    assert ("with 64 windows, perplexity about 9 % lower" in report.headline) is promised
+    assert shown(report)[-1].strip() == (
+        f"{START}/gate_T0_20_wiki_n64".replace("SmolLM2-135M", "m") if promised else "run gate_T0"
+    )
+
+
+def test_a_broken_parent_is_said_first_and_no_setting_is_called_best(unstable):
+    report = unstable(half(1.21), candidate(0.5, **GATE), vocabulary=10)
+    assert report.diagnosis[0].code == "broken_parent"
+    assert report.headline.startswith("The unpruned model is broken: its perplexity is 20, worse than a blind guess.")
+    assert "The best setting measured" not in shown(report)
+    assert "broken_parent" not in {found.code for found in unstable(None, vocabulary=20).diagnosis}
 
 
 # --- the first line -----------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ rule trial:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         statistics="results/{model}/{experiment}/analysis/gradient_statistics.json",
         saliency=shared("gradients", "saliency.safetensors"),
+        first_half=shared("gradients", "first_half.safetensors"),
+        stability=ancient(shared("gradients", "stability.json")),
         gradients=ancient(shared("gradients", "record.json")),
         removal=shared("removal", "block_importance.json"),
         windows=shared("trial_text", "windows.safetensors"),

@@ -7,6 +7,7 @@ rule gradients:
         samples=before("gradients", "calibration", "samples.safetensors"),
     output:
         saliency="results/{model}/_shared/gradients/{key}/saliency.safetensors",
+        first_half="results/{model}/_shared/gradients/{key}/first_half.safetensors",
         statistics="results/{model}/_shared/gradients/{key}/gradient_statistics.json",
         stability="results/{model}/_shared/gradients/{key}/stability.json",
         timing="results/{model}/_shared/gradients/{key}/timing.json",

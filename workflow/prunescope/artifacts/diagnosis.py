@@ -11,7 +11,7 @@ from prunescope.artifacts.trials import Candidate, Distance, Effect
 from prunescope.config.sections import Diagnosis
 
 Severity = Literal["info", "high", "critical"]
-Verdict = Literal["better", "unclear", "unmeasured", "same", "worse", "impossible"]
+Verdict = Literal["better", "unclear", "unmeasured", "promising", "doubtful", "same", "worse", "impossible"]
 Part = Literal["attention", "mlp", "total"]
 Thresholds = Annotated[Diagnosis, PlainSerializer(lambda section: section.model_dump(exclude={"on_critical"}))]
 
@@ -38,6 +38,13 @@ class GradientScale(Document):
     norm_ratio: Known = Field(description="Highest / lowest; null where the lowest is 0.")
 
 
+class Expected(Document):
+    """What more calibration text will do, by what half of it did ([less_text](#trialsjson))."""
+
+    ratio: float = Field(description="Perplexity beside that of the experiment.")
+    change: float = Field(description="Of KL(dense || pruned), nats per position.")
+
+
 class Remedy(Document):
     """A change of the settings that may help."""
 
@@ -49,13 +56,15 @@ class Remedy(Document):
     verdict: Verdict | None = Field(
         None,
         description="By the interval of `distance`; `same`: it cuts the same; `impossible`: the ratio cannot be "
-        "reached. This and what follows: where other settings were tried ([trials.json](#trialsjson)).",
+        "reached; `promising`, `doubtful`: more text, by `expected`. This and what follows: where other settings were "
+        "tried ([trials.json](#trialsjson)).",
     )
     measured: dict[str, Effect] = Field({}, description="By text; empty where it was not measured.")
     ratio: float | None = Field(None, description="Geometric mean of the ratios of all texts.")
     low: float | None = Field(None, description="Of that, 95 %.")
     high: float | None = Field(None, description="Of that.")
     distance: Distance | None = Field(None, description="By which it is judged, and stands among the others.")
+    expected: Expected | None = Field(None, description="Of more calibration text, where half of it was measured.")
     effect: str | None = Field(None, description="What it does, or what measuring it would take, in words.")
 
     @property
@@ -67,7 +76,8 @@ class Remedy(Document):
     def order(self) -> tuple[float, bool]:
         """What sorts remedies, the best first; one that was not measured comes before those that change nothing."""
         unknown = math.inf if self.verdict in ("worse", "impossible") else 0.0
-        return unknown if self.distance is None else self.distance.change, self.verdict == "same"
+        change = self.distance or self.expected
+        return unknown if change is None else change.change, self.verdict == "same"
 
 
 class Finding(Document):
@@ -121,6 +131,9 @@ class TrialCheck(Document):
     verdict: Verdict = Field(description="Of `best`; `same`: it is the experiment itself.")
     best: Candidate
     unmeasured: dict[str, str] = Field(description="Settings that could not be tried, and why.")
+    more_text: Remedy | None = Field(
+        None, description="More calibration text, where it is `promising` and no setting was measured to be better."
+    )
 
 
 class Checks(Document):

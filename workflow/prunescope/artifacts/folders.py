@@ -92,6 +92,10 @@ class CalibrationFolder(SharedFolder, step="calibration"):
 
 class GradientsFolder(SharedFolder, step="gradients"):
     saliency = File("saliency.safetensors", Arrays("float32 `[groups]` under `{criterion}/{layer}.{block}`"))
+    first_half = File(
+        "first_half.safetensors",
+        Arrays("as `saliency.safetensors`, by the first half of the batches; none of criteria without gradients"),
+    )
     statistics = File("gradient_statistics.json", Json(StatisticsFile), about=STATISTICS)
     stability = File("stability.json", Json(Stability), about=STABILITY)
     timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")

@@ -22,4 +22,7 @@ class Stability:
         }
     )
     samples: int = field(metadata={ABOUT: "Calibration windows of both halves together."})
+    first_samples: int = field(
+        metadata={ABOUT: "Those of the first half of the batches, see `first_half.safetensors`; 0: a single batch."}
+    )
     others: dict[str, Correlations] = field(metadata={ABOUT: "Such `layers` of the other criteria that have halves."})

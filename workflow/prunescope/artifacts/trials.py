@@ -1,5 +1,6 @@
 """What other settings would do, measured before the cut: `trials.json`, and the losses of each plan behind it."""
 
+import math
 from typing import Any
 
 from pydantic import Field
@@ -72,17 +73,52 @@ class Candidate(Document):
     reason: str | None = Field(None, description="Why it was not measured.")
 
 
+class LessText(Document):
+    """What the experiment's own settings do by the first half of the calibration windows.
+
+    The part of a loss that is due to chance in the scores is about proportional to 1 / windows. So what half of them
+    loses tells what twice as many would give.
+    """
+
+    samples: int = Field(description="Calibration windows of that half.")
+    of: int = Field(description="All calibration windows.")
+    ratio: float = Field(description="Perplexity beside that of the experiment, geometric mean of the texts.")
+    distance: Distance = Field(description="Its `change` is what the other half of the windows gave.")
+
+    @property
+    def clear(self) -> bool:
+        """Whether more text was clearly better."""
+        return self.distance.low is not None and self.distance.low > 0
+
+    def gain(self, factor: float) -> float:
+        """Return the share of what the other half gave that `factor` times the windows will give.
+
+        With c / n of a loss due to chance: (1/n - 1/(factor n)) / (1/m - 1/n), n all windows and m those of the half.
+        """
+        return (1 - 1 / factor) / (self.of / self.samples - 1)
+
+
 class Trials(Document):
     """What other settings would do in place of the experiment's own, measured on the same held-out windows."""
 
     texts: dict[str, TriedText] = Field(description="By name of the text; none where no text is held out.")
+    vocabulary: int | None = Field(None, description="Tokens that the model knows: the perplexity of a blind guess.")
     left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
     measured: int = Field(description="Different plans that were compared, the experiment's among them.")
     rank: int = Field(description="Of the experiment among them; 1: none is better; 0: none was measured.")
     gradient_seconds: float | None = Field(
         None, description="Wall time of the experiment's gradient pass: about what trying another one costs."
     )
+    less_text: LessText | None = Field(
+        None, description="By half of the calibration text; null where the criterion has no scores by half of it."
+    )
     candidates: list[Candidate] = Field(description="The measured ones, the best first; then those that cut the same.")
+
+    @property
+    def worse_than_a_guess(self) -> dict[str, float]:
+        """Perplexity of the unpruned model, by text, where it is above that of a blind guess."""
+        guess = self.vocabulary or math.inf
+        return {name: text.dense for name, text in self.texts.items() if text.dense > guess}
 
     @property
     def ranked(self) -> list[Candidate]:

@@ -46,7 +46,7 @@ def diagnose(
     trials: Trials | None = None,
 ) -> Judgement:
     """Judge the evidence by the rules of `rules.RULES`, and their remedies by what was measured of other settings."""
-    now = Situation(context, evidence, measure(evidence, thresholds), thresholds)
+    now = Situation(context, evidence, measure(evidence, thresholds), thresholds, trials)
     weighing = Weighing(trials, now, language) if trials else None
     findings = [_finding(*observed, now, language, weighing) for observed in observe(now)]
     report = _report(now, sorted(findings, key=lambda found: SEVERITIES.index(found.severity)), language)

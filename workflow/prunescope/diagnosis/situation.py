@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from prunescope.artifacts.folders import RESULTS
+from prunescope.artifacts.trials import Trials
 from prunescope.config.names import Name, declared, known_name, rename, without
 from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import Diagnosis, Limits, Settings
@@ -61,12 +62,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Situation:
-    """An experiment and what was measured on it."""
+    """An experiment and what was measured on it; `trials`: with other settings too."""
 
     context: Context
     evidence: Evidence
     measures: Measures
     thresholds: Diagnosis
+    trials: Trials | None = None
 
     @cached_property
     def in_force(self) -> Patch:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
 from prunescope.artifacts.plan import PruningPlan
-from prunescope.artifacts.trials import Candidate, Distance, Effect, Trials, TriedText, WindowLosses
+from prunescope.artifacts.trials import Candidate, Distance, Effect, LessText, Trials, TriedText, WindowLosses
 from prunescope.config.sections import Diagnosis, Settings
 from prunescope.diagnosis.candidates import Proposal, proposals
 from prunescope.diagnosis.evidence import join_evidence
@@ -52,14 +53,17 @@ def measure(job: TrialJob) -> None:
         own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
         decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]
         decided.insert(0, (Proposal("experiment", {}, now.context.name), own))
-        meter = Meter(text, facts)
-        losses = meter.measure({cut.digest: cut.plan for _, cut in decided if isinstance(cut, Cut)})
+        meter, half = Meter(text, facts), half_cut(job, facts)
+        cuts = [cut for _, cut in decided if isinstance(cut, Cut)] + ([half] if half else [])
+        losses = meter.measure({cut.digest: cut.plan for cut in cuts})
         effects = Effects(losses, plan_digest(nothing(facts)), own.digest)
         candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in decided]
         texts = {name: effects.text(name, windows.shape) for name, windows in meter.windows.items()}
         passed = job.input(GradientsFolder).record
         seconds = passed.read().seconds if passed.exists() else None
-        trials = ranked(candidates, texts, text.manifest.read().left_out, seconds)
+        less = less_text(job, half, effects) if half else None
+        trials = ranked(candidates, texts, text.manifest.read().left_out, seconds, less)
+        trials = trials.model_copy(update={"vocabulary": meter.vocabulary})
         folder.trials.write(trials)
         record.metrics = {
             "trial/best_ratio": trials.best.ratio or math.nan,
@@ -79,6 +83,23 @@ def situation(job: TrialJob) -> Situation:
     thresholds = Diagnosis(extreme_rate=spec.extreme_rate, early_layers=spec.early_layers)
     context = Context(spec.model, spec.experiment, settings, spec.start, folder.plain_name(spec))
     return Situation(context, evidence, measures_of(evidence, thresholds), thresholds)
+
+
+def half_cut(job: TrialJob, facts: ModelFacts) -> Cut | None:
+    """Return what the experiment's settings cut by the first half of the text; None: there are no such scores."""
+    scores = Scores.by_first_half(job, job.folder.decided(job.spec), facts)
+    return scores.cut({}) if scores.settings.method.criterion in scores.criteria else None
+
+
+def less_text(job: TrialJob, half: Cut, effects: "Effects") -> LessText | None:
+    """Return what less text does; None where it leaves no model."""
+    if not finite(effects.losses[half.digest]):
+        return None
+    windows = job.input(GradientsFolder).stability.read()
+    ratio = effects.overall(half.digest)["ratio"]
+    assert ratio is not None
+    distance = effects.distance(half.digest)
+    return LessText(samples=windows.first_samples, of=windows.samples, ratio=ratio, distance=distance)
 
 
 def _decide(scores: Scores, proposal: Proposal) -> tuple[Proposal, Cut | str]:
@@ -175,6 +196,7 @@ def ranked(
     texts: dict[str, TriedText],
     left_out: dict[str, str],
     gradient_seconds: float | None = None,
+    less_text: LessText | None = None,
 ) -> Trials:
     """Return the candidates, nearest to the dense model first, each plan measured once.
 
@@ -185,7 +207,9 @@ def ranked(
     best_first = sorted(once, key=_far)
     measured = [found for found in best_first if found.texts]
     rank = 1 + sum(_far(found) < _far(own) for found in measured)
+    told = {"less_text": less_text} if less_text else {}
     return Trials(
+        **told,
         texts=texts,
         left_out=left_out,
         measured=len(measured),

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from prunescope.artifacts.diagnosis import Remedy, TrialCheck, Verdict
+from prunescope.artifacts.diagnosis import Expected, Remedy, TrialCheck, Verdict
 from prunescope.artifacts.perplexity import shown
 from prunescope.artifacts.trials import Candidate, Trials
 from prunescope.config.candidates import DECIDES
 from prunescope.config.patches import at, leaves, merge
 from prunescope.config.sections import Method
-from prunescope.diagnosis.changes import cap_rates
+from prunescope.diagnosis.changes import cap_rates, more_samples
 from prunescope.diagnosis.rules.base import Rule
 from prunescope.diagnosis.situation import Situation
 from prunescope.diagnosis.words import Language
@@ -50,7 +51,19 @@ class Weighing:
             verdict=verdict(trials.best, trials.own),
             best=trials.best,
             unmeasured=trials.reasons,
+            **({"more_text": self.more_text} if self.more_text else {}),
         )
+
+    @cached_property
+    def more_text(self) -> Remedy | None:
+        """More calibration text, where that promises more than what was measured."""
+        patch = None if self.found_better else more_samples.patch(self.now)
+        if patch is None or not more_samples.applies(self.now):
+            return None
+        name = self.now.context.named(patch)
+        told = {"patch": patch, "experiment": str(name) if name else None, "command": self.now.context.command(name)}
+        remedy = self._weighed(Remedy(kind=more_samples.kind, what=self.words.change(more_samples.kind, patch), **told))
+        return remedy if remedy.verdict == "promising" else None
 
     @property
     def found_better(self) -> bool:
@@ -61,6 +74,8 @@ class Weighing:
     def headline(self) -> str:
         """Which setting is best, in words; if it is the experiment itself, which other comes next."""
         trials, own = self.trials, self.trials.own
+        if trials.worse_than_a_guess:
+            return self.words.headline("broken_parent", {"dense": max(trials.worse_than_a_guess.values())})
         others = [candidate for candidate in trials.ranked if candidate.kind != "experiment"]
         if not others:
             return self.words.headline("alone", {})
@@ -74,7 +89,15 @@ class Weighing:
         clear = verdict(best, own) in ("better", "worse")
         kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
         check = self.check
-        return self.words.headline(kinds[not clear], said | {"measured": check.measured, "windows": check.windows})
+        said |= {"measured": check.measured, "windows": check.windows}
+        return self.words.headline(kinds[not clear], said) + self._promise
+
+    @property
+    def _promise(self) -> str:
+        if self.more_text is None or self.more_text.expected is None:
+            return ""
+        samples = at(self.more_text.patch, "calibration.samples")
+        return self.words.headline("more_text", {"samples": samples, "ratio": self.more_text.expected.ratio})
 
     def _weighed(self, remedy: Remedy) -> Remedy:
         found = self.trials.find(remedy.patch, remedy.experiment)
@@ -92,7 +115,22 @@ class Weighing:
         """Say what measuring a remedy would take, or why it cannot be."""
         if found is not None and not self._needs_prior(remedy):
             return {"verdict": "impossible", "effect": self.words.effect("impossible", reason=found.reason)}
-        return {"verdict": "unmeasured", "effect": self._cost(remedy)}
+        told: dict[str, Any] = {"verdict": "unmeasured", "effect": self._cost(remedy)}
+        expected = self._expected(remedy)
+        if expected is None:
+            return told
+        promising = expected.ratio <= 1 - self.now.thresholds.worth
+        said = self.words.effect("promised", cost=told["effect"], less=self.trials.less_text, ratio=expected.ratio)
+        return told | {"verdict": "promising" if promising else "doubtful", "expected": expected, "effect": said}
+
+    def _expected(self, remedy: Remedy) -> Expected | None:
+        """Return what more windows will do; None where a remedy is something else, or no half was measured."""
+        less, before = self.trials.less_text, self.now.setting("calibration", "samples")
+        after = at(remedy.patch, "calibration.samples", None)
+        if less is None or not before or not after or len(list(leaves(remedy.patch))) > 1:
+            return None
+        gain = less.gain(after / before) if less.clear else 0.0
+        return Expected(ratio=less.ratio**-gain, change=-gain * less.distance.change)
 
     def _needs_prior(self, remedy: Remedy) -> bool:
         """Whether a remedy needs the prior where the experiment does without."""
@@ -142,9 +180,10 @@ def verdict(candidate: Candidate, own: Candidate) -> Verdict:
 
 
 def in_vain(remedies: Iterable[Remedy]) -> int:
-    """Return how many remedies were measured that change the cut; 0 where one of them improves the model."""
+    """Return how many remedies change the cut and do not improve the model; 0 where one of them does, or will."""
     verdicts = [remedy.verdict for remedy in remedies]
-    return 0 if "better" in verdicts else verdicts.count("worse") + verdicts.count("unclear")
+    vain = sum(verdicts.count(one) for one in ("worse", "unclear", "doubtful"))
+    return 0 if "better" in verdicts or "promising" in verdicts else vain
 
 
 def compared(candidate: Candidate) -> str:

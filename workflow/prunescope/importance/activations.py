@@ -99,8 +99,8 @@ class GateDerivatives(GradientCollector):
     def names_of(self, block: str) -> list[str]:
         return [block]
 
-    def scores(self, name: str) -> Scores:
-        return self.whole(name)
+    def so_far(self, name: str, block: Block, share: float) -> Tensor:
+        return self.both(name, block.name) / share
 
 
 class _Tap(torch.autograd.Function):

@@ -13,7 +13,7 @@ from prunescope.errors import NonFiniteError
 from prunescope.importance.collector import Batch, Collector, Extent, Scores
 from prunescope.importance.criteria import Terms
 from prunescope.importance.statistics import SUMS, AbsoluteSums, GradientStatistics, Stopwatch, statistics_of
-from prunescope.models.adapter import ModelAdapter
+from prunescope.models.adapter import Block, ModelAdapter
 from prunescope.ranks import rank_correlation
 
 WAY_OUT = "try gradients.dtype: float32, or check the checkpoint for damaged weights"
@@ -51,6 +51,25 @@ class GradientCollector(Collector):
 
     # --- halves -------------------------------------------------------------------------------------
 
+    def half_way(self, layer: int, share: float) -> None:
+        """Keep the scores of a layer by the batches so far, which are a `share` of all windows."""
+        for name in self.criteria:
+            for block in self.adapter.blocks:
+                if block.facts.layer == layer:
+                    self.sums[f"first/{name}/{block.name}"] = self.so_far(name, block, share)
+
+    def scores(self, name: str) -> Scores:
+        return {block.name: self.so_far(name, block, 1) for block in self.adapter.blocks}
+
+    @abstractmethod
+    def so_far(self, name: str, block: Block, share: float) -> Tensor:
+        """Return the scores of a block's groups by the batches so far, ``[groups]``, on the CPU."""
+
+    def first(self, name: str) -> Scores:
+        """Return what `half_way` kept; nothing, where it was never called."""
+        found = {block.name: self.sums.get(f"first/{name}/{block.name}") for block in self.adapter.blocks}
+        return {block: scores for block, scores in found.items() if scores is not None}
+
     def add_half(self, criterion: str, name: str, terms: Tensor, scale: float) -> None:
         """Add a batch's terms of the groups, ``[groups]``, to the half that the batch belongs to."""
         self.add(f"{criterion}/{self.batch.number % 2}/{name}", terms, scale)
@@ -67,12 +86,9 @@ class GradientCollector(Collector):
         found = (self.sums.get(f"{criterion}/{number}/{name}") for name in self.names_of(block))
         return sum(terms.cpu() for terms in found if terms is not None)
 
-    def whole(self, criterion: str) -> Scores:
-        """Return the sums over all batches, on the CPU."""
-        return {
-            block.name: self.half(criterion, block.name, 0) + self.half(criterion, block.name, 1)
-            for block in self.adapter.blocks
-        }
+    def both(self, criterion: str, block: str) -> Tensor:
+        """Return the sum of a block's terms over the batches so far, ``[groups]``, on the CPU."""
+        return self.half(criterion, block, 0) + self.half(criterion, block, 1)
 
     def agreement(self) -> dict[int, float | None]:
         """Correlate the ranking of the groups by even batches with that by odd batches, layer by layer.

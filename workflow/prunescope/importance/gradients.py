@@ -2,10 +2,14 @@
 
 import logging
 import time
+from collections.abc import Mapping
+
+from numpy import ndarray
 
 from prunescope.artifacts.folders import CalibrationFolder, GradientsFolder, ModelFolder
 from prunescope.artifacts.passes import StatisticsFile, Timing
 from prunescope.environment import CHECKPOINTING, SAVE_BATCHES, switch, whole_number
+from prunescope.importance.collector import Scores
 from prunescope.importance.engine import collect_gradients
 from prunescope.importance.modes import Mode, choose_mode
 from prunescope.importance.one_pass import GradientPass
@@ -38,13 +42,8 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
         loaded = time.perf_counter()
         result = collect_gradients(adapter, windows, spec.criteria, spec.batch_size, mode, switch(CHECKPOINTING), saved)
         timing = _timing(result, mode, loaded - begin, time.perf_counter() - loaded)
-        folder.saliency.write(
-            {
-                f"{criterion}/{block}": scores.numpy()
-                for criterion, blocks in result.saliency.items()
-                for block, scores in blocks.items()
-            }
-        )
+        folder.saliency.write(_flat(result.saliency))
+        folder.first_half.write(_flat(result.first_half))
         folder.statistics.write(StatisticsFile(**result.statistics.by_parameter_and_layer()))
         folder.stability.write(result.stability)
         folder.timing.write(timing)
@@ -56,6 +55,14 @@ def collect(job: Job[GradientsSpec, GradientsFolder]) -> None:
         }
         record.curves["grad/stability"] = list(result.stability.layers.values())
         record.tags |= tags | {"mode": mode.name, "batch_size": str(result.effort.batch_size)}
+
+
+def _flat(saliency: Mapping[str, Scores]) -> dict[str, ndarray]:
+    return {
+        f"{criterion}/{block}": scores.numpy()
+        for criterion, blocks in saliency.items()
+        for block, scores in blocks.items()
+    }
 
 
 def _timing(result: GradientPass, mode: Mode, load_seconds: float, seconds: float) -> Timing:

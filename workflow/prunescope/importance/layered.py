@@ -70,9 +70,6 @@ class LayeredPass(Pass):
                     partial.save_if_due(finished, [*self.collectors, border])
         return self._result(loss_sum / self.predicted, resumed_layers=done)
 
-    def _of_gradients(self) -> list[Collector]:
-        return [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
-
     def _begin(self, number: int, collectors: Sequence[Collector]) -> None:
         part = self.parts[number]
         batch = Batch(number, samples=len(part), share=predicted_tokens(part) / self.predicted)
@@ -124,6 +121,7 @@ class LayeredPass(Pass):
                 streams.write(layer, place, hidden.grad)
             watched = self.observer.watched()
             self.observer.check(dict(zip(watched, transfer(list(watched.values())), strict=True)))
+            self.half_way(number, [layer])
             self.progress.advance(DOWN * len(self.parts[number]), f"layer {layer}, on the way down")
         for collector in self.collectors:
             collector.finish(layer)

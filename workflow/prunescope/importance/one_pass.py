@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -49,6 +50,8 @@ class GradientPass:
 
     Attributes:
         saliency: criterion -> block name (``"{layer}.{kind}"``) -> float32 ``[groups]``, on the CPU.
+        first_half: the same by the first half of the batches alone, of the criteria of gradients; empty with a single
+            batch.
         loss: mean token loss over all windows, in nats.
         tokens: of all windows. computed: those that this run computed, the rest an earlier one.
         statistics: of |g| per parameter and batch (in ``gate`` mode: of |∂L/∂a| per output projection).
@@ -59,6 +62,7 @@ class GradientPass:
     """
 
     saliency: dict[str, Scores]
+    first_half: dict[str, Scores]
     loss: float
     tokens: int
     computed: int
@@ -106,6 +110,7 @@ class Pass:
             for number in range(resumed, self.extent.batches):
                 loss = self._batch(number)
                 loss_sum += loss
+                self.half_way(number, range(len(self.adapter.layers)))
                 part = self.parts[number]
                 progress.advance(part.numel(), f"loss {loss / predicted_tokens(part):.3f}")
                 if partial and number + 1 < self.extent.batches:
@@ -114,6 +119,24 @@ class Pass:
             for collector in self.collectors:
                 collector.finish(layer)
         return self._result(loss_sum / self.predicted, resumed)
+
+    @property
+    def first_batches(self) -> int:
+        """How many batches are the first half of them; 0: there is a single one."""
+        return self.extent.batches // 2
+
+    @property
+    def first_samples(self) -> int:
+        """The windows of these batches."""
+        return sum(len(part) for part in self.parts[: self.first_batches])
+
+    def half_way(self, number: int, layers: Iterable[int]) -> None:
+        """Keep the scores of layers by the first half of the batches, if `number` is the last one of these."""
+        if number + 1 != self.first_batches:
+            return
+        for layer in layers:
+            for collector in self._of_gradients():
+                collector.half_way(layer, self.first_samples / self.extent.samples)
 
     def _batch(self, number: int) -> float:
         """Run one batch up and down; return its summed loss. One transfer tells that all of it is finite."""
@@ -136,6 +159,7 @@ class Pass:
     def _result(self, loss: float, resumed: int = 0, resumed_layers: int = 0) -> GradientPass:
         return GradientPass(
             saliency={name: _saliency(name, self.collectors) for name in self.chosen},
+            first_half=self._first_half(),
             loss=loss,
             tokens=self.extent.tokens,
             computed=sum(part.numel() for part in self.parts[resumed:]),
@@ -147,13 +171,24 @@ class Pass:
             resumed_layers=resumed_layers,
         )
 
+    def _first_half(self) -> dict[str, Scores]:
+        """Return the scores by the first half, of the criteria whose terms are all of gradients."""
+        served = {name: [one for one in self.collectors if name in one.criteria] for name in self.chosen}
+        ours = {name: [one for one in found if one in self._of_gradients()] for name, found in served.items()}
+        complete = {name: found for name, found in ours.items() if self.first_batches and found == served[name]}
+        return {name: _added([one.first(name) for one in found]) for name, found in complete.items()}
+
+    def _of_gradients(self) -> list[GradientCollector]:
+        return [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
+
     def _stability(self) -> Stability:
-        collectors = [collector for collector in self.collectors if isinstance(collector, GradientCollector)]
+        collectors = self._of_gradients()
         found = {collector.compared: collector.agreement() for collector in collectors}
         return Stability(
             criterion=self.observer.compared,
             layers=found.pop(self.observer.compared),
             samples=self.extent.samples,
+            first_samples=self.first_samples,
             others=found,
         )
 
@@ -170,12 +205,15 @@ def transfer(scalars: list[Tensor]) -> list[float]:
 
 def _saliency(name: str, collectors: list[Collector]) -> Scores:
     """Add up the terms of a criterion over the collectors that have some."""
-    parts = [collector.scores(name) for collector in collectors if name in collector.criteria]
-    scores = {block: sum(part[block].float().cpu() for part in parts) for block in parts[0]}
+    scores = _added([collector.scores(name) for collector in collectors if name in collector.criteria])
     bad = [block for block, values in scores.items() if not values.isfinite().all()]
     if bad:
         raise NonFiniteError(f"the {name} saliency is not finite in blocks {bad[0]} to {bad[-1]}; {WAY_OUT}")
     return scores
+
+
+def _added(parts: Sequence[Scores]) -> Scores:
+    return {block: sum(part[block].float().cpu() for part in parts) for block in parts[0]}
 
 
 def check_loss(adapter: ModelAdapter, batch: Tensor, loss: float, number: int) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from prunescope.importance.collector import Extent, Scores, at_least_float32
+from prunescope.importance.collector import Extent, at_least_float32
 from prunescope.importance.criteria import FORMULAS, Terms
 from prunescope.importance.gradient_collector import GradientCollector, Source
 from prunescope.models.adapter import Block, GroupedWeight, ModelAdapter
@@ -62,25 +62,35 @@ class WeightGradients(GradientCollector):
 
     def finish(self, layer: int) -> None:
         """Reduce the mean gradients of a layer to scores, and free them."""
-        for name, criterion in self.criteria.items():
-            if criterion.of_mean:
-                self.score_layer(layer, name, partial(self._of_mean, criterion.of_mean))
+        self._score(layer)
         for name in self.grouped:
             if self.sources[name].layer == layer:
                 self.sums.pop(f"mean/{name}", None)
 
-    def _of_mean(self, of_mean: Callable[[Tensor], Tensor], _: Block, grouped: GroupedWeight, weight: Tensor) -> Tensor:
-        return of_mean(weight * self.sums[f"mean/{grouped.name}"].to(weight.device))
+    def half_way(self, layer: int, share: float) -> None:
+        self._score(layer, share)
+        super().half_way(layer, share)
+
+    def _score(self, layer: int, share: float = 1) -> None:
+        for name, criterion in self.criteria.items():
+            if criterion.of_mean:
+                self.score_layer(layer, name, partial(self._of_mean, criterion.of_mean, share))
+
+    def _of_mean(
+        self, of_mean: Callable[[Tensor], Tensor], share: float, _: Block, grouped: GroupedWeight, weight: Tensor
+    ) -> Tensor:
+        return of_mean(weight * (self.sums[f"mean/{grouped.name}"] / share).to(weight.device))
 
     def names_of(self, block: str) -> list[str]:
         return self.blocks[block]
 
-    def scores(self, name: str) -> Scores:
-        criterion = self.criteria[name]
-        scores = self.whole(name) if criterion.of_batch is not None else {}
-        if criterion.of_mean is None:
-            return scores
-        return {block: scores.get(block, 0) + sums.cpu() for block, sums in self.scored(name).items()}
+    def so_far(self, name: str, block: Block, share: float) -> Tensor:
+        parts = []
+        if self.criteria[name].of_batch:
+            parts.append(self.both(name, block.name) / share)
+        if self.criteria[name].of_mean:
+            parts.append(self.sums[f"score/{name}/{block.name}"].cpu())
+        return torch.stack(parts).sum(dim=0)
 
 
 def _freeze(parameter: nn.Parameter) -> None:

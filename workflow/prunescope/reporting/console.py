@@ -79,8 +79,8 @@ def _trial(report: DiagnosisReport, language: Language) -> list[Text]:
         return []
     lines = [Text(words["unmeasured"], style="bold")] if trial.unmeasured else []
     lines += [Text(f"  {name}{words['colon']}{reason}") for name, reason in trial.unmeasured.items()]
-    best = words["best_own" if trial.verdict == "same" else "best_setting"]
-    return [*lines, Text(best, style="bold"), Text(f"  {line}")]
+    kind = "more_text" if trial.more_text else "best_own" if trial.verdict == "same" else "best_setting"
+    return [*lines, Text(words[kind], style="bold"), Text(f"  {line}")]
 
 
 @dataclass(frozen=True)

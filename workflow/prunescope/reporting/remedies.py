@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from prunescope.artifacts.diagnosis import DiagnosisReport, Remedy
+from prunescope.diagnosis.rules.parent import broken_parent
 
 Lines = list[str]
 
@@ -23,10 +24,10 @@ def _said(remedy: Remedy) -> Lines:
 
 
 def next_line(report: DiagnosisReport) -> str | None:
-    """Return what runs the best setting that was measured, or its settings where no name can say them; None if none."""
-    if report.checks.trial is None:
+    """Return what runs what is best by what was measured, or its settings where no name can say them; None if none."""
+    if report.checks.trial is None or any(finding.code == broken_parent.code for finding in report.diagnosis):
         return None
-    best = report.checks.trial.best
+    best = report.checks.trial.more_text or report.checks.trial.best
     return best.command or as_line(best.patch)
 
 

@@ -28,7 +28,7 @@ class GradientsSpec(Gradients, SharedSpec):
     """Score every criterion in one gradient pass."""
 
     step = "gradients"
-    version = 2
+    version = 3
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GradientsSpec"]:

@@ -19,7 +19,7 @@ class TrialSpec(Deciding, ExperimentSpec):
     """Measure on held-out text what other settings would do that need no other pass over the model."""
 
     step = "trial"
-    version = 2
+    version = 3
     aside = frozenset({"start"})
     start: str = Field(START, description="What the commands of the candidates begin with.")
     plain: Deciding = Field(description="Those of the model, without what the name of the experiment changes.")
@@ -54,12 +54,13 @@ STEPS = (
             Own.summary,
             Own.statistics,
             GradientsFolder.saliency,
+            GradientsFolder.first_half,
             RemovalFolder.losses,
             TrialTextFolder.windows,
             TrialTextFolder.manifest,
         ),
         # How long the pass took.
-        looks_at=(ModelFolder.facts, GradientsFolder.record),
+        looks_at=(ModelFolder.facts, GradientsFolder.record, GradientsFolder.stability),
         timed=True,
         out_of_memory=SHORTER_WINDOWS,
     ),

@@ -1,6 +1,6 @@
 """What other settings would remove: selection again, by the scores that are there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +64,11 @@ class Scores:
         """The criteria that the gradient pass scored, in the order of their table."""
         found = {name.partition("/")[0] for name in self.saliency}
         return [name for name in CRITERIA if name in found]
+
+    @classmethod
+    def by_first_half(cls, job: Job[Any, ExperimentFolder], settings: Deciding, facts: ModelFacts) -> "Scores":
+        """Read those by the first half of the calibration windows, of the criteria that have some."""
+        return replace(cls.read(job, settings, facts), saliency=job.input(GradientsFolder).first_half.read())
 
     def cut(self, patch: Patch) -> Cut:
         """Select by the settings of the experiment with `patch`.

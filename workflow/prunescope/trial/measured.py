@@ -20,6 +20,7 @@ from prunescope.artifacts.trials import WindowLosses
 from prunescope.errors import DataError
 from prunescope.files import canonical
 from prunescope.models.adapter import adapter_for
+from prunescope.models.configuration import load_config
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches
 from prunescope.trial.interventions import Intervention, measure
@@ -69,6 +70,11 @@ class Meter:
     def model(self) -> nn.Module:
         """The model, loaded when the first plan needs it."""
         return load_model(self.facts.path, calibration_dtype(self.dtype))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows."""
+        return load_config(self.facts.path).vocab_size
 
     @cached_property
     def conditions(self) -> list[Any]:

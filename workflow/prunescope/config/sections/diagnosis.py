@@ -18,6 +18,9 @@ class Diagnosis(Section):
     spike_z: float = Field(3.5, gt=0, description="Robust z-score (log scale) of a gradient spike or valley to report.")
     score_gap: float = Field(1000.0, gt=1, description="Ratio of largest to smallest mean score of blocks to report.")
     block_imbalance: Rate = Field(0.4, description="Difference of total attention and MLP rate to report.")
+    worth: float = Field(
+        0.05, gt=0, lt=1, description="Share of the perplexity that more text must promise to be more than a note."
+    )
     stability: float = Field(0.8, ge=-1, le=1, description="Rank correlation of halves of the text to report below.")
     noise: float = Field(
         0.5, ge=-1, le=1, description="Their median over the layers, below which it is a high finding."

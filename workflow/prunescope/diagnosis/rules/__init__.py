@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prunescope.artifacts.diagnosis import Severity
-from prunescope.diagnosis.rules import extremes, notes, ranking, scales
+from prunescope.diagnosis.rules import extremes, notes, parent, ranking, scales
 from prunescope.diagnosis.rules.base import Observation, Rule, rule
 from prunescope.diagnosis.situation import Situation
 
@@ -28,7 +28,7 @@ def no_problem(now: Situation) -> Iterator[Observation]:
 # By code. Findings of one severity are reported in this order.
 RULES: dict[str, Rule] = {
     found.code: found
-    for module in (extremes, scales, ranking, notes)
+    for module in (parent, extremes, scales, ranking, notes)
     for found in vars(module).values()
     if isinstance(found, Rule)
 } | {no_problem.code: no_problem}
