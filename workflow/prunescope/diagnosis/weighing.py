@@ -85,7 +85,8 @@ class Weighing:
             for name, effect in best.texts.items()
         }
         kl = [one.distance.kl for one in (best, own) if one.distance]
-        said = {"name": best.experiment or best.name, "compared": compared(best), "texts": texts, "kl": kl}
+        said: dict[str, Any] = {"name": best.experiment or best.name, "compared": compared(best)}
+        said |= {"texts": texts, "kl": kl}
         clear = verdict(best, own) in ("better", "worse")
         kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
         check = self.check

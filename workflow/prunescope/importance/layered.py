@@ -123,6 +123,6 @@ class LayeredPass(Pass):
             self.observer.check(dict(zip(watched, transfer(list(watched.values())), strict=True)))
             self.half_way(number, [layer])
             self.progress.advance(DOWN * len(self.parts[number]), f"layer {layer}, on the way down")
-        for collector in self.collectors:
-            collector.finish(layer)
+        for each in self.collectors:
+            each.finish(layer)
         trim()
