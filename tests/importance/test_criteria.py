@@ -354,7 +354,8 @@ def test_gradient_step_always_writes_what_the_diagnosis_needs(checkpoint, tmp_pa
     assert folder.saliency.read().keys() == names
     assert len(read_statistics(folder.statistics.path).layers.dropna()) == 4
     agreement = folder.stability.read()
-    assert json.loads(folder.stability.path.read_text()).keys() == {"criterion", "layers", "samples", "others"}
+    keys = {"criterion", "layers", "samples", "first_samples", "others"}
+    assert json.loads(folder.stability.path.read_text()).keys() == keys
     assert all(-1 <= value <= 1 for value in agreement.layers.values())
     timing = folder.timing.read()
     assert 0 < timing.statistics_share < 1
