@@ -211,15 +211,17 @@ def test_a_named_experiment(copy):
     assert max(layer["mlp_rate"] for layer in rates) <= 0.6
 
 
-def test_a_reference_is_built_as_far_as_its_selection(copy):
+def test_a_reference_is_built_as_far_as_its_perplexity(copy):
     change_configuration(copy, report={"reference": "taylor_T0_20_words"})
-    assert copy.jobs(EXPERIMENT) == {"importance": 1, "before_after": 1, "page": 1, "track": 1}
+    measured = dict.fromkeys(("importance", "trial", "diagnosis", "pruning", "evaluation"), 1)
+    assert copy.jobs(EXPERIMENT) == measured | {"before_after": 1, "page": 1, "track": 1}
     assert copy.jobs("results/tiny/taylor_T0_20_words") == CHEAP
     copy.run(EXPERIMENT)
     assert (copy.folder / EXPERIMENT / "visualization/before_after.png").is_file()
-    assert "taylor_T0_20_words" in (copy.folder / EXPERIMENT / "visualization/before_after.svg").read_text()
+    drawn = (copy.folder / EXPERIMENT / "visualization/before_after.svg").read_text()
+    assert "taylor_T0_20_words" in drawn and "perplexity: words w8" in drawn
     assert "visualization/before_after.png" in (copy.folder / EXPERIMENT / "README.md").read_text()
-    assert not (copy.folder / "results/tiny/taylor_T0_20_words/model").exists()
+    assert not (copy.folder / "results/tiny/taylor_T0_20_words/README.md").exists()
     assert copy.jobs(EXPERIMENT) == {}
     # What the page and MLflow show of the reference is brought level with it.
     drawn = {"before_after": 1, "page": 1, "track": 1}
