@@ -120,7 +120,7 @@ def test_the_configuration_and_the_environment_are_looked_at_too(project, monkey
     overlay = Path("overlay.yaml")
     overlay.write_text("limits: {max_rat: 0.5}")
     assert "limits.max_rat" in missing(overlays=[overlay])["configuration"].found
-    assert "unknown criterion" in missing("tiny/tailor_T0_20_mine")["configuration"].found
+    assert "unknown criterion" in missing("tiny/tailor_T0_20_mine")["targets"].found
     monkeypatch.setenv("PRUNESCOPE_HOST_MEMORY", "much")
     assert "must be a number of GiB" in missing()["environment"].found
     monkeypatch.delenv("PRUNESCOPE_HOST_MEMORY")

@@ -23,12 +23,15 @@ def examine(targets: Sequence[str], overlays: Sequence[Path]) -> list[Check]:
         targets: as typed after `snakemake`; none: those of the configuration.
         overlays: configuration files beside the default one.
     """
-    checks = [*machine(), *_variables()]
+    checks, wanted = [*machine(), *_variables()], []
     try:
         registry = Registry(parse_config(load_merged(CONFIG_FILE, overlays, {})))
-        wanted = _wanted(registry, targets)
     except PrunescopeError as error:
         return [*checks, *disks(()), Check("configuration", "missing", str(error), "correct it")]
+    try:
+        wanted = _wanted(registry, targets)
+    except PrunescopeError as error:
+        checks.append(Check("targets", "missing", str(error), "correct the configuration or the name"))
     checks += disks(weights(one.experiment.source) for one in wanted)
     checks += network(remote(wanted))
     checks += origins(registry.config, wanted)
