@@ -14,12 +14,13 @@ CPU = torch.device("cpu")
 PROMPTS = ("w5 w9 w33", "w40")
 
 
-def naive(model, tokenizer, prompt, tokens, end):
+def naive(model, tokenizer, prompt, tokens, end=None):
+    """One full pass per token, one prompt at a time."""
     ids = tokenizer(prompt)["input_ids"]
     begun = len(ids)
     while len(ids) < begun + tokens and (len(ids) == begun or ids[-1] != end):
         ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-    return tokenizer.decode(ids[begun:], skip_special_tokens=True)
+    return tokenizer.decode([token for token in ids[begun:] if token != end], skip_special_tokens=True)
 
 
 @pytest.fixture
@@ -30,13 +31,22 @@ def folders(tmp_path):
 
 
 def test_each_model_goes_on_with_its_most_likely_tokens(folders):
-    words = prompts_of(Words(prompts=PROMPTS, tokens=7))
+    words, tokenizer = prompts_of(Words(prompts=PROMPTS, tokens=7)), AutoTokenizer.from_pretrained(folders[0])
     for name, folder in zip(("baseline", "pruned"), folders, strict=True):
-        model, tokenizer = load_checkpoint(folder, torch.float32, CPU), AutoTokenizer.from_pretrained(folders[0])
+        model = load_checkpoint(folder, torch.float32, CPU)
         words = go_on(words, name, model, folder)
         assert words.texts[name] == [naive(model, tokenizer, prompt, 7, end=2) for prompt in PROMPTS]
     assert words.texts["baseline"] != words.texts["pruned"]
     assert not words.left_out
+
+
+def test_a_text_ends_at_the_token_that_ends_texts(folders):
+    model, tokenizer = load_checkpoint(folders[0], torch.float32, CPU), AutoTokenizer.from_pretrained(folders[0])
+    long = naive(model, tokenizer, PROMPTS[0], 7).split()
+    end = model.config.eos_token_id = int(long[3].removeprefix("w"))
+    texts = go_on(prompts_of(Words(prompts=PROMPTS, tokens=7)), "baseline", model, folders[0]).texts["baseline"]
+    assert texts == [naive(model, tokenizer, prompt, 7, end) for prompt in PROMPTS]
+    assert len(texts[0].split()) <= 3 < len(texts[1].split())
 
 
 def test_a_model_that_cannot_go_on_says_why(folders):

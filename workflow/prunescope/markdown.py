@@ -19,8 +19,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], sides: str =
 
 
 def literal(text: str) -> str:
-    """Return text as it is: on one line, with no meaning in Markdown or HTML (a `|` aside, see `table`)."""
-    return re.sub(r"([\\`*_\[\]<>#&~!$])", r"\\\1", " ⏎ ".join(text.strip().splitlines()))
+    """Return text on one line, with no meaning in Markdown or HTML (a `|` aside, see `table`)."""
+    lines = " ⏎ ".join(line.strip() for line in text.splitlines() if line.strip())
+    return re.sub(r"([\\`*_\[\]<>#&~!$])", r"\\\1", lines)
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:
