@@ -1,5 +1,6 @@
-"""Pages that live outside docs/, put into the site: they stay where people look for them, and nothing is copied."""
+"""Pages that are no Markdown in docs/, put into the site: files elsewhere in the repository, and notebooks."""
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -15,10 +16,16 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 """Name in the repository -> name in the site."""
-ORIGINS = {page: origin for origin, page in PAGES.items()}
-
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = {
+    f"docs/{file.relative_to(ROOT / 'docs')}": f"notebooks/{file.stem}.md"
+    for file in ROOT.glob("docs/notebooks/*.ipynb")
+}
+ORIGINS = {page: origin for origin, page in (PAGES | NOTEBOOKS).items()}
 RELATIVE_LINK = re.compile(r"\]\((?!\w+:|[#/])([^)#\s]+)(#[^)\s]*)?\)")
+
+STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
+"""What pandas puts before its tables."""
 
 log = get_plugin_logger("outside")
 
@@ -27,7 +34,28 @@ def on_files(files, config):
     """Add the pages to those of docs/."""
     for origin, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / origin)))
+    for origin, page in NOTEBOOKS.items():
+        files.append(File.generated(config, page, content=notebook_page(json.loads((ROOT / origin).read_text()))))
     return files
+
+
+def notebook_page(notebook):
+    """Return a notebook as Markdown: its cells, and under each the outputs that are kept in it."""
+    parts = []
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        parts += [output_part(output) for output in cell.get("outputs", [])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def output_part(output):
+    """Return an output in the best form it has: a picture, a table as HTML, or text."""
+    data = {"text/plain": output.get("text", "")} | output.get("data", {})
+    image, table, text = ("".join(data.get(kind, "")) for kind in ("image/png", "text/html", "text/plain"))
+    if image:
+        return f'<img alt="Output of the cell above" src="data:image/png;base64,{image.strip()}">'
+    return STYLE.sub("", table).replace("\n\n", "\n") if table else f"```text\n{text.rstrip()}\n```"
 
 
 def on_page_markdown(markdown, page, **_):
@@ -39,7 +67,7 @@ def on_page_markdown(markdown, page, **_):
         path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), target))
         if not (ROOT / path).exists():
             log.warning("%s links to %s, which is not in the repository", origin, target)
-        uri = PAGES.get(path, path.removeprefix("docs/"))
+        uri = (PAGES | NOTEBOOKS).get(path, path.removeprefix("docs/"))
         return f"]({posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
 
     return RELATIVE_LINK.sub(link, markdown)
@@ -47,6 +75,6 @@ def on_page_markdown(markdown, page, **_):
 
 def on_serve(server, **_):
     """Watch them too."""
-    for origin in PAGES:
+    for origin in PAGES | NOTEBOOKS:
         server.watch(str(ROOT / origin))
     return server

@@ -8,11 +8,12 @@ from diagnosis_data import LAYERS, make_evidence, spec, with_values, write_diagn
 from jobs import job
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.identity import Identity
+from prunescope.artifacts.perplexity import Perplexity, PerplexityReport
 from prunescope.config.sections import Settings
 from prunescope.diagnosis.words import CHINESE, ENGLISH
 from prunescope.errors import ConfigError, DataError
 from prunescope.reporting.figures import before_after, beside, draw, plot_before_after
-from prunescope.reporting.figures.before_after import comparison_lines
+from prunescope.reporting.figures.before_after import comparison_lines, perplexity_lines
 from prunescope.steps.diagnosis import BeforeAfterSpec
 
 LABELS = ENGLISH.labels
@@ -40,12 +41,11 @@ def test_each_panel_shows_both_rates(before, after):
         assert outline.get_data().edges == pytest.approx(np.arange(LAYERS + 1) - 0.5)
 
 
-def test_extreme_layers_of_either_are_marked(before, after):
-    for axes in before_after(before, after, 0.5).axes:
-        shaded = [p for p in axes.patches if p.get_zorder() == 0]
-        assert [span.get_x() + 0.5 for span in shaded] == [2, 3]
-        (marks,) = [line for line in axes.get_lines() if line.get_label() == LABELS["extreme_after"]]
-        assert list(marks.get_xdata()) == [2]
+def test_what_is_extreme_is_seen_by_the_threshold_alone(before, after):
+    for axes in before_after(before, after, 0.4).axes:
+        (line,) = axes.get_lines()
+        assert list(line.get_ydata()) == [0.4, 0.4]
+        assert len(axes.patches) == LAYERS + 1  # a bar per layer, the outline
 
 
 def test_titles_say_what_became_of_the_highest_rate_and_the_spread(before, after):
@@ -66,6 +66,32 @@ def test_the_header_says_who_and_which_settings(before, after):
     same = SPEC.model_copy(update={"changes": {}})
     assert LABELS["same_settings"] in comparison_lines(same, before, after, 0.5, ENGLISH)
     assert "之前：M / old" in comparison_lines(SPEC, before, after, 0.5, CHINESE)
+
+
+def measured(perplexities, sha256="same"):
+    """A report by what it says of each text and protocol; the unpruned model has 10."""
+
+    def results(values):
+        common = {"tokens": 7, "windows": 1, "window": 8, "stride": 0, "bos": False, "dtype": "float32", "loss": 1.0}
+        found = {}
+        for said, value in values.items():
+            text, protocol = said.split()
+            one = Perplexity(perplexity=value, interval=None, sha256=sha256, **common)
+            found.setdefault(text, {})[protocol] = one
+        return found
+
+    return PerplexityReport.model_construct(
+        baseline=results(dict.fromkeys(perplexities, 10.0)), pruned=results(perplexities)
+    )
+
+
+def test_the_header_says_both_perplexities_of_the_same_tokens():
+    old, new = measured({"wiki w512": 118.94, "a w8": 3.0}), measured({"wiki w512": 57.3, "b w8": 2.0})
+    assert perplexity_lines(old, new, ENGLISH) == "perplexity: wiki w512 118.94 → 57.30 (unpruned 10.00)"
+    assert perplexity_lines(measured({"wiki w512": 118.94}, "other"), new, ENGLISH) == ""
+    many = measured({f"wiki w{2**i}": 20.0 for i in range(3, 10)})
+    lines = perplexity_lines(many, many, ENGLISH).splitlines()
+    assert len(lines) > 1 and all(len(line) <= 110 for line in lines)
 
 
 def test_many_settings_are_counted(before, after):

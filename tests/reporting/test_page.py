@@ -71,11 +71,13 @@ def test_zero_shot_scores_are_those_of_the_final_model():
 @pytest.mark.parametrize("exports", [None, "EXPORTS\n"])
 @pytest.mark.parametrize("measured", [{}, {"Zero-shot": "ZEROSHOT", "Other": "OTHER"}])
 @pytest.mark.parametrize("recovery", [None, "RECOVERY"])
-@pytest.mark.parametrize("tried", [{}, {"trials": "TRIALS", "run": "RUN", "refit": "REFIT", "search": "SEARCH"}])
+@pytest.mark.parametrize(
+    "tried", [{}, {"trials": "TRIALS", "run": "RUN", "words": "WORDS", "refit": "REFIT", "search": "SEARCH"}]
+)
 def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
     said = report().model_copy(update={"headline": "HEADLINE"} if tried else {})
     parts = {name: name.upper() for name in ("settings", "perplexity", "protocol")} | {"report": said}
-    parts |= {"trials": None, "run": None, "refit": None, "search": None} | tried
+    parts |= dict.fromkeys(("trials", "run", "words", "refit", "search")) | tried
     told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
     told |= {"stock": recovery is None}
     page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
@@ -86,6 +88,7 @@ def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
     ]
     wanted += [
         recovery,
+        *(("WORDS",) if tried else ()),
         *measured.values(),
         *(["SEARCH\n\n## Other settings", "TRIALS\n\n## Diagnosis"] if tried else []),
     ]

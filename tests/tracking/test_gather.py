@@ -90,6 +90,7 @@ def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path, monkeypat
             "analysis/gradient_statistics.json analysis/stability.json analysis/gradient_diagnosis.json "
             "analysis/search.json "
             "analysis/trials.json analysis/refit.json analysis/diagnosis.html visualization/{plot}.png "
+            "evaluation/words.json evaluation/recovered_words.json "
             "visualization/before_after.png evaluation/perplexity.json evaluation/card.json evaluation/recovered.json "
             "evaluation/zeroshot.json "
             "evaluation/efficiency.json",
@@ -129,6 +130,17 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
     assert "prune/bad" not in run.metrics
     assert "ppl/bad" not in run.metrics
     assert run.curves["prune/rate_by_layer"] == {2: RATES[2], 3: RATES[3]}
+
+
+def test_numbers_are_rounded_to_six_digits_and_counts_are_not(tmp_path):
+    directory = write_experiment(tmp_path)
+    metrics = {"ppl/wiki_w512": 51.08952065658309, "prune/kl": 1.23456789e-7, "prune/removed_parameters": 26903347}
+    write_record(directory, "pruning", metrics=metrics | {"prune/flops": 123456789.0}, curves={"prune/rate": [1 / 3]})
+    run = gather(directory)
+    assert run.metrics["ppl/wiki_w512"] == 51.0895
+    assert run.metrics["prune/kl"] == 1.23457e-7
+    assert run.metrics["prune/removed_parameters"] == 26903347 and run.metrics["prune/flops"] == 123456789
+    assert run.curves["prune/rate_by_layer"] == {0: 0.333333}
 
 
 def test_shared_step(tmp_path):

@@ -135,7 +135,7 @@ def test_the_view_has_a_column_and_a_chart_for_every_perplexity(project, directo
     assert state["selectedColumns"][:2] == [f"metrics.`{name}`" for name in both]
     scatters = [card for card in state["compareRunCharts"] if card["type"] == "SCATTER"]
     assert [(card["xaxis"]["key"], card["yaxis"]["key"]) for card in scatters] == [
-        ("prune/ratio_of_total", name) for name in both
+        ("method.ratio", name) for name in both
     ]
 
 

@@ -51,6 +51,7 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
     page = (folder / "README.md").read_text()
     assert "LoRA (rank 4" in page
     assert "| text | protocol | unpruned | pruned | trained |" in page
+    assert "|  | unpruned | pruned | trained |" in page  # what they write
     assert f'path = "{EXPERIMENT}/recovered"' in page
     assert "It was not trained" not in (folder / "recovered/README.md").read_text()
     assert "It was not trained" in (folder / "model/README.md").read_text()
@@ -60,7 +61,8 @@ def test_it_is_complete_and_evaluated_like_the_rest(trained):
         "recovered",
     ]
     run = gather(folder)
-    assert run.metrics["ppl_recovered/words_w16"] == content["recovered"]["words"]["w16"]["perplexity"]
+    trained_to = content["recovered"]["words"]["w16"]["perplexity"]
+    assert run.metrics["ppl_recovered/words_w16"] == pytest.approx(trained_to, rel=1e-5)
     assert list(run.curves["recover/loss"]) == list(range(1, 11))
     assert run.tags["prunescope.checkpoint"] == f"{EXPERIMENT}/recovered"
     assert not any(name.startswith("recovered/") for name in run.artifacts)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from prunescope.artifacts.folders import ExperimentFolder
@@ -35,7 +36,7 @@ def test_settings_that_were_found_decide_all_that_follows(project, monkeypatch):
     monkeypatch.chdir(project.folder)
     tracked = gather(Path(EXPERIMENT))
     assert tracked.tags["criterion"] == tracked.params["method.criterion"] == found.method.criterion
-    assert tracked.metrics["search/kl"] == found.winner.kl
+    assert tracked.metrics["search/kl"] == pytest.approx(found.winner.kl, rel=1e-5)
     assert "analysis/search.json" in tracked.artifacts
     refresh_page(ExperimentFolder(Path(EXPERIMENT)))  # as exports do
     assert folder.page.read() == page

@@ -1,5 +1,6 @@
 """Tables in Markdown, for pages and generated documentation."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 RULERS = {"l": "---", "r": "---:"}
@@ -15,6 +16,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], sides: str =
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (columns, *rows)]
     head, *body = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([head, f"|{'|'.join(rulers)}|", *body])
+
+
+def literal(text: str) -> str:
+    """Return text on one line, with no meaning in Markdown or HTML (a `|` aside, see `table`)."""
+    lines = " ⏎ ".join(line.strip() for line in text.splitlines() if line.strip())
+    return re.sub(r"([\\`*_\[\]<>#&~!$])", r"\\\1", lines)
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:

@@ -6,15 +6,23 @@ from importlib.util import find_spec
 from prunescope.errors import ConfigError
 
 
+def installing(extra: str) -> str:
+    """Return the command that installs an extra of this package, in a checkout."""
+    return f"pip install -c requirements.lock -e '.[{extra}]'"
+
+
 @dataclass(frozen=True)
 class Package:
     """An optional package.
 
     Attributes:
-        module: what is imported. said: the sentence for a person who lacks it.
+        module: what is imported. extra: of this package, which installs it. purpose: what it is for, in a few words.
+        said: the sentence for a person who lacks it.
     """
 
     module: str
+    extra: str
+    purpose: str
     said: str
 
     @property
@@ -29,17 +37,30 @@ class Package:
 
 LM_EVAL = Package(
     "lm_eval",
+    "zeroshot",
+    "zero-shot tasks",
     "evaluation.zeroshot needs lm-evaluation-harness, which is not installed: install prunescope[zeroshot] "
-    "(in a checkout: pip install -c requirements.lock -e '.[zeroshot]'), or set evaluation.zeroshot to null",
+    f"(in a checkout: {installing('zeroshot')}), or set evaluation.zeroshot to null",
 )
 PEFT = Package(
     "peft",
+    "recover",
+    "recovery, training after pruning",
     "recovery.enabled needs peft, which is not installed: install prunescope[recover] (in a checkout: "
-    "pip install -c requirements.lock -e '.[recover]'), or set recovery.enabled to false",
+    f"{installing('recover')}), or set recovery.enabled to false",
 )
 LLAMA_CPP = Package(
     "llama_cpp",
+    "gguf",
+    "GGUF files for llama.cpp",
     "a GGUF file, which is compared with its checkpoint or measured (evaluation.efficiency.gguf), needs llama.cpp, "
-    "which is not installed: pip install -c requirements.lock -e '.[gguf]' (compiles for some minutes; needs cmake and "
-    "a C++ compiler)",
+    f"which is not installed: {installing('gguf')} (compiles for some minutes; needs cmake and a C++ compiler)",
 )
+SLURM = Package(
+    "snakemake_executor_plugin_slurm",
+    "slurm",
+    "jobs on a Slurm cluster",
+    "profiles/slurm needs Snakemake's executor for Slurm, which is not installed: install prunescope[slurm] (in a "
+    f"checkout: {installing('slurm')})",
+)
+OPTIONAL = (PEFT, LM_EVAL, LLAMA_CPP)

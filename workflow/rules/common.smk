@@ -59,17 +59,25 @@ wildcard_constraints:
     key="[^/]+",
 
 
+def told():
+    """The configuration: that of the files or, in another workflow, what this module is given."""
+    if workflow.modifier.skip_configfile:
+        return parse_config(
+            config, f"config of the module {workflow.modifier.namespace}"
+        )
+    # Merged again by us: Snakemake's own merge loses a section that a file sets to `{}` over null.
+    default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
+    overlays = workflow.overwrite_configfiles
+    merged = load_merged(default, overlays, workflow.config_settings.config or {})
+    files = [CONFIG_FILE] * bool(default) + [*overlays]
+    names = dict.fromkeys(map(os.path.relpath, files))  # Snakemake makes them absolute
+    return parse_config(merged, " + ".join(names))
+
+
 try:
     arguments = without_files(json.loads(os.environ[TYPED]))
     reporting = any(argument.startswith("--report") for argument in arguments)
-    # Merged again by us: Snakemake's own merge loses a section that a file sets to `{}` over null.
-    default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
-    told = load_merged(
-        default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
-    )
-    files = [CONFIG_FILE] * bool(default) + [*workflow.overwrite_configfiles]
-    names = dict.fromkeys(map(os.path.relpath, files))  # Snakemake makes them absolute
-    settings = parse_config(told, " + ".join(names))
+    settings = told()
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(

@@ -107,8 +107,8 @@ rule plot:
         "prunescope run plot {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
-def reference_summary(wildcards):
-    """Input function: the rates of the experiment that is compared with; it is built as far as its selection."""
+def reference_files(wildcards):
+    """Input function: rates and perplexity of the experiment that is compared with."""
     if "before_after" not in planned(wildcards).tasks:
         raise WorkflowError(
             f"{planned(wildcards).directory} has no reference; set report.reference in the configuration"
@@ -120,7 +120,8 @@ rule before_after:
     input:
         summary="results/{model}/{experiment}/analysis/pruning_summary.json",
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
-        reference=reference_summary,
+        perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
+        reference=reference_files,
     output:
         figure=report(
             "results/{model}/{experiment}/visualization/before_after.png",

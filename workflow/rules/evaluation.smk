@@ -30,6 +30,7 @@ rule baseline:
     output:
         perplexity="results/{model}/_shared/baseline/{key}/perplexity.json",
         losses="results/{model}/_shared/baseline/{key}/losses.parquet",
+        words="results/{model}/_shared/baseline/{key}/words.json",
         record="results/{model}/_shared/baseline/{key}/record.json",
     log:
         "logs/{model}/baseline/{key}.log",
@@ -55,6 +56,7 @@ rule evaluation:
         windows=shared("evaluation_text", "windows.safetensors"),
         baseline=shared("baseline", "perplexity.json"),
         losses=shared("baseline", "losses.parquet"),
+        words=shared("baseline", "words.json"),
     output:
         perplexity=report(
             "results/{model}/{experiment}/evaluation/perplexity.json",
@@ -64,6 +66,7 @@ rule evaluation:
             labels={"result": "perplexity"},
         ),
         windows="results/{model}/{experiment}/evaluation/windows.parquet",
+        words="results/{model}/{experiment}/evaluation/words.json",
         record="results/{model}/{experiment}/records/evaluation.json",
     log:
         "logs/{model}/{experiment}/evaluation.log",

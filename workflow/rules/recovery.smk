@@ -56,9 +56,11 @@ rule recovered:
         windows=shared("evaluation_text", "windows.safetensors"),
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         losses="results/{model}/{experiment}/evaluation/windows.parquet",
+        words="results/{model}/{experiment}/evaluation/words.json",
     output:
         perplexity="results/{model}/{experiment}/evaluation/recovered.json",
         windows="results/{model}/{experiment}/evaluation/recovered.parquet",
+        words="results/{model}/{experiment}/evaluation/recovered_words.json",
         record="results/{model}/{experiment}/records/recovered.json",
     log:
         "logs/{model}/{experiment}/recovered.log",

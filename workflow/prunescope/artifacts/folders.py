@@ -5,6 +5,7 @@ from typing import Any, ClassVar, TypeVar
 
 from prunescope.artifacts import tables
 from prunescope.artifacts.card import ProtocolCard
+from prunescope.artifacts.continuations import Continuations
 from prunescope.artifacts.diagnosis import DiagnosisReport, Recommendation
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.files import Entry, File, Folder
@@ -134,6 +135,7 @@ class SearchTextFolder(SharedFolder, step="search_text"):
 class BaselineFolder(SharedFolder, step="baseline"):
     perplexity = File("perplexity.json", Json(Results), about="of the unpruned model, by text and protocol")
     losses = File("losses.parquet", Table(*tables.LOSSES), about="a row per window")
+    words = File("words.json", Json(Continuations), about="what the unpruned model writes after the prompts")
 
 
 class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
@@ -208,11 +210,13 @@ class ExperimentFolder(Folder):
         "evaluation",
         "a row per window; two experiments on the same windows can be compared by joining theirs",
     )
+    words = File("evaluation/words.json", Json(Continuations), "evaluation", "what it and the unpruned model write")
     card = File("evaluation/card.json", Json(ProtocolCard), "page", "what must be the same to compare")
     recovered = File("recovered", Opaque(), "recovery", "the trained model ([recovery](recovery.md))")
     training = File(".recovery", Opaque(), "recovery", "state of a training run, under way or killed", always=False)
     recovered_perplexity = File("evaluation/recovered.json", Json(RecoveredReport), "recovered", "after training too")
     recovered_windows = File("evaluation/recovered.parquet", Table(*tables.RECOVERED), "recovered", "a row per window")
+    recovered_words = File("evaluation/recovered_words.json", Json(Continuations), "recovered", "the trained one too")
     zeroshot = File("evaluation/zeroshot.json", Json(Measured), "zeroshot", "scores of the tasks, on request")
     efficiency = File("evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory, size, on request")
 

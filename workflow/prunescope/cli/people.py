@@ -154,6 +154,25 @@ def times(
     print_times(ExperimentFolder.containing(directory), since)
 
 
+def doctor(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="What is to run, as after `snakemake`; default: the configured targets.")
+    ] = None,
+    configfile: Annotated[
+        list[Path] | None, typer.Option(help="An overlay, as Snakemake takes it; may be given several times.")
+    ] = None,
+) -> None:
+    """Say what the targets need and this machine lacks, and what to do; exit code 1 where something is missing."""
+    from prunescope.runs.checks import print_checks
+    from prunescope.runs.doctor import examine
+
+    checks = examine(targets or [], configfile or [])
+    print_checks(checks)
+    missing = [check.name for check in checks if check.status == "missing"]
+    typer.echo(f"Missing: {', '.join(missing)}." if missing else "Nothing is missing for what is to run.")
+    raise typer.Exit(1 if missing else 0)
+
+
 def run(
     step: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLE)}.")],
     folder: Annotated[Path, typer.Argument(help="Where its files are: results/{model}/_shared/{step}/{key}, ...")],
@@ -179,4 +198,4 @@ def reference() -> None:
     write_text(commands.PAGE, commands.render_commands(app))
 
 
-COMMANDS = (diagnose, compare, plot, verify, apply, page, times, track, ui, reference)
+COMMANDS = (doctor, diagnose, compare, plot, verify, apply, page, times, track, ui, reference)

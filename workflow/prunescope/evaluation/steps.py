@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from prunescope.artifacts.folders import BaselineFolder, EvaluationTextFolder, ExperimentFolder, ModelFolder
+from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED
 from prunescope.artifacts.perplexity import (
     EvaluationSettings,
     IntervalSettings,
@@ -28,6 +29,7 @@ from prunescope.errors import DataError
 from prunescope.evaluation import bootstrap
 from prunescope.evaluation.hardware import describe_hardware
 from prunescope.evaluation.perplexity import measure_losses, summarise, tokens_read
+from prunescope.evaluation.words import go_on, prompts_of
 from prunescope.models.loading import compute_tags, default_device, load_model
 from prunescope.progress import Progress
 from prunescope.steps.evaluation import BaselineSpec, EvaluationSpec
@@ -49,6 +51,7 @@ def evaluate_baseline(job: Job[BaselineSpec, BaselineFolder]) -> None:
         results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
         job.folder.perplexity.write(results)
         job.folder.losses.write(losses)
+        job.folder.words.write(go_on(prompts_of(job.spec.words), BASELINE, model, facts.path))
         _note(record, results, "ppl/")
         record.tags |= compute_tags(model)
 
@@ -62,13 +65,15 @@ def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
     folder, baseline = job.folder, job.input(BaselineFolder)
     with job.recording() as record:
         before = baseline.perplexity.read()
-        pruned, losses, settings = _measure_checkpoint(job, folder.checkpoint.path, record)
+        model = load_model(folder.checkpoint.path, job.spec.dtype)
+        pruned, losses, settings = _measure_checkpoint(job, model, record)
         _check_tokens(before, pruned, "the baseline", baseline.path)
         windows = beside(baseline.losses.read().rename(columns={"loss": "baseline"}), losses, "pruned")
         ratio = compare_windows(windows, "pruned")
         report = PerplexityReport(baseline=before, pruned=pruned, ratio=ratio, settings=settings)
         folder.perplexity.write(report)
         folder.windows.write(windows)
+        folder.words.write(go_on(baseline.words.read(), PRUNED, model, folder.checkpoint.path))
         if others := {result.dtype for _, _, result in _each(before)} - {settings.dtype}:
             log.warning(
                 "the baseline was measured in %s and the pruned model in %s: delete %s and run again to compare them",
@@ -90,7 +95,8 @@ def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
     folder = job.folder
     with job.recording() as record:
         before = folder.perplexity.read()
-        recovered, losses, settings = _measure_checkpoint(job, folder.recovered.path, record)
+        model = load_model(folder.recovered.path, job.spec.dtype)
+        recovered, losses, settings = _measure_checkpoint(job, model, record)
         _check_tokens(before.pruned, recovered, "the pruned model", folder.perplexity.path)
         windows = beside(folder.windows.read(), losses, "recovered")
         report = RecoveredReport(
@@ -103,6 +109,7 @@ def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
         )
         folder.recovered_perplexity.write(report)
         folder.recovered_windows.write(windows)
+        folder.recovered_words.write(go_on(folder.words.read(), RECOVERED, model, folder.recovered.path))
         _note(record, recovered, "ppl_recovered/")
         _note(record, report.ratio, "ppl_recovered_ratio/")
 
@@ -127,11 +134,10 @@ def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:
 
 def _measure_checkpoint(
     job: Job[EvaluationSpec, ExperimentFolder] | Job[RecoveredSpec, ExperimentFolder],
-    checkpoint: Path,
+    model: nn.Module,
     record: StepRecord,
 ) -> tuple[Results, pd.DataFrame, EvaluationSettings]:
     """Return results with the leakage of each text, losses by window, and how they were measured."""
-    model = load_model(checkpoint, job.spec.dtype)
     results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
     for text, protocol, result in _each(results):
         results[text][protocol] = result.model_copy(update={"leakage": job.spec.leakage[text]})

@@ -79,6 +79,7 @@ class BeforeAfterSpec(ExperimentSpec):
     """Draw the rates of an experiment beside those of its reference."""
 
     step = "before_after"
+    version = 2
     reference: str
     changes: dict[str, tuple[str, str]] = Field({}, description="Settings that differ: value of either, as YAML.")
 
@@ -90,7 +91,8 @@ class BeforeAfterSpec(ExperimentSpec):
 
     @property
     def elsewhere(self) -> list[str]:
-        return [Own.summary.pattern.format(model=self.model, experiment=self.reference)]
+        files = (Own.summary, Own.perplexity)
+        return [file.pattern.format(model=self.model, experiment=self.reference) for file in files]
 
 
 def figures(settings: Settings, searched: bool | None = None) -> tuple[str, ...]:
@@ -130,5 +132,11 @@ STEPS = (
         needs=(Own.search, Own.searched, Own.table, Own.summary, Own.statistics, Own.trials, Own.diagnosis),
         figure=True,
     ),
-    Step(BeforeAfterSpec, "reporting.figures:plot_before_after", Own, needs=(Own.summary, Own.diagnosis), figure=True),
+    Step(
+        BeforeAfterSpec,
+        "reporting.figures:plot_before_after",
+        Own,
+        needs=(Own.summary, Own.diagnosis, Own.perplexity),
+        figure=True,
+    ),
 )

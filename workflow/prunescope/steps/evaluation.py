@@ -14,7 +14,7 @@ from prunescope.artifacts.folders import (
 )
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.leakage import Leakage
-from prunescope.config.sections import Dtype, Efficiency, Zeroshot
+from prunescope.config.sections import Dtype, Efficiency, Words, Zeroshot
 from prunescope.config.sections.sources import matching_files
 from prunescope.packages import LLAMA_CPP, LM_EVAL
 from prunescope.steps.export import FINAL, GgufSpec
@@ -34,10 +34,12 @@ class BaselineSpec(SharedSpec):
     step = "baseline"
     version = 2
     dtype: Dtype
+    words: Words | None = Field(None, description="What the pruned and the trained model are given too.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["BaselineSpec"]:
-        yield cls(**common, dtype=planned.experiment.settings.evaluation.dtype)
+        evaluation = planned.experiment.settings.evaluation
+        yield cls(**common, dtype=evaluation.dtype, words=evaluation.words)
 
     @property
     def slug(self) -> str:
@@ -143,7 +145,13 @@ STEPS = (
         EvaluationSpec,
         "evaluation.steps:evaluate_pruned",
         Own,
-        needs=(Own.checkpoint, EvaluationTextFolder.windows, BaselineFolder.perplexity, BaselineFolder.losses),
+        needs=(
+            Own.checkpoint,
+            EvaluationTextFolder.windows,
+            BaselineFolder.perplexity,
+            BaselineFolder.losses,
+            BaselineFolder.words,
+        ),
         timed=True,
         out_of_memory=SHORTER,
     ),

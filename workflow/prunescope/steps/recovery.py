@@ -58,7 +58,7 @@ STEPS = (
         RecoveredSpec,
         "evaluation.steps:evaluate_recovered",
         Own,
-        needs=(Own.recovered, EvaluationTextFolder.windows, Own.perplexity, Own.windows),
+        needs=(Own.recovered, EvaluationTextFolder.windows, Own.perplexity, Own.windows, Own.words),
         timed=True,
         out_of_memory=SHORTER,
     ),

@@ -164,12 +164,17 @@ def _metrics(records: Sequence[StepRecord]) -> dict[str, float]:
     """Return the finite metrics of all records and what each step used, those that decide first."""
     found: dict[str, float] = {}
     for record in records:
-        found |= {name: value for name, value in record.metrics.items() if math.isfinite(value)}
-        found[f"usage/{record.step}_seconds"] = record.seconds
+        found |= {name: rounded(value) for name, value in record.metrics.items() if math.isfinite(value)}
+        found[f"usage/{record.step}_seconds"] = rounded(record.seconds)
         found[f"usage/{record.step}_peak_memory_bytes"] = record.peak_memory_bytes
         if record.peak_device_bytes:
             found[f"usage/{record.step}_peak_device_bytes"] = record.peak_device_bytes
     return {name: found[name] for prefix in (*FIRST, "") for name in found if name.startswith(prefix)}
+
+
+def rounded(value: float) -> float:
+    """Return a number as people read it, with six significant digits; whole ones, such as counts, as they are."""
+    return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
 def _curves(records: Sequence[StepRecord]) -> dict[str, dict[int, float]]:
@@ -177,9 +182,10 @@ def _curves(records: Sequence[StepRecord]) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     for record in records:
         for name, curve in record.curves.items():
-            known = {layer: value for layer, value in enumerate(curve) if value is not None and math.isfinite(value)}
+            known = {n: rounded(value) for n, value in enumerate(curve) if value is not None and math.isfinite(value)}
             found[f"{name}_by_layer"] = known
-        found |= {name: dict(history) for name, history in record.histories.items()}
+        for name, history in record.histories.items():
+            found[name] = {step: rounded(value) for step, value in history}
     return found
 
 

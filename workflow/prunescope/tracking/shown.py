@@ -24,7 +24,7 @@ HIDDEN = {
     # Another file says the same.
     *(Own.html, Own.vector, Own.before_after_vector, ComparisonFolder.html),
     # The experiments that use it say it.
-    *(ModelFolder.facts, BaselineFolder.perplexity, ZeroshotBaselineFolder.scores),
+    *(ModelFolder.facts, BaselineFolder.perplexity, BaselineFolder.words, ZeroshotBaselineFolder.scores),
     *(TrialTextFolder.measured, SearchTextFolder.measured),
 }
 

@@ -15,6 +15,7 @@ NAME = "prunescope"
 TAG = f"mlflow.sharedViewState.{NAME}"
 PERPLEXITY = "ppl/"
 RATIO = "prune/ratio_of_total"
+ASKED = "method.ratio"
 COLUMNS = {
     "prune/max_layer_rate": 175,
     "diagnosis/extreme_layers": 185,
@@ -58,9 +59,11 @@ def _state(perplexities: list[str]) -> dict[str, Any]:
     widths = {f"metrics.`{name}`": width for name, width in metrics.items()}
     widths |= {f"params.`{name}`": width for name, width in SETTINGS.items()}
     order = {"orderByKey": f"metrics.`{perplexities[0]}`", "orderByAsc": True} if perplexities else {}
-    axes = {name: {"key": name, "type": "METRIC"} for name in (RATIO, *perplexities)}
+    # The ratio that was asked for: those that came out differ in the fourth digit, and the axis would show just that.
+    asked = {"key": ASKED, "type": "PARAM"}
     scatters = [
-        _card("SCATTER", name, xaxis=axes[RATIO], yaxis=axes[name], runsCountToCompare=100) for name in perplexities
+        _card("SCATTER", name, xaxis=asked, yaxis={"key": name, "type": "METRIC"}, runsCountToCompare=100)
+        for name in perplexities
     ]
     curves = [
         _card("LINE", name, metricKey=name, selectedMetricKeys=[name], xAxisKey="step", scaleType=scale, **EXACT)

@@ -6,7 +6,7 @@ Every field has a default (or is required) and a description; ``config/README.md
 
 from prunescope.config.sections.base import GGUF_TYPES, Dtype, GgufType, Section
 from prunescope.config.sections.diagnosis import Diagnosis, Report
-from prunescope.config.sections.evaluation import Efficiency, Evaluation, Recovery, Zeroshot
+from prunescope.config.sections.evaluation import Efficiency, Evaluation, Recovery, Words, Zeroshot
 from prunescope.config.sections.importance import (
     BlockLimits,
     Calibration,
@@ -37,5 +37,6 @@ __all__ = [
     "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
     "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Refit", "Removal", "Repair",
-    "Report", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Zeroshot",
+    "Report", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Words",
+    "Zeroshot",
 ]  # fmt: skip

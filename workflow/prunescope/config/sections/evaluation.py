@@ -8,6 +8,7 @@ from prunescope.config.protocols import Protocol
 from prunescope.config.sections.base import Dtype, GgufType, LocalPath, ProtocolName, Rate, Section
 
 Count = Annotated[int, Field(ge=1)]
+Prompt = Annotated[str, Field(min_length=1)]
 
 
 class Zeroshot(Section):
@@ -46,6 +47,17 @@ class Efficiency(Section):
     @classmethod
     def _in_one_order(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(sizes)))
+
+
+class Words(Section):
+    """Prompts that the unpruned, the pruned and the trained model go on with, always by the most likely token."""
+
+    prompts: tuple[Prompt, ...] = Field(
+        ("The capital of France is", "Once upon a time, there was a", "To make a cup of tea, first"),
+        min_length=1,
+        description="How texts begin, for a base and an instruct model alike: no chat template is put around them.",
+    )
+    tokens: int = Field(24, ge=1, le=256, description="New tokens per prompt, at most.")
 
 
 class Recovery(Section):
@@ -92,6 +104,11 @@ class Evaluation(Section):
         description="Tokens per text and protocol, spread evenly over the split; more than it has: all of them.",
     )
     dtype: Dtype = Field("auto", description="Compute dtype; auto: bfloat16 on a GPU that has it, else float32.")
+    words: Words | None = Field(
+        Words(),
+        description="Prompts, to see what the models write. null: none; a model that its device cannot hold is left "
+        "out.",
+    )
     zeroshot: Zeroshot | None = Field(
         None, description="Zero-shot tasks. null: none, since they need lm-eval and the hub; `{}`: the defaults."
     )

@@ -15,7 +15,7 @@ from prunescope.diagnosis.evidence import Rates, join_evidence
 from prunescope.diagnosis.inputs import read_rates, read_statistics
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.errors import ConfigError, DataError, did_you_mean
-from prunescope.reporting.figures.before_after import before_after, comparison_lines
+from prunescope.reporting.figures.before_after import before_after, comparison_lines, perplexity_lines
 from prunescope.reporting.figures.fonts import drawn_in
 from prunescope.reporting.figures.gradients import gradient_analysis
 from prunescope.reporting.figures.rates import pruning_rates
@@ -102,7 +102,8 @@ def _next_to(folder: ExperimentFolder, experiment: str) -> ExperimentFolder:
 
 
 def _draw_before_after(folder: ExperimentFolder, spec: BeforeAfterSpec) -> None:
-    before = read_rates(_next_to(folder, spec.reference).summary.path).layers
+    reference = _next_to(folder, spec.reference)
+    before = read_rates(reference.summary.path).layers
 
     def draw(_: ExperimentFolder, look: Look) -> Figure:
         after = look.rates.layers
@@ -111,8 +112,10 @@ def _draw_before_after(folder: ExperimentFolder, spec: BeforeAfterSpec) -> None:
                 f"{spec.reference} has {len(before)} layers and {spec.experiment} {len(after)}; "
                 "only experiments of one model can be compared"
             )
-        subtitle = comparison_lines(spec, before, after, look.extreme_rate, look.words)
-        return before_after(before, after, look.extreme_rate, subtitle, look.words)
+        lines = [comparison_lines(spec, before, after, look.extreme_rate, look.words)]
+        if reference.perplexity.exists() and folder.perplexity.exists():
+            lines.append(perplexity_lines(reference.perplexity.read(), folder.perplexity.read(), look.words))
+        return before_after(before, after, look.extreme_rate, "\n".join(filter(None, lines)), look.words)
 
     _save(folder, draw, folder.before_after, folder.before_after_vector)
 

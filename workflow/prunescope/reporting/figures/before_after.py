@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prunescope.diagnosis.measures import RATE_OF, extreme_layers, rate_spread
+from prunescope.artifacts.perplexity import PerplexityReport, shown
+from prunescope.diagnosis.measures import RATE_OF, rate_spread
 from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 from prunescope.reporting.figures.subtitle import extreme_line
@@ -23,8 +23,8 @@ def before_after(
 ) -> Figure:
     """Draw three panels over the layer index: the rates of attention, MLP and whole layers.
 
-    Grey bars are the reference, an outline is the experiment. The extreme layers of the reference are shaded, those
-    of the experiment marked at the top. The panel's title says what became of the highest rate and the spread.
+    Grey bars are the reference, an outline is the experiment; what is above the dotted line is extreme. The panel's
+    title says what became of the highest rate and the spread.
 
     Args:
         before, after: `Rates.layers` of reference and experiment, the same layers.
@@ -32,16 +32,13 @@ def before_after(
     figure = style.figure(10.5, words.labels["before_after"], subtitle)
     for axes, block in zip(figure.subplots(3, 1), RATE_OF, strict=True):
         axes.set_title(_change(before, after, block, words), loc="left")
-        style.shade_extreme(axes, before, extreme_rate, words.labels["extreme_before"])
         axes.bar(before.index, before[RATE_OF[block]], 0.8, color=style.LIGHT, label=words.labels["before"])
         edges = np.append(after.index, after.index.max() + 1) - 0.5
         look = {"baseline": None, "color": COLOURS[block], "linewidth": 2.0 if len(after) <= style.MANY else 1.4}
         axes.stairs(after[RATE_OF[block]], edges, label=words.labels["after"], **look)
-        _mark_extreme(axes, after, extreme_rate, words.labels["extreme_after"])
         style.threshold(axes, extreme_rate, words)
         style.over_layers(axes, before.index, words)
         style.as_rates(axes, words.labels["rate"])
-        axes.set_ylim(0, 1.12)
         style.legend_beside(axes)
     return figure
 
@@ -57,6 +54,23 @@ def comparison_lines(
     return "\n".join([*names, *_settings(spec, words), *extreme])
 
 
+def perplexity_lines(before: PerplexityReport, after: PerplexityReport, words: Language) -> str:
+    """Say what became of the perplexity of each text and protocol that both were measured on, the same tokens."""
+    said = [
+        words.label(
+            "perplexity_changed",
+            text=f"{text} {protocol}",
+            before=shown(old.perplexity),
+            after=shown(new.perplexity),
+            dense=shown(after.baseline[text][protocol].perplexity),
+        )
+        for text, protocols in after.pruned.items()
+        for protocol, new in protocols.items()
+        if (old := before.pruned.get(text, {}).get(protocol)) and old.sha256 == new.sha256
+    ]
+    return "\n".join(_wrapped(f"{words.labels['perplexity']}{words.labels['colon']}", said)) if said else ""
+
+
 def _settings(spec: BeforeAfterSpec, words: Language) -> list[str]:
     if not spec.changes:
         return [words.labels["same_settings"]]
@@ -66,8 +80,12 @@ def _settings(spec: BeforeAfterSpec, words: Language) -> list[str]:
     ]
     if len(spec.changes) > SETTINGS:
         said.append(words.label("more_settings", count=len(spec.changes) - SETTINGS))
-    # Lines break between settings, not within: hard spaces until they are broken.
-    text = "; ".join(setting.replace(" ", HARD) for setting in said)
+    return _wrapped("", said)
+
+
+def _wrapped(first: str, said: list[str]) -> list[str]:
+    """Return lines that break between what is said, not within: hard spaces until they are broken."""
+    text = first.replace(" ", HARD) + "; ".join(part.replace(" ", HARD) for part in said)
     return [line.replace(HARD, " ") for line in textwrap.wrap(text, WRAP, break_on_hyphens=False)]
 
 
@@ -82,9 +100,3 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, block: str, words: Langua
         highest=arrow(before=words.percent(old.highest_rate), after=words.percent(new.highest_rate)),
         spread=arrow(before=f"{100 * old.value:.0f}", after=words.value("points", new.value)),
     )
-
-
-def _mark_extreme(axes: Axes, layers: pd.DataFrame, extreme_rate: float, label: str) -> None:
-    extreme = [found.layer for found in extreme_layers(layers, extreme_rate)]
-    if extreme:
-        style.mark(axes, extreme, [1.06] * len(extreme), len(layers), style.RED, label)

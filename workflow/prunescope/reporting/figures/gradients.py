@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prunescope.diagnosis.measures import RATE_OF
 from prunescope.diagnosis.words import ENGLISH, Language
 from prunescope.reporting.figures import style
 
@@ -21,11 +20,11 @@ def gradient_analysis(
     """Draw three panels over the layer index.
 
     Mean, standard deviation and norm of |g|, log scale; max and min with the band between, log scale;
-    gradient mean and importance, each scaled to 0-1, with the rates, extreme layers shaded.
+    gradient mean and importance, each scaled to 0-1, over bars of the layers' rates, extreme layers shaded.
 
     Args:
         layers: `Evidence.layers`, a row per layer.
-        extreme_rate: threshold line, and what counts as extreme.
+        extreme_rate: what counts as extreme.
     """
     figure = style.figure(12.0, words.labels["analysis"], subtitle)
     panels = figure.subplots(3, 1)
@@ -62,15 +61,11 @@ def _range(axes: Axes, layers: pd.DataFrame, words: Language) -> None:
 def _decision(axes: Axes, layers: pd.DataFrame, extreme_rate: float, words: Language) -> None:
     labels = words.labels
     axes.set_title(labels["decision"], loc="left")
-    style.shade_extreme(axes, layers, extreme_rate, labels["extreme_layer"])
+    style.shade_extreme(axes, layers, extreme_rate, words.label("extreme_of", rate=words.percent(extreme_rate)))
     axes.bar(layers.index, layers["rate"], color=style.LIGHT, width=0.7, label=labels["total_rate"])
-    highest = layers[[RATE_OF["attention"], RATE_OF["mlp"]]].max(axis=1)
-    left, right = layers.index.to_numpy() - 0.35, layers.index.to_numpy() + 0.35
-    axes.hlines(highest, left, right, color="black", linewidth=2, label=labels["highest_block"])
     style.curve(axes, style.log_scaled(layers["mean"]), labels["scaled_gradient"], **CURVES["mean"])
     if layers["importance"].notna().any():
         scaled = style.log_scaled(layers["importance"])
         style.curve(axes, scaled, labels["scaled_importance"], style.PURPLE, "D", "--")
-    style.threshold(axes, extreme_rate, words)
     axes.set_ylim(-0.03, 1.05)
     axes.set_ylabel(labels["scaled"])

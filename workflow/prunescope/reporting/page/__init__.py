@@ -22,6 +22,7 @@ from prunescope.reporting.page.perplexity import perplexity_table, recovered_tab
 from prunescope.reporting.page.search import search_section
 from prunescope.reporting.page.sections import protocol_table, refitted_by, settings_table, trained_on
 from prunescope.reporting.page.trials import trials_section
+from prunescope.reporting.page.words import words_section
 from prunescope.reporting.remedies import next_line
 from prunescope.reporting.rendering import as_html, render
 from prunescope.steps.diagnosis import figures as drawn_figures
@@ -118,6 +119,7 @@ def render_page(job: PageJob) -> str:
         spec=spec,
         settings=settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
         perplexity=perplexity_table(folder.perplexity.read()),
+        words=words_section(folder, trained),
         refit=refitted_by(job) if refitted else None,
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
@@ -158,5 +160,6 @@ def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str 
         scores=f"{scores}\n\n{computed_in(folder.card.read())}",
         refitted=refitted_by(job) if folder.refit.file.made_by in job.spec.steps else None,
         trained=trained,
+        words=words_section(folder, trained is not None),
     )
     CheckpointFolder(checkpoint).card.write(card)

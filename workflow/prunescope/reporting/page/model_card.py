@@ -24,13 +24,14 @@ def render_card(
     scores: str,
     refitted: str | None = None,
     trained: str | None = None,
+    words: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
         checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the perplexity before
             and after. refitted: how output projections were fitted. trained: how it was trained after pruning. None:
-            not at all.
+            not at all. words: what it and its parent write; None: that was not asked.
     """
     return render(
         "model_card.md.j2",
@@ -43,6 +44,7 @@ def render_card(
         scores=scores,
         refitted=refitted,
         trained=trained,
+        words=words,
         widths=widths_table(plan),
     )
 
