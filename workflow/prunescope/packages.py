@@ -35,7 +35,8 @@ LM_EVAL = Package(
 PEFT = Package(
     "peft",
     "recovery.enabled needs peft, which is not installed: install prunescope[recover] (in a checkout: "
-    "pip install -c requirements.lock -e '.[recover]'), or set recovery.enabled to false",
+    "pip install -c requirements.lock -e '.[recover]'), or set recovery.train to projections, or recovery.enabled to "
+    "false",
 )
 LLAMA_CPP = Package(
     "llama_cpp",
