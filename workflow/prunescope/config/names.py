@@ -115,6 +115,7 @@ OPTIONS = (
     Option("trials", "search.trials", WHOLE, "trials512", "`auto` tries 512 settings"),
     Option("uniform", "limits.widths", word_for("uniform"), "uniform", "equal layers: a checkpoint for stock programs"),
     Option("refit", "repair.refit.enabled", word_for(True), "refit", "least-squares fit of what the cut leaves"),
+    Option("scales", "repair.scales.enabled", word_for(True), "scales", "a trained factor per kept group"),
     Option("recover", "recovery.enabled", word_for(True), "recover", "training after pruning, by LoRA"),
     Option("kl", "recovery.loss", word_for("kl"), "kl", "`recover` by KL to the unpruned model", "recover"),
     Option("cekl", "recovery.loss", word_for("ce_kl"), "cekl", "`recover` by cross-entropy and KL", "recover"),

@@ -22,15 +22,15 @@ def render_card(
     checkpoint: CheckpointFolder,
     what: str,
     scores: str,
-    refitted: str | None = None,
+    repaired: str | None = None,
     trained: str | None = None,
 ) -> str:
     """Return the card as Markdown with its YAML header.
 
     Args:
         checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the perplexity before
-            and after. refitted: how output projections were fitted. trained: how it was trained after pruning. None:
-            not at all.
+            and after. repaired: what was done to the weights that stay. trained: how it was trained after pruning.
+            None: not at all.
     """
     return render(
         "model_card.md.j2",
@@ -41,7 +41,7 @@ def render_card(
         stock=checkpoint.stock,
         what=what,
         scores=scores,
-        refitted=refitted,
+        repaired=repaired,
         trained=trained,
         widths=widths_table(plan),
     )
