@@ -293,6 +293,7 @@ def test_out_of_memory_says_what_to_lower(experiment, monkeypatch):
 def test_without_peft_there_is_one_sentence(experiment, monkeypatch):
     monkeypatch.setattr("prunescope.packages.find_spec", lambda name: None)
     run(experiment, train="projections")
+    assert spec().needs_package and not spec(train="projections").needs_package
     with pytest.raises(ConfigError, match=r"recovery\.enabled needs peft.* install prunescope\[recover\]"):
         run(experiment)
 
