@@ -38,6 +38,23 @@ def test_a_name_declares_the_experiment():
     assert (corrected.limits.min_rate, corrected.limits.collapse_below) == (0.05, 0.2)
     assert (corrected.limits.attention.max_rate, corrected.limits.mlp.max_rate) == (0.3, 0.6)
     assert resolve(CONFIG, "SmolLM2-135M", "taylor_T0_20_hansard").dataset == "hansard"
+    repaired = settings_of("gate_T0_20_wiki_refit_scales_recover_cekl_projections")
+    assert repaired.repair.refit.enabled and repaired.repair.scales.enabled
+    assert (repaired.recovery.enabled, repaired.recovery.loss, repaired.recovery.train) == (
+        True,
+        "ce_kl",
+        "projections",
+    )
+
+
+def test_a_word_about_recovery_needs_recovery():
+    for word in ("kl", "cekl", "projections"):
+        said = rf"{word} is about recover; write gate_T0_20_wiki_max50_recover_{word}"
+        with pytest.raises(ConfigError, match=said):
+            settings_of(f"gate_T0_20_wiki_max50_{word}")
+    name = split_name("gate_T0_20_wiki")
+    assert rename(name, {"recovery": {"loss": "kl"}}) is None
+    assert str(rename(name, {"recovery": {"loss": "kl", "enabled": True}})) == "gate_T0_20_wiki_kl_recover"
 
 
 def test_a_name_leaves_the_settings_to_a_search():

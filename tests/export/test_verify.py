@@ -93,14 +93,19 @@ def test_a_checkpoint_that_there_is_no_memory_for_is_not_called_different(experi
     assert not check.failed
 
 
-def test_a_refitted_checkpoint_is_compared_with_the_fitted_parent(experiment):
+def test_a_repaired_checkpoint_is_compared_with_the_repaired_parent(experiment):
     folder, model = ExperimentFolder(experiment), tiny_model("qwen3")
     facts = folder.input(ModelFolder).ready()
     plan, adapter = uneven_plan(facts), adapter_for(model)
     refit(adapter, tiny_tokens(20), plan, adapter.weights, (0.1,), FittedLayers(folder.fitted.path, "this"), 5)
-    write_checkpoint(facts, plan, folder.checkpoint.path, fitted=load_fitted(folder.fitted.path))
-    assert not any(check.passed for check in checks_of(experiment))
+    # What scales put in place of a fit counts, and of the others the fit.
+    fitted = load_fitted(folder.fitted.path, "refit")
+    scaled = {name: 2 * weights for name, weights in list(fitted.items())[:1]}
+    FittedLayers(folder.scaled.path, "this").keep(0, scaled, [])
+    write_checkpoint(facts, plan, folder.checkpoint.path, fitted=fitted | scaled)
     folder.identity.write(folder.identity.read().model_copy(update={"steps": {"refit": "e-1"}}))
+    assert not any(check.passed for check in checks_of(experiment))
+    folder.identity.write(folder.identity.read().model_copy(update={"steps": {"refit": "e-1", "scales": "e-1"}}))
     assert all(check.passed for check in checks_of(experiment))
 
 

@@ -37,7 +37,7 @@ def refitted(model, folder, windows, ridges=RIDGES, plan=None, done=None):
     plan = plan or uneven_plan(tiny_facts(model))
     done = done or FittedLayers(folder / "fitted", "this")
     fits = refit(adapter, windows, plan, adapter.weights, ridges, done, batch_size=5)
-    return fits, load_fitted(done.folder)
+    return fits, load_fitted(done.folder, "refit")
 
 
 @torch.no_grad()
@@ -247,7 +247,7 @@ def test_layers_of_another_refit_and_damaged_ones_are_not_taken_up(tmp_path, cap
     assert "belongs to another refit" in caplog.text
     (tmp_path / "fitted/layer_2.safetensors").write_bytes(b"half")
     with pytest.raises(DataError, match=r"layer_2\.safetensors is damaged .* run its step again: refit"):
-        load_fitted(tmp_path / "fitted")
+        load_fitted(tmp_path / "fitted", "refit")
     again = refitted(model, tmp_path, windows)
     assert again[0] == expected[0]
     assert "is damaged" in caplog.text
@@ -286,7 +286,7 @@ def experiment(tmp_path):
 
 def test_the_step_leaves_what_the_pruning_step_writes(experiment):
     fit_projections(experiment)
-    folder, weights = experiment.folder, load_fitted(experiment.folder.fitted.path)
+    folder, weights = experiment.folder, load_fitted(experiment.folder.fitted.path, "refit")
     report, record = folder.refit.read(), folder.named(ExperimentFolder.record, step="refit").read()
     assert (report.tokens, report.held_out_tokens) == (18 * 12, 2 * 12)
     assert record.metrics["refit/fitted_blocks"] == len(report.fitted) == len(weights)

@@ -1,9 +1,9 @@
-"""A pruned model of uneven widths and a text that can be learned by heart."""
+"""A pruned model of uneven widths, the unpruned one, and a text that can be learned by heart."""
 
 import pytest
 import torch
 
-from prunescope.artifacts.folders import RecoveryTextFolder
+from prunescope.artifacts.folders import ModelFolder, RecoveryTextFolder
 from prunescope.artifacts.manifests import RecoveryManifest
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.steps.recovery import RecoverySpec
@@ -29,9 +29,10 @@ def spec(**changes) -> RecoverySpec:
 
 @pytest.fixture
 def experiment(tmp_path, request):
-    """The folder of an experiment as pruning leaves it, and beside it `text/`: 12 rows of one repeated sentence."""
+    """The folder of an experiment as pruning leaves it; beside it `parent/` and `text/`, 12 rows of one sentence."""
     family = getattr(request, "param", "llama")
     facts = save_source(tiny_model(family).float(), tmp_path / "source")
+    ModelFolder(tmp_path / "parent").facts.write(facts)
     write_checkpoint(facts, uneven_plan(facts), tmp_path / "e/model", experiment="e")
     sentence = torch.randint(3, VOCABULARY, (8,), generator=torch.Generator().manual_seed(2))
     rows = sentence.repeat(12, 2).int()

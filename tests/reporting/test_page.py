@@ -72,19 +72,19 @@ def test_zero_shot_scores_are_those_of_the_final_model():
 @pytest.mark.parametrize("measured", [{}, {"Zero-shot": "ZEROSHOT", "Other": "OTHER"}])
 @pytest.mark.parametrize("recovery", [None, "RECOVERY"])
 @pytest.mark.parametrize(
-    "tried", [{}, {"trials": "TRIALS", "run": "RUN", "words": "WORDS", "refit": "REFIT", "search": "SEARCH"}]
+    "tried", [{}, {"trials": "TRIALS", "run": "RUN", "words": "WORDS", "repair": "REPAIR", "search": "SEARCH"}]
 )
 def test_sections_are_a_blank_line_apart(recovery, measured, exports, tried):
     said = report().model_copy(update={"headline": "HEADLINE"} if tried else {})
     parts = {name: name.upper() for name in ("settings", "perplexity", "protocol")} | {"report": said}
-    parts |= dict.fromkeys(("trials", "run", "words", "refit", "search")) | tried
+    parts |= dict.fromkeys(("trials", "run", "words", "repair", "search")) | tried
     told = {"spec": PageSpec.model_construct(model="M", experiment="E"), "path": "PATH", "figures": {"a.png": "A"}}
     told |= {"stock": recovery is None}
     page = render("page.md.j2", **parts, **told, recovery=recovery, measured=measured, exports=exports)
     wanted = [
         *(("# M / E\n\n**HEADLINE**\n\n    RUN\n\nSETTINGS",) if tried else ("# M / E\n\nSETTINGS",)),
         "PERPLEXITY",
-        *(("REFIT",) if tried else ()),
+        *(("REPAIR",) if tried else ()),
     ]
     wanted += [
         recovery,
@@ -114,6 +114,12 @@ def test_how_a_model_was_trained_is_told(resumed, learned, kind, end):
         f"calibration split of wiki{kind}: 2,560 tokens in 10 steps, 1,640 different ones, seed 7{end}. "
         "What it learned is merged into the weights, whose shapes are those that pruning left."
     )
+    distilled = told.model_copy(update={"train": "projections", "loss": "ce_kl"})
+    said = render("trained.md.j2", told=distilled, dataset="wiki", text=text, metrics=metrics)
+    assert (
+        "in its output projections (o and down; AdamW, learning rate 0.0003, cosine; loss: cross-entropy and 2 x KL "
+        "divergence from the unpruned model) on the calibration split"
+    ) in said
 
 
 @pytest.fixture

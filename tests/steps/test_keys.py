@@ -242,7 +242,7 @@ def test_specs_survive_the_command_line():
         {
             "evaluation": {"zeroshot": {}, "efficiency": {"gguf": ["f16"]}},
             "recovery": {"enabled": True},
-            "repair": {"refit": {"enabled": True}},
+            "repair": {"refit": {"enabled": True}, "scales": {"enabled": True}},
         },
     )
     names = ("taylor_T1_tauinf_20_wiki_early30", "auto_20_wiki_max50")
@@ -267,6 +267,10 @@ def test_a_recovery_that_is_off_is_in_no_spec():
     assert set(on) - set(off) == {"recovery_text", "recovery", "recovered"}
     other = told(f"{BASE}_recover", recovery={"rank": 8})
     assert {name for name in on if on[name] != other[name]} == {"recovery", "page"}
+    distilled = told(f"{BASE}_recover", recovery={"loss": "kl", "train": "projections"})
+    assert {name for name in on if on[name] != distilled[name]} == {"recovery", "page"}
+    inputs = [json.loads(one["recovery"])["inputs"] for one in (on, distilled)]
+    assert [sorted(keys) for keys in inputs] == [["recovery_text"], ["model", "recovery_text"]]
 
 
 def test_a_search_changes_its_own_steps_and_what_follows_alone():
@@ -295,6 +299,12 @@ def test_a_refit_that_is_off_is_in_no_spec():
     assert {name for name in on if on[name] != other[name]} == {"refit", "page"}
     longer = told(f"{BASE}_refit", repair={"refit": {"tokens": 1024}})
     assert {name for name in on if on[name] != longer[name]} == {"refit_text", "refit", "page"}
+    scaled, both = told(f"{BASE}_scales"), told(f"{BASE}_refit", repair={"scales": {"enabled": True}})
+    assert off == told(BASE, repair={"scales": {"tokens": 64}})
+    assert set(scaled) - set(off) == {"refit_text", "scales"}
+    assert scaled["refit_text"] == on["refit_text"]
+    assert {name for name in both if on.get(name) != both[name]} == {"scales", "pruning", "page"}
+    assert '"refit": true, "scales": true' in both["pruning"]
 
 
 def test_the_gate_decides_no_result():

@@ -89,11 +89,10 @@ def test_small_files_are_artifacts_and_the_checkpoint_is_not(tmp_path, monkeypat
             "README.md config.yaml analysis/pruning_summary.json analysis/pruning_summary.csv analysis/plan.json "
             "analysis/gradient_statistics.json analysis/stability.json analysis/gradient_diagnosis.json "
             "analysis/search.json "
-            "analysis/trials.json analysis/refit.json analysis/diagnosis.html visualization/{plot}.png "
-            "evaluation/words.json evaluation/recovered_words.json "
+            "analysis/trials.json analysis/refit.json analysis/scales.json analysis/diagnosis.html "
+            "visualization/{plot}.png evaluation/words.json evaluation/recovered_words.json "
             "visualization/before_after.png evaluation/perplexity.json evaluation/card.json evaluation/recovered.json "
-            "evaluation/zeroshot.json "
-            "evaluation/efficiency.json",
+            "evaluation/zeroshot.json evaluation/efficiency.json",
         ),
         (ComparisonFolder, "comparison.md comparison.csv recommendation.json {figures}"),
         (ModelFolder, "key.json"),

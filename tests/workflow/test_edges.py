@@ -14,7 +14,7 @@ from prunescope.steps.table import TABLE
 
 ROOT = Path(__file__).parents[2]
 MODEL, SWEEP = "SmolLM2-135M", "two"
-EXPERIMENT = f"results/{MODEL}/taylor_T1_tau0_20_wiki_refit_recover"
+EXPERIMENT = f"results/{MODEL}/taylor_T1_tau0_20_wiki_refit_scales_recover"
 SEARCHED = f"results/{MODEL}/auto_20_wiki"
 TARGETS = (EXPERIMENT, SEARCHED, f"sweep_{SWEEP}", f"results/{MODEL}/taylor_T0_20_wiki/export/uniform")
 # All optional steps, and a reference.

@@ -47,7 +47,7 @@ PEFT = Package(
     "recover",
     "recovery, training after pruning",
     "recovery.enabled needs peft, which is not installed: install prunescope[recover] (in a checkout: "
-    f"{installing('recover')}), or set recovery.enabled to false",
+    f"{installing('recover')}), or set recovery.train to projections, or recovery.enabled to false",
 )
 LLAMA_CPP = Package(
     "llama_cpp",

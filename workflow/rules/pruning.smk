@@ -6,6 +6,7 @@ rule pruning:
         model=ancient(shared("model", "model.json")),
         plan="results/{model}/{experiment}/analysis/plan.json",
         fitted=where("refit", "analysis/refit"),
+        scaled=where("scales", "analysis/scales"),
         # The diagnosis may stop the run, but a report with new words must not cut again.
         report=ancient("results/{model}/{experiment}/analysis/gradient_diagnosis.json"),
     output:

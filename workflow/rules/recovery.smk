@@ -1,4 +1,4 @@
-# LoRA fine-tuning of the pruned model, where it is asked for (`recover` in an experiment's name).
+# Training of the pruned model, where it is asked for (`recover` in an experiment's name).
 
 
 rule recovery_text:
@@ -25,6 +25,7 @@ rule recovery_text:
 
 rule recovery:
     input:
+        model=ancient(shared("model", "model.json")),
         checkpoint="results/{model}/{experiment}/model",
         samples=shared("recovery_text", "samples.safetensors"),
         manifest=ancient(shared("recovery_text", "manifest.json")),

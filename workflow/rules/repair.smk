@@ -1,4 +1,4 @@
-# What is done to the pruned weights before they are written: the refit (`refit` in an experiment's name).
+# What is done to the pruned weights before they are written (`refit`, `scales` in an experiment's name).
 
 
 rule refit_text:
@@ -49,3 +49,32 @@ rule refit:
         "Fit what the cut leaves of {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope run refit {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+rule scales:
+    input:
+        model=ancient(shared("model", "model.json")),
+        plan="results/{model}/{experiment}/analysis/plan.json",
+        fitted=where("refit", "analysis/refit"),
+        samples=shared("refit_text", "samples.safetensors"),
+    output:
+        scaled=directory("results/{model}/{experiment}/analysis/scales"),
+        report="results/{model}/{experiment}/analysis/scales.json",
+        record="results/{model}/{experiment}/records/scales.json",
+    log:
+        "logs/{model}/{experiment}/scales.log",
+    benchmark:
+        "logs/{model}/{experiment}/scales.benchmark.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=64000,
+        runtime=240,
+    params:
+        spec=spec("scales"),
+        identity=identity("scales"),
+        folder=subpath(output.record, ancestor=2),
+    message:
+        "Train a factor per kept group of {wildcards.model}/{wildcards.experiment}"
+    shell:
+        "prunescope run scales {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

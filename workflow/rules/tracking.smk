@@ -45,6 +45,7 @@ rule page:
         trials=where("trial", "analysis/trials.json"),
         report="results/{model}/{experiment}/analysis/gradient_diagnosis.json",
         refit=where("refit", "analysis/refit.json"),
+        scales=where("scales", "analysis/scales.json"),
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         words="results/{model}/{experiment}/evaluation/words.json",
         calibration=shared("calibration", "manifest.json"),

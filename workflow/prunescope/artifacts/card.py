@@ -39,7 +39,7 @@ class CalibrationTokens(Tokens):
 
 
 class RefitTokens(Tokens):
-    """The manifest of the refit's text without document ids."""
+    """The manifest of the text of the repairs without document ids."""
 
     texts: dict[str, Drawn] = Field(description="By name of the text.")
 
@@ -106,7 +106,7 @@ class ProtocolCard(Document):
     parent: Parent
     pruning: Removed
     calibration: CalibrationTokens
-    refit: RefitTokens | None = Field(None, description="Of a refitted model only.")
+    refit: RefitTokens | None = Field(None, description="Of a model with a refit or scales only.")
     recovery: RecoveryTokens | None = Field(None, description="Of a trained model only.")
     evaluation: dict[str, EvaluatedText] = Field(description="By name of the text.")
     seeds: Seeds

@@ -1,5 +1,6 @@
 """The folders of ``results/`` and their files: each file is named once, here."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, R
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
 from prunescope.artifacts.record import StepRecord
 from prunescope.artifacts.refit import RefitReport
+from prunescope.artifacts.scales import ScalesReport
 from prunescope.artifacts.search import Search
 from prunescope.artifacts.stability import Stability
 from prunescope.artifacts.summary import PruningSummary
@@ -202,6 +204,9 @@ class ExperimentFolder(Folder):
         "analysis/refit", Opaque(), "refit", "a file per layer: what the output projections keep, `[d, kept columns]`"
     )
     fitting = File("analysis/.refit", Opaque(), "refit", "the layers of a refit under way or killed", always=False)
+    scales = File("analysis/scales.json", Json(ScalesReport), "scales", "what the factors of the groups gave")
+    scaled = File("analysis/scales", Opaque(), "scales", "the same as `analysis/refit`, with the factors in it")
+    scaling = File("analysis/.scales", Opaque(), "scales", "state of their training, under way or killed", always=False)
     checkpoint = File("model", Opaque(), "pruning", "the pruned model ([delete it?](your-model.md#what-it-costs))")
     perplexity = File("evaluation/perplexity.json", Json(PerplexityReport), "evaluation", "before and after")
     windows = File(
@@ -226,7 +231,7 @@ class ExperimentFolder(Folder):
         "records/{step}.json",
         Json(StepRecord),
         "(each step)",
-        "what a step did: `search`, `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `pruning`, "
+        "what a step did: `search`, `importance`, `trial`, `diagnosis`, `plot_{plot}`, `refit`, `scales`, `pruning`, "
         "`evaluation`, `zeroshot`, `efficiency`, `recovery`, `recovered`, `before_after`, `gguf_{type}` and `uniform` "
         "(`page` leaves none)",
     )
@@ -304,10 +309,9 @@ class ExperimentFolder(Folder):
         trained = self.identity.exists() and ExperimentFolder.recovered.made_by in self.identity.read().steps
         return self.recovered if trained else self.checkpoint
 
-    @property
-    def refitted(self) -> bool:
-        """Whether the weights of `checkpoint` were fitted, as `identity` says."""
-        return self.identity.exists() and ExperimentFolder.refit.made_by in self.identity.read().steps
+    def repairs(self, steps: Collection[str]) -> list[Entry[Path]]:
+        """Return the folders of weights that repairs among these steps left, in the order in which they count."""
+        return [entry for entry in (self.fitted, self.scaled) if entry.file.made_by in steps]
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""

@@ -11,7 +11,7 @@ from prunescope.config.sections import Settings
 
 def in_force(settings: Settings) -> dict[str, Any]:
     """Return settings as the file holds them: without those of a repair or a recovery that is off."""
-    on = {"recovery": settings.recovery.enabled, "repair": settings.repair.refit.enabled}
+    on = {"recovery": settings.recovery.enabled, "repair": settings.repair.enabled}
     return settings.model_dump(mode="json", exclude={name for name, wanted in on.items() if not wanted})
 
 

@@ -92,6 +92,6 @@ class PruningMap(Document):
     layers: list[KeptGroups] = Field(description="Per layer of the pruned model.")
     experiment: str | None = None
     plan: str | None = Field(None, description="The file, where a plan was applied by hand.")
-    fitted: list[str] = Field([], description="Parameters of the parent whose kept columns were fitted.")
+    fitted: list[str] = Field([], description="Parameters of the parent whose kept columns were fitted or scaled.")
     parent_origin: str | None = None
     parent_revision: str | None = None

@@ -60,7 +60,7 @@ def _lengths(source: ModelSource, settings: Settings) -> Iterator[str]:
         "calibration.seq_len": settings.calibration.seq_len,
         "evaluation.protocols: window": settings.evaluation.longest_window,
     }
-    if settings.repair.refit.enabled:
+    if settings.repair.enabled:
         lengths["repair.refit.seq_len"] = settings.repair.refit.seq_len
     if settings.recovery.enabled:
         lengths["recovery.seq_len"] = settings.recovery.seq_len

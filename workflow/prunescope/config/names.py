@@ -60,7 +60,7 @@ class Option:
 
     Attributes:
         word: what it starts with. path: config path of the setting. form: how the value is spelled.
-        example, meaning: for the reference.
+        example, meaning: for the reference. with_word: another word, without which it would do nothing.
     """
 
     word: str
@@ -68,6 +68,7 @@ class Option:
     form: Form
     example: str
     meaning: str
+    with_word: str = ""
 
     def parse(self, text: str) -> Any:
         """Return the value that `text` declares, or None when it is another option."""
@@ -114,7 +115,11 @@ OPTIONS = (
     Option("trials", "search.trials", WHOLE, "trials512", "`auto` tries 512 settings"),
     Option("uniform", "limits.widths", word_for("uniform"), "uniform", "equal layers: a checkpoint for stock programs"),
     Option("refit", "repair.refit.enabled", word_for(True), "refit", "least-squares fit of what the cut leaves"),
-    Option("recover", "recovery.enabled", word_for(True), "recover", "LoRA fine-tuning after pruning"),
+    Option("scales", "repair.scales.enabled", word_for(True), "scales", "a trained factor per kept group"),
+    Option("recover", "recovery.enabled", word_for(True), "recover", "training after pruning, by LoRA"),
+    Option("kl", "recovery.loss", word_for("kl"), "kl", "`recover` by KL to the unpruned model", "recover"),
+    Option("cekl", "recovery.loss", word_for("ce_kl"), "cekl", "`recover` by cross-entropy and KL", "recover"),
+    Option("projections", "recovery.train", word_for("projections"), "projections", "`recover` o and down", "recover"),
 )
 
 # The parts of a name (tau may be left out, `auto` has neither T nor tau): field of `Name` -> the setting and how it is
@@ -191,6 +196,12 @@ def parse_name(text: str, datasets: Iterable[str]) -> tuple[str, Patch]:
         option, value = _parse_option(text, option_text)
         if option.path in settings:
             raise ConfigError(f"'{text}' sets {option.path} twice; keep one of the options")
+        if option.with_word and option.with_word not in name.options:
+            place = name.options.index(option_text)
+            options = (*name.options[:place], option.with_word, *name.options[place:])
+            raise ConfigError(
+                f"'{text}': {option_text} is about {option.with_word}; write {replace(name, options=options)}"
+            )
         settings[option.path] = value
     return name.dataset, nested(settings)
 
@@ -216,10 +227,10 @@ def rename(name: Name, patch: Patch) -> Name | None:
     """Return `name` with the settings of `patch`, or None when the grammar has no word for one of them."""
     for path, value in leaves(patch):
         changed = _with(name, path, value)
-        if changed is None or declared(changed) is None:
+        if changed is None:
             return None
         name = changed
-    return name
+    return name if declared(name) is not None else None
 
 
 def without(name: Name, path: str) -> Name:

@@ -15,9 +15,8 @@ from prunescope.export.checks import CannotCheckError, Check, check_logits
 from prunescope.export.logits_alone import logits_of_checkpoint
 from prunescope.models.memory import release
 from prunescope.packages import LLAMA_CPP
-from prunescope.pruning.fitted import load_fitted
+from prunescope.pruning.fitted import load_repaired
 from prunescope.pruning.proof import RANDOM, Named, load_by_transformers, logits_by_layer, random_windows
-from prunescope.pruning.surgery import NOTHING
 from prunescope.steps.export import GgufSpec
 
 WINDOWS, TOKENS = 2, 128
@@ -52,7 +51,7 @@ class Form:
 
 
 def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
-    """Compare every form of an experiment's pruned model with its parent, masked by the plan and fitted by the refit.
+    """Compare every form of an experiment's pruned model with its parent, masked by the plan and repaired.
 
     Exports of a model that was trained after pruning are compared with what was trained.
 
@@ -72,7 +71,7 @@ def verify(folder: ExperimentFolder, gguf: GgufExport) -> list[Check]:
         raise DataError(f"{folder.path} has nothing to verify (no model, no export); run its pruning step first")
     parent = load_by_transformers(Path(facts.path))
     windows = fixed_windows(parent.config.vocab_size, folder.input(EvaluationTextFolder))
-    fitted = load_fitted(folder.fitted.path) if folder.refitted else NOTHING
+    fitted = load_repaired(folder.repairs(folder.identity.read().steps))
     masked = exported = logits_by_layer(parent, windows, plan, fitted)
     del parent
     release()  # forms are computed by other processes

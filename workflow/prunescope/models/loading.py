@@ -48,11 +48,14 @@ def native_bfloat16() -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))
 
 
-def load_model(path: str | Path, dtype: str = "auto") -> nn.Module:
+def load_model(path: str | Path, dtype: str = "auto", reserved: int = 0) -> nn.Module:
     """Load a checkpoint folder, pruned ones included, in the compute dtype, wherever its weights fit.
 
     On the default device, if they fit there; else over all GPUs, if whole layers do; else layer by layer, see
     `models.offload`. In evaluation mode and frozen.
+
+    Args:
+        reserved: bytes of the default device that something else will need.
 
     Raises:
         DataError: see `open_checkpoint`.
@@ -61,20 +64,25 @@ def load_model(path: str | Path, dtype: str = "auto") -> nn.Module:
     resolved = compute_dtype(dtype, device)
     checkpoint = open_checkpoint(path)
     model = checkpoint.skeleton.to(resolved)
-    needed, memory = sum(parameter.nbytes for parameter in model.parameters()), weight_memory(device)
+    needed, memory = sum(parameter.nbytes for parameter in model.parameters()), weight_memory(device) - reserved
     if needed <= memory:
         return fill(checkpoint, resolved, device)
-    if device.type == "cuda" and (places := spread_layers(model)):
+    if device.type == "cuda" and (places := spread_layers(model, reserved)):
         return fill(checkpoint, resolved, device, places)
     log.info("%s of weights, %s of memory: layers are read from %s as they run", gib(needed), gib(memory), path)
     return fill_around_layers(checkpoint, resolved, device)
 
 
-def spread_layers(model: nn.Module) -> dict[str, int] | None:
-    """Return which GPU each module of a skeleton goes to, layers undivided; None: they do not fit on all together."""
+def spread_layers(model: nn.Module, reserved: int = 0) -> dict[str, int] | None:
+    """Return which GPU each module of a skeleton goes to, layers undivided; None: they do not fit on all together.
+
+    Args:
+        reserved: bytes of the first one that something else will need.
+    """
     from accelerate import infer_auto_device_map
 
     memory = {gpu: weight_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())}
+    memory[0] = max(0, memory[0] - reserved)
     places = infer_auto_device_map(model, memory, no_split_module_classes=model._no_split_modules)
     return None if "disk" in places.values() else places
 

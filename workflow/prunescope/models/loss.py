@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Head = Callable[[Tensor], Tensor]
 """Maps hidden states ``[positions, d]`` to logits ``[positions, vocab]``; its weights get no gradient."""
@@ -43,32 +44,64 @@ def token_losses(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
     Returns:
         ``[batch, tokens]``, at least float32, where the targets are.
     """
-    return _ChunkedLosses.apply(hidden, targets, head)
+    total, _, _ = _ChunkedLosses.apply(hidden, targets, head, None, None, 1.0, 0.0)
+    return total
+
+
+def distillation_losses(
+    head: Head, hidden: Tensor, targets: Tensor, dense_head: Head, dense: Tensor, ce: float, kl: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``ce * CE + kl * KL(dense || model)`` of every position, and the two alone, in nats.
+
+    KL is that of the distributions over the whole vocabulary. Differentiable by `hidden` and through the first alone,
+    as `token_losses` is.
+
+    Args:
+        head, hidden, targets: see `token_losses`.
+        dense_head, dense: the head of the unpruned model, and what it reads, ``[batch, tokens, d]``.
+
+    Returns:
+        ``[batch, tokens]`` each, at least float32, where the targets are.
+    """
+    return _ChunkedLosses.apply(hidden, targets, head, dense, dense_head, ce, kl)
 
 
 class _ChunkedLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        head: Head,
+        dense: Tensor | None,
+        dense_head: Head | None,
+        ce: float,
+        kl: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         wanted = ctx.needs_input_grad[0]
         losses, gradients = [], []
         flat, wished = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+        above = None if dense is None else dense.reshape(-1, dense.shape[-1])
         for begin, states in _rows(flat, head):
             with torch.set_grad_enabled(wanted):
                 states = states.detach().requires_grad_(wanted)
                 logits = head(states)
-            here = wished[begin : begin + len(states)].to(logits.device)
-            found, slopes = _losses(logits.detach(), here, wanted)
+            here = slice(begin, begin + len(states))
+            likely = None if above is None or dense_head is None else dense_head(above[here]).to(logits.device)
+            found, slopes = _losses(logits.detach(), wished[here].to(logits.device), likely, ce, kl, wanted)
             losses.append(found)
             if wanted:
                 gradients.extend(torch.autograd.grad(logits, states, slopes))
         if wanted:
             ctx.save_for_backward(torch.cat(gradients).reshape(hidden.shape))
-        return torch.cat(losses).reshape(targets.shape).to(targets.device)
+        entropy, divergence = torch.cat(losses, dim=1).unflatten(1, targets.shape).to(targets.device)
+        ctx.mark_non_differentiable(entropy, divergence)
+        return ce * entropy + kl * divergence, entropy, divergence
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream[..., None].to(gradient), None, None
+        return gradient * upstream[..., None].to(gradient), *6 * (None,)
 
 
 def _rows(hidden: Tensor, head: Head) -> Iterator[tuple[int, Tensor]]:
@@ -78,17 +111,28 @@ def _rows(hidden: Tensor, head: Head) -> Iterator[tuple[int, Tensor]]:
     return zip(range(0, len(hidden), size), hidden.split(size), strict=True)
 
 
-def _losses(logits: Tensor, targets: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Return the cross-entropy of each row of ``[rows, vocab]`` and, if wanted, its gradient by the logits."""
+def _losses(
+    logits: Tensor, targets: Tensor, dense: Tensor | None, ce: float, kl: float, wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return cross-entropy and KL(dense || model) of each row of ``[rows, vocab]``, ``[2, rows]``.
+
+    If wanted, return also the gradient of ``ce * CE + kl * KL`` by the logits. Without `dense` KL is 0.
+    """
     losses, slopes = [], torch.empty_like(logits) if wanted else None
     for begin, piece in _pieces(logits):
-        wished = targets[begin : begin + len(piece), None]
+        here = slice(begin, begin + len(piece))
+        wished = targets[here, None]
         said = _log_softmax(piece)
-        losses.append(-said.gather(1, wished)[:, 0])
+        found = torch.stack([-said.gather(1, wished)[:, 0], said.new_zeros(len(piece))])
+        if dense is not None:
+            likely = _log_softmax(dense[here])
+            found[1] = functional.kl_div(said, likely, reduction="none", log_target=True).sum(dim=1)
+        losses.append(found)
         if slopes is not None:
-            slope = said.exp_().scatter_add_(1, wished, said.new_full((), -1).expand(wished.shape))
-            slopes[begin : begin + len(piece)] = slope
-    return torch.cat(losses), slopes
+            # With p of the model and q of the dense one: ce (p - target) + kl (p - q).
+            slope = said.exp_() if dense is None else said.exp_().mul_(ce + kl).sub_(likely.exp_(), alpha=kl)
+            slopes[here] = slope.scatter_add_(1, wished, said.new_full((), -ce).expand(wished.shape))
+    return torch.cat(losses, dim=1), slopes
 
 
 def _pieces(logits: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from prunescope.artifacts.files import Entry
 from prunescope.artifacts.refit import BlockFit
 from prunescope.errors import DataError
 from prunescope.files import replacing
@@ -58,18 +59,30 @@ class FittedLayers:
         return self.folder / f"layer_{layer}.safetensors"
 
 
-def load_fitted(folder: Path) -> Weights:
-    """Return all fitted weights in a folder, mapped from its files.
+def load_repaired(repairs: Iterable[Entry[Path]]) -> Weights:
+    """Return the weights that repairs left, mapped from their files; those of a later one in place of an earlier one's.
+
+    Raises:
+        DataError: see `load_fitted`.
+    """
+    weights: Weights = {}
+    for repair in repairs:
+        weights |= load_fitted(repair.path, repair.file.made_by)
+    return weights
+
+
+def load_fitted(folder: Path, step: str) -> Weights:
+    """Return all weights in a folder that a step left, mapped from its files.
 
     Raises:
         DataError: there is no such folder, or a file of it is damaged.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there; run the step that makes it first: refit")
+        raise DataError(f"{folder} is not there; run the step that makes it first: {step}")
     weights: Weights = {}
     for file in sorted(folder.glob("*.safetensors")):
         try:
             weights |= load_file(file)
         except SafetensorError as error:
-            raise DataError(f"{file} is damaged ({error}); delete {folder} and run its step again: refit") from error
+            raise DataError(f"{file} is damaged ({error}); delete {folder} and run its step again: {step}") from error
     return weights

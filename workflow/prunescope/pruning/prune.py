@@ -4,8 +4,7 @@ from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder, Mod
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.errors import PrunescopeError
 from prunescope.pruning.checkpoint import write_checkpoint
-from prunescope.pruning.fitted import load_fitted
-from prunescope.pruning.surgery import NOTHING
+from prunescope.pruning.fitted import load_repaired
 from prunescope.steps.job import Job
 from prunescope.steps.pruning import PruningSpec
 
@@ -15,7 +14,7 @@ class CriticalDiagnosis(PrunescopeError):
 
 
 def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
-    """Cut the weights by the plan and write the checkpoint, with what the refit fitted where there was one.
+    """Cut the weights by the plan and write the checkpoint, with what repairs left where there were any.
 
     Raises:
         CriticalDiagnosis: there is a critical finding, and `stop_if_critical` is set.
@@ -27,7 +26,7 @@ def prune(job: Job[PruningSpec, ExperimentFolder]) -> None:
     plan = PruningPlan.read(job.folder.plan.path, facts)
     checkpoint = job.folder.checkpoint.path
     with job.recording() as record:
-        fitted = load_fitted(job.folder.fitted.path) if job.spec.refit else NOTHING
+        fitted = load_repaired(job.folder.repairs(job.spec.repairs))
         written = write_checkpoint(facts, plan, checkpoint, experiment=job.spec.experiment, fitted=fitted)
         record.metrics["prune/checkpoint_parameters"] = written
         record.metrics["prune/checkpoint_bytes"] = CheckpointFolder(checkpoint).stored_bytes

@@ -1,1 +1,1 @@
-"""Recovery: LoRA fine-tuning of a pruned model, by peft and transformers' Trainer, merged into its weights."""
+"""Training of a pruned model, by transformers' Trainer: adapters, output projections, or factors of groups."""

@@ -17,7 +17,7 @@ COMPLETE = "complete.txt"
 
 
 class TrainingState:
-    """The folder where a run saves its state: adapters, optimizer, schedule and random numbers.
+    """The folder where a run saves its state: what is trained, optimizer, schedule and random numbers.
 
     Attributes:
         identity: all that the run depends on; the state of another run is not used. every: steps between two savings;

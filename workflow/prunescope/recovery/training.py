@@ -1,27 +1,27 @@
-"""Training of the adapters by transformers' Trainer: the loss, what is logged while it runs, and where it goes on."""
+"""Training by transformers' Trainer: the loss, what is logged while it runs, and where it goes on."""
 
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from prunescope.artifacts.folders import RecoveryTextFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.sections import Recovery
 from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.models.loading import default_device
-from prunescope.models.loss import token_losses
 from prunescope.models.memory import out_of_memory
 from prunescope.progress import Progress
+from prunescope.recovery.objective import Objective
 from prunescope.recovery.state import TrainingState
 from prunescope.recovery.text import NOT_LEARNED
+from prunescope.recovery.trained import Student
 
 log = logging.getLogger(__name__)
 
@@ -31,87 +31,163 @@ POINTS = 200
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-def train(model: PeftModel, text: RecoveryTextFolder, told: Recovery, state: TrainingState, record: StepRecord) -> None:
-    """Train the adapters of a model in place.
+@dataclass(frozen=True)
+class Course:
+    """How long and how fast a model is trained.
+
+    Attributes:
+        name: of its metrics, `{name}/loss` and so on.
+        section, rate_setting: of the configuration, where its settings are, and the name there of `learning_rate`.
+        steps: of the optimizer. tokens_per_step: of the text, on average.
+        batch_size: windows in memory at a time. accumulation: batches per step.
+        less_memory: what a person can do when there is not enough.
+    """
+
+    name: str
+    section: str
+    rate_setting: str
+    steps: int
+    tokens_per_step: int
+    batch_size: int
+    accumulation: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    weight_decay: float
+    seed: int
+    checkpointing: bool
+    less_memory: str
+
+    @classmethod
+    def of(cls, told: Recovery, tokens_per_row: float) -> "Course":
+        """Return the course that the section `recovery` tells."""
+        tokens_per_step = round(tokens_per_row * told.batch_size * told.accumulation)
+        less = f"halve recovery.batch_size ({told.batch_size}) and double recovery.accumulation ({told.accumulation})"
+        less += "" if told.checkpointing else " or set recovery.checkpointing: true"
+        return cls(
+            name="recover",
+            section="recovery",
+            rate_setting="learning_rate" if told.train == "lora" else "projections_learning_rate",
+            steps=max(1, round(told.tokens / tokens_per_step)),
+            tokens_per_step=tokens_per_step,
+            batch_size=told.batch_size,
+            accumulation=told.accumulation,
+            learning_rate=told.peak_rate,
+            schedule=told.schedule,
+            warmup=told.warmup,
+            weight_decay=told.weight_decay,
+            seed=told.seed,
+            checkpointing=told.checkpointing,
+            less_memory=f"{less}, or lower recovery.seq_len ({told.seq_len})",
+        )
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.tokens_per_step
+
+
+def train(
+    student: Student,
+    objective: Objective,
+    rows: TensorDataset,
+    course: Course,
+    state: TrainingState,
+    record: StepRecord,
+) -> None:
+    """Train the parameters of a student in place.
 
     Args:
+        rows: tokens and labels, int ``[windows, tokens]``.
         state: where the run is saved, and goes on from.
         record: takes the counts, which include the steps before an interruption except for the tokens per second, and
-            the course of learning rate and loss (mean per token, in nats).
+            the course of learning rate and losses (mean per token, in nats).
 
     Raises:
         NonFiniteError: the loss is NaN or infinite.
         PrunescopeError: out of memory.
     """
-    samples = text.samples.read()
-    rows, rows_per_step = TensorDataset(samples["input_ids"], samples["labels"]), told.batch_size * told.accumulation
-    tokens_per_step = round(text.manifest.read().tokens / len(rows) * rows_per_step)
-    steps = max(1, round(told.tokens / tokens_per_step))
     saved = state.latest()
     if saved:
-        log.info("going on from step %s of %s", saved, steps)
-    if told.checkpointing:
-        model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
-    progress = Progress("recovery", steps * tokens_per_step, "tokens")
-    trainer = _RecoveryTrainer(
-        model,
-        _arguments(told, steps, state.folder),
+        log.info("going on from step %s of %s", saved, course.steps)
+    if course.checkpointing:
+        student.model.gradient_checkpointing_enable({"use_reentrant": False})
+    progress = Progress(record.step, course.tokens, "tokens")
+    trainer = _Trainer(
+        student,
+        _arguments(course, state.folder),
         data_collator=_collate,
-        train_dataset=_in_order(rows, steps * rows_per_step, told.seed),
-        callbacks=[_Watch(state, progress, tokens_per_step)],
+        train_dataset=_in_order(rows, course.steps * course.batch_size * course.accumulation, course.seed),
+        callbacks=[_Watch(state, progress, course)],
     )
+    trainer.objective = objective
     trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=str(state.at(saved)) if saved else None)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        ways = f"halve recovery.batch_size ({told.batch_size}) and double recovery.accumulation ({told.accumulation})"
-        ways += "" if told.checkpointing else " or set recovery.checkpointing: true"
-        raise PrunescopeError(
-            f"out of memory while training: {ways}, or lower recovery.seq_len ({told.seq_len})"
-        ) from error
+        raise PrunescopeError(f"out of memory while training: {course.less_memory}") from error
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
-    for name in ("loss", "learning_rate"):
-        record.histories[f"recover/{name}"] = [(entry["step"], entry[name]) for entry in logged]
+    for name in ("loss", "ce", "kl", "learning_rate"):
+        if name in logged[-1]:
+            record.histories[f"{course.name}/{name}"] = [(entry["step"], entry[name]) for entry in logged]
     record.metrics |= {
-        "recover/final_loss": logged[-1]["loss"],
-        "recover/tokens": steps * tokens_per_step,
-        "recover/tokens_per_second": round(progress.rate, 1),
-        "recover/steps": steps,
-        "recover/resumed_from_step": saved,
+        f"{course.name}/final_loss": logged[-1]["loss"],
+        f"{course.name}/tokens": course.tokens,
+        f"{course.name}/tokens_per_second": round(progress.rate, 1),
+        f"{course.name}/steps": course.steps,
+        f"{course.name}/resumed_from_step": saved,
     }
 
 
-class _RecoveryTrainer(Trainer):
-    """The mean loss of the tokens that are learned, without the logits of a batch ever being there as a whole."""
+class _Trainer(Trainer):
+    """The mean loss of the tokens that are learned, without the logits of a batch ever being there as a whole.
+
+    Attributes:
+        objective: what is made small. parts: sums of its parts since they were logged, and of the tokens behind them.
+    """
+
+    objective: Objective
+    parts: dict[str, Tensor | float]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parts = {}
 
     def compute_loss(
         self,
-        model: PeftModel,
+        model: Student,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
-        causal = model.get_base_model()
         # What is padded is at the end, where no token that counts can see it.
-        hidden = causal.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-        targets = inputs["labels"][:, 1:]
-        losses = token_losses(causal.get_output_embeddings(), hidden[:, :-1], targets.clamp(min=0))
-        return (losses * (targets != NOT_LEARNED)).sum() / num_items_in_batch
+        learned = inputs["labels"] != NOT_LEARNED
+        losses, parts = self.objective.losses(model, inputs["input_ids"], inputs["labels"].clamp(min=0))
+        for name, values in (parts | {"tokens": learned}).items():
+            self.parts[name] = self.parts.get(name, 0.0) + (values * learned).sum()
+        return (losses * learned).sum() / num_items_in_batch
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each part to what is logged of a stretch of steps."""
+        if "loss" in logs:
+            tokens = self.parts.pop("tokens")
+            logs |= {name: float(total / tokens) for name, total in self.parts.items()}
+            self.parts.clear()
+        super().log(logs, start_time)
 
 
 class _Watch(TrainerCallback):
     """Reports loss, learning rate and tokens per second, says when to save, and stops at a loss that is no number."""
 
-    def __init__(self, saving: TrainingState, progress: Progress, tokens_per_step: int) -> None:
-        self.saving, self.progress, self.tokens_per_step, self.note = saving, progress, tokens_per_step, ""
+    def __init__(self, saving: TrainingState, progress: Progress, course: Course) -> None:
+        self.saving, self.progress, self.course, self.note = saving, progress, course, ""
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.progress.skip(state.global_step * self.tokens_per_step)
+        self.progress.skip(state.global_step * self.course.tokens_per_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.progress.advance(self.tokens_per_step, self.note)
+        self.progress.advance(self.course.tokens_per_step, self.note)
         if self.saving.due(state.global_step):
             control.should_log = control.should_save = True  # a state is looked at before it is saved
 
@@ -122,8 +198,8 @@ class _Watch(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise NonFiniteError(
-                f"the loss is {logs['loss']} at step {state.global_step}; lower recovery.learning_rate, or try "
-                "recovery.dtype: float32"
+                f"the loss is {logs['loss']} at step {state.global_step}; lower "
+                f"{self.course.section}.{self.course.rate_setting}, or try {self.course.section}.dtype: float32"
             )
         self.note = f"loss {logs['loss']:.3f}, learning rate {logs['learning_rate']:.1e}"
 
@@ -131,19 +207,19 @@ class _Watch(TrainerCallback):
         self.saving.complete(state.global_step)
 
 
-def _arguments(told: Recovery, steps: int, folder: Path) -> TrainingArguments:
+def _arguments(told: Course, folder: Path) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=str(folder),
-        max_steps=steps,
+        max_steps=told.steps,
         per_device_train_batch_size=told.batch_size,
         gradient_accumulation_steps=told.accumulation,
         learning_rate=told.learning_rate,
         lr_scheduler_type=SCHEDULES[told.schedule],
-        warmup_steps=round(told.warmup * steps),
+        warmup_steps=round(told.warmup * told.steps),
         weight_decay=told.weight_decay,
         seed=told.seed,
         train_sampling_strategy="sequential",  # the rows come in their order
-        logging_steps=max(1, steps // POINTS),
+        logging_steps=max(1, told.steps // POINTS),
         logging_nan_inf_filter=False,
         save_strategy="no",  # `_Watch` says when
         save_total_limit=2,  # one is complete while the other is written
@@ -166,7 +242,7 @@ def _in_order(rows: TensorDataset, count: int, seed: int) -> Subset:
 
 
 def _collate(rows: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Return a batch, cut after the last token that is learned."""
+    """Return a batch, with the label of the next token at each position, up to the last one that is learned."""
     tokens, labels = (torch.stack(part).long() for part in zip(*rows, strict=True))
-    length = int((labels != NOT_LEARNED).any(dim=0).nonzero().max()) + 1
-    return {"input_ids": tokens[:, :length], "labels": labels[:, :length]}
+    length = max(1, int((labels != NOT_LEARNED).any(dim=0).nonzero().max()))
+    return {"input_ids": tokens[:, :length], "labels": labels[:, 1 : length + 1]}

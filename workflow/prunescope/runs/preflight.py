@@ -21,7 +21,7 @@ def check_reachable(planned: Planned) -> None:
         PrunescopeError: says what is missing or wrong; of a ratio, the largest reachable one and the limits that bind.
     """
     for task in (*planned.shared, *planned.own):
-        if task.step.package:
+        if task.step.package and task.spec.needs_package:
             task.step.package.require()
     if planned.experiment.tracking.enabled:
         check_folder(tracking_uri(planned.experiment.tracking.uri))

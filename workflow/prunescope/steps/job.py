@@ -84,7 +84,7 @@ def run(name: str, path: Path, told: str) -> None:
         raise ConfigError(f"unknown step '{name}'; {did_you_mean(name, TABLE)}")
     step = TABLE[name]
     spec = read_spec(step.spec, told)
-    if step.package:
+    if step.package and spec.needs_package:
         step.package.require()
     module, _, function = step.run.partition(":")
     getattr(importlib.import_module(f"prunescope.{module}"), function)(Job.of(step, spec, path))

@@ -17,15 +17,22 @@ class PruningSpec(ExperimentSpec):
     step = "pruning"
     version = 2
     refit: bool = Field(False, description="Write the fitted weights of the refit step.")
+    scales: bool = Field(False, description="Write the weights of the scales step.")
     # Another gate is no reason to cut the same checkpoint again.
     aside = frozenset({"stop_if_critical"})
     stop_if_critical: bool = Field(False, description="Cut nothing where a finding of the diagnosis is critical.")
+
+    @property
+    def repairs(self) -> set[str]:
+        """Names of the steps whose weights are written."""
+        return {name for name in ("refit", "scales") if getattr(self, name)}
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["PruningSpec"]:
         settings = planned.experiment.settings
         stop = settings.diagnosis.on_critical == "fail"
-        yield cls(**common, refit=settings.repair.refit.enabled, stop_if_critical=stop)
+        repair = settings.repair
+        yield cls(**common, refit=repair.refit.enabled, scales=repair.scales.enabled, stop_if_critical=stop)
 
 
 STEPS = (
@@ -33,7 +40,7 @@ STEPS = (
         PruningSpec,
         "pruning.prune:prune",
         Own,
-        needs=(Own.plan, Own.fitted),
+        needs=(Own.plan, Own.fitted, Own.scaled),
         # A report that is merely worded anew must not cut again.
         looks_at=(ModelFolder.facts, Own.diagnosis),
         timed=True,

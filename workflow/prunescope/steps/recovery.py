@@ -1,11 +1,11 @@
-"""LoRA fine-tuning of the pruned model, where it is asked for (`recover` in an experiment's name)."""
+"""Training of the pruned model, where it is asked for (`recover` in an experiment's name)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import Field
 
-from prunescope.artifacts.folders import EvaluationTextFolder, RecoveryTextFolder
+from prunescope.artifacts.folders import EvaluationTextFolder, ModelFolder, RecoveryTextFolder
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Recovery
@@ -17,15 +17,21 @@ from prunescope.steps.texts import leakage, recovery_dataset
 
 
 class RecoverySpec(Recovery, ExperimentSpec):
-    """Train the pruned model by LoRA and merge what it learned."""
+    """Train the pruned model, and write what it learned into its weights."""
 
     step = "recovery"
+
+    @property
+    def needs_package(self) -> bool:
+        return self.train == "lora"
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RecoverySpec"]:
         told = planned.experiment.settings.recovery
         if told.enabled:
-            yield cls(**common, **dict(told))
+            # Without the unpruned model beside it, the checkpoint alone decides.
+            inputs = {step: key for step, key in common["inputs"].items() if told.distils or step != ModelFolder.step}
+            yield cls(**dict(common) | {"inputs": inputs}, **dict(told))
 
 
 class RecoveredSpec(ExperimentSpec):
@@ -49,7 +55,7 @@ STEPS = (
         "recovery.steps:train_and_merge",
         Own,
         needs=(Own.checkpoint, RecoveryTextFolder.samples),
-        looks_at=(RecoveryTextFolder.manifest,),
+        looks_at=(ModelFolder.facts, RecoveryTextFolder.manifest),
         package=PEFT,
         timed=True,
         out_of_memory="the model must fit on one device as a whole: take a larger one, or leave recovery out",

@@ -50,7 +50,7 @@ class PageSpec(ExperimentSpec):
         # The settings of what is off decide nothing.
         if not settings.recovery.enabled:
             settings = settings.model_copy(update={"recovery": Recovery()})
-        if not settings.repair.refit.enabled:
+        if not settings.repair.enabled:
             settings = settings.model_copy(update={"repair": Repair()})
         if not settings.method.searched:
             settings = settings.model_copy(update={"search": Search()})
@@ -110,6 +110,7 @@ STEPS = (
             Own.trials,
             Own.diagnosis,
             Own.refit,
+            Own.scales,
             Own.perplexity,
             Own.words,
             Own.recovered_perplexity,

@@ -104,6 +104,11 @@ class Spec(Section):
         """Files of another experiment that the step reads."""
         return []
 
+    @property
+    def needs_package(self) -> bool:
+        """Whether, as it is told, the step works with its optional package."""
+        return True
+
     def text(self) -> str:
         """Return the spec as one line of JSON, keys sorted."""
         return canonical(self.model_dump(mode="json", exclude_none=True))

@@ -90,14 +90,15 @@ class CalibrationSpec(Calibration, TextsSpec):
 
 
 class RefitTextSpec(CalibrationSpec):
-    """Draw and tokenise what the refit is measured on: as many windows as there are, if the text is short."""
+    """Draw and tokenise what repairs are measured on: as many windows as there are, if the text is short."""
 
     step = "refit_text"
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["RefitTextSpec"]:
-        experiment, told = planned.experiment, planned.experiment.settings.repair.refit
-        if told.enabled:
+        experiment, repair = planned.experiment, planned.experiment.settings.repair
+        if repair.enabled:
+            told = repair.refit
             samples, seed = -(-told.tokens // told.seq_len), experiment.settings.calibration.seed
             windows = {"samples": samples, "seq_len": told.seq_len, "seed": seed}
             yield cls(**common, **drawn(experiment, experiment.dataset), **windows)

@@ -18,7 +18,7 @@ from prunescope.config.sections.importance import (
     Removal,
 )
 from prunescope.config.sections.outputs import Closeness, Export, GgufExport, Tracking
-from prunescope.config.sections.repair import Refit, Repair
+from prunescope.config.sections.repair import Refit, Repair, Scales
 from prunescope.config.sections.search import Search
 from prunescope.config.sections.sources import (
     DatasetSource,
@@ -37,6 +37,6 @@ __all__ = [
     "Closeness", "Config", "Corrections", "DatasetSource", "Diagnosis", "Dtype", "EarlyLayers",
     "Efficiency", "EmbeddedModel", "EmbeddedText", "Evaluation", "Export", "GgufExport", "GgufType", "Gradients",
     "Instruction", "Limits", "Method", "ModelSource", "NamedExperiment", "Recovery", "Refit", "Removal", "Repair",
-    "Report", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember", "Words",
-    "Zeroshot",
+    "Report", "Scales", "Search", "Section", "Settings", "SplitNames", "Sweep", "Tracking", "Trial", "WheelMember",
+    "Words", "Zeroshot",
 ]  # fmt: skip

@@ -61,9 +61,20 @@ class Words(Section):
 
 
 class Recovery(Section):
-    """LoRA fine-tuning of the pruned model, merged into its weights (`make` installs peft for it)."""
+    """Training of the pruned model, by LoRA (`make` installs peft for it) or of its output projections."""
 
-    enabled: bool = Field(False, description="Whether to fine-tune; `recover` in a name switches it on.")
+    enabled: bool = Field(False, description="Whether to train; `recover` in a name switches it on.")
+    loss: Literal["ce", "kl", "ce_kl"] = Field(
+        "ce",
+        description="`ce`: cross-entropy; `kl`: KL divergence from the unpruned model, which computes beside the "
+        "pruned one; `ce_kl`: both.",
+    )
+    kl_weight: float = Field(2.0, gt=0, description="Weight of KL beside cross-entropy, under `ce_kl`.")
+    train: Literal["lora", "projections"] = Field(
+        "lora",
+        description="`lora`: adapters, merged at the end; `projections`: the o and down weights of all layers, in "
+        "float32.",
+    )
     dataset: str | None = Field(
         None,
         description="Text or instruction data whose calibration split to train on; null: the experiment's dataset.",
@@ -75,17 +86,28 @@ class Recovery(Section):
     rank: int = Field(16, ge=1, description="Rank of the adapters; every linear layer but the head has one.")
     alpha: float = Field(32, gt=0, description="Adapters are scaled by alpha / rank.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout at the input of the adapters.")
-    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW, for adapters.")
+    projections_learning_rate: float = Field(3e-4, gt=0, description="The same, for `train: projections`.")
     warmup: Rate = Field(0.05, description="Share of the steps in which the learning rate rises to its peak.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after the warmup.")
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the adapters.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of what is trained.")
     seed: int = Field(0, ge=0, description="Seed of the documents, their order, the adapters and the dropout.")
     dtype: Dtype = Field(
         "auto",
-        description="Dtype of the frozen weights while training (adapters are float32); auto: bfloat16 on hardware "
-        "that has it, else float32.",
+        description="Dtype to compute in (what is trained is float32); auto: bfloat16 on hardware that has it, else "
+        "float32.",
     )
     checkpointing: bool = Field(True, description="Recompute activations: less memory, a third more time.")
+
+    @property
+    def distils(self) -> bool:
+        """Whether the unpruned model computes beside the pruned one."""
+        return self.loss != "ce"
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak learning rate of what is trained."""
+        return self.learning_rate if self.train == "lora" else self.projections_learning_rate
 
 
 class Evaluation(Section):

@@ -35,7 +35,34 @@ class Refit(Section):
         return tuple(sorted(set(ridge)))
 
 
+class Scales(Section):
+    """One factor per kept group of every pruned block, trained end to end and folded into the output projection.
+
+    The text is the refit's (`repair.refit.tokens` and `seq_len`, with or without a refit), which holds out the same
+    windows.
+    """
+
+    enabled: bool = Field(False, description="Whether to train them; `scales` in a name switches it on.")
+    tokens: int = Field(16384, ge=8, description="Tokens to train on, whole steps, each once at most.")
+    batch_size: int = Field(1, ge=1, description="Windows per step.")
+    learning_rate: float = Field(0.01, gt=0, description="First learning rate of Adam, which falls to 0.")
+    kl_weight: float = Field(
+        2.0, ge=0, description="Weight of the KL divergence from the unpruned model beside cross-entropy."
+    )
+    dtype: Dtype = Field(
+        "auto",
+        description="Dtype to compute in (factors are float32); auto: bfloat16 on hardware that has it, else float32.",
+    )
+    checkpointing: bool = Field(False, description="Recompute activations: less memory, a third more time.")
+
+
 class Repair(Section):
     """What is done to the pruned weights before they are written."""
 
     refit: Refit = Field(Refit(), description="A least-squares fit of the output projections.")
+    scales: Scales = Field(Scales(), description="A factor per kept group, after the refit if there is one.")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is done."""
+        return self.refit.enabled or self.scales.enabled

@@ -20,7 +20,7 @@ from prunescope.reporting.page.measured import efficiency_table, measured_table,
 from prunescope.reporting.page.model_card import render_card
 from prunescope.reporting.page.perplexity import perplexity_table, recovered_table
 from prunescope.reporting.page.search import search_section
-from prunescope.reporting.page.sections import protocol_table, refitted_by, settings_table, trained_on
+from prunescope.reporting.page.sections import protocol_table, repaired, settings_table, trained_on
 from prunescope.reporting.page.trials import trials_section
 from prunescope.reporting.page.words import words_section
 from prunescope.reporting.remedies import next_line
@@ -112,7 +112,7 @@ def render_page(job: PageJob) -> str:
     if spec.settings.report.reference:
         figures[ExperimentFolder.before_after.path] = "Before and after"
     trained = folder.recovered_perplexity.file.made_by in spec.steps
-    refitted = folder.refit.file.made_by in spec.steps
+    repair = repaired(job)
     report = folder.diagnosis.read()
     return render(
         "page.md.j2",
@@ -120,13 +120,13 @@ def render_page(job: PageJob) -> str:
         settings=settings_table(spec, job.input(ModelFolder).facts.read(), folder.summary.read()),
         perplexity=perplexity_table(folder.perplexity.read()),
         words=words_section(folder, trained),
-        refit=refitted_by(job) if refitted else None,
+        repair=repair,
         recovery=f"{trained_on(job)}\n\n{recovered_table(folder.recovered_perplexity.read())}" if trained else None,
         measured=_measured(job),
         search=search_section(folder.search.read(), folder.trials.read() if folder.trials.exists() else None)
         if searched
         else None,
-        trials=trials_section(folder.trials.read(), refitted) if spec.settings.trial.enabled else None,
+        trials=trials_section(folder.trials.read(), bool(repair)) if spec.settings.trial.enabled else None,
         report=report,
         run=next_line(report),
         figures=figures,
@@ -158,7 +158,7 @@ def _write_model_card(job: PageJob, checkpoint: Path, scores: str, trained: str 
         CheckpointFolder(checkpoint),
         what=settings_table(job.spec, facts, folder.summary.read()),
         scores=f"{scores}\n\n{computed_in(folder.card.read())}",
-        refitted=refitted_by(job) if folder.refit.file.made_by in job.spec.steps else None,
+        repaired=repaired(job),
         trained=trained,
         words=words_section(folder, trained is not None),
     )

@@ -22,7 +22,7 @@ def render_card(
     checkpoint: CheckpointFolder,
     what: str,
     scores: str,
-    refitted: str | None = None,
+    repaired: str | None = None,
     trained: str | None = None,
     words: str | None = None,
 ) -> str:
@@ -30,8 +30,8 @@ def render_card(
 
     Args:
         checkpoint: where the weights are. what, scores: Markdown tables of what was done and of the perplexity before
-            and after. refitted: how output projections were fitted. trained: how it was trained after pruning. None:
-            not at all. words: what it and its parent write; None: that was not asked.
+            and after. repaired: what was done to the weights that stay. trained: how it was trained after pruning.
+            None: not at all. words: what it and its parent write; None: that was not asked.
     """
     return render(
         "model_card.md.j2",
@@ -42,7 +42,7 @@ def render_card(
         stock=checkpoint.stock,
         what=what,
         scores=scores,
-        refitted=refitted,
+        repaired=repaired,
         trained=trained,
         words=words,
         widths=widths_table(plan),

@@ -10,6 +10,7 @@ from prunescope.reporting.dtypes import dtypes_of, in_words, mixed_within
 from prunescope.reporting.rendering import render
 from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoverySpec
+from prunescope.steps.repair import RefitSpec, ScalesSpec
 from prunescope.steps.reporting import PageSpec
 
 
@@ -45,8 +46,28 @@ def trained_on(job: Job[PageSpec, ExperimentFolder]) -> str:
     ).strip()
 
 
-def refitted_by(job: Job[PageSpec, ExperimentFolder]) -> str:
-    """Return a paragraph: what was fitted, on what, and what it gave."""
+def repaired(job: Job[PageSpec, ExperimentFolder]) -> str | None:
+    """Return a paragraph for each repair: what was done, on what, and what it gave; None where there was none."""
+    paragraphs = {RefitSpec.step: _refitted, ScalesSpec.step: _scaled}
+    return "\n\n".join(tell(job) for step, tell in paragraphs.items() if step in job.spec.steps) or None
+
+
+def _scaled(job: Job[PageSpec, ExperimentFolder]) -> str:
+    report = job.folder.scales.read()
+    before, after = report.before, report.after
+    given = (
+        f"cross-entropy from {before.ce:.3f} to {after.ce:.3f}, and KL to the unpruned model from {before.kl:.3f} to "
+    )
+    given += f"{after.kl:.3f} nats per token"
+    did = f"brought {given}" if report.taken else f"brought {given}: no gain, so that the weights stay without them"
+    return (
+        f"One factor per kept group of {len(report.blocks)} blocks was trained on {report.tokens:,} tokens of the "
+        f"calibration split of {job.spec.dataset}, to be folded into the output projections. On "
+        f"{report.held_out_tokens:,} others the factors {did}."
+    )
+
+
+def _refitted(job: Job[PageSpec, ExperimentFolder]) -> str:
     report = job.folder.refit.read()
     return (
         f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned blocks by damped "

@@ -9,11 +9,11 @@ SHOWN = 8
 """Settings in the table, beside the experiment itself."""
 
 
-def trials_section(trials: Trials, refitted: bool = False) -> str:
+def trials_section(trials: Trials, repaired: bool = False) -> str:
     """Return where the experiment stands, and a table of the best settings; or why none was tried.
 
     Args:
-        refitted: whether the experiment is fitted after the cut, which was not tried.
+        repaired: whether the experiment's weights are repaired after the cut, which was not tried.
     """
     if not trials.texts:
         reasons = "".join(f"\n- {name}: {reason}" for name, reason in trials.left_out.items())
@@ -30,8 +30,8 @@ def trials_section(trials: Trials, refitted: bool = False) -> str:
     ]
     columns = ("", "setting", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in trials.texts.items()), "KL")
     said.append(table(columns, rows, "rl" + "r" * (len(trials.texts) + 1)))
-    if refitted:
-        said.append("All of them, this one too, as the cut leaves them, without a refit.")
+    if repaired:
+        said.append("All of them, this one too, as the cut leaves them, without repair.")
     said.append(
         "Perplexity, and in parentheses its ratio to this experiment's, with the paired 95 % bootstrap interval; KL to "
         "the unpruned model, in nats per position, by which the settings are ranked. All "
