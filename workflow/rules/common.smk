@@ -20,9 +20,11 @@ from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
+from prunescope.runs.ending import NothingToDo, tell
 from prunescope.runs.failures import report_failures
 from prunescope.runs.preflight import check_finished, check_reachable
 from prunescope.runs.estimates import TimeLeft
+from prunescope.runs.terminal import shows_steps
 from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES, figures
 from prunescope.steps.spec import Run
@@ -46,9 +48,13 @@ envvars:
     TYPED,
 
 
-# What jobs print would tear the bars of the rich logger; their logs have it.
-if workflow.output_settings and "rich" in workflow.output_settings.log_handler_settings:
-    shell.prefix("set -euo pipefail; exec > /dev/null; ")
+# What jobs print goes to their logs alone, unless whoever runs this asks for all that is said.
+if (
+    workflow.is_main_process
+    and "prunescope" in workflow.output_settings.log_handler_settings
+):
+    if shows_steps(workflow.output_settings):
+        shell.prefix("set -euo pipefail; exec > /dev/null; ")
 
 
 wildcard_constraints:
@@ -175,17 +181,3 @@ def where(step, file):
         if step in planned(wildcards).tasks
         else []
     )
-
-
-def print_banner():
-    lines = [banner(whole), *map(sweep_table, sweeps)]
-    print("\n".join(line for line in lines if line), file=sys.stderr)
-
-
-onstart:
-    print_banner()
-    logger.addHandler(TimeLeft(whole + swept, logger))
-
-
-if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
-    print_banner()  # Snakemake has no onstart for a dry run

@@ -19,6 +19,8 @@ from prunescope.artifacts.perplexity import (
     Ratios,
     RecoveredReport,
     Results,
+    changes,
+    longest,
     shown,
 )
 from prunescope.artifacts.record import StepRecord
@@ -50,6 +52,8 @@ def evaluate_baseline(job: Job[BaselineSpec, BaselineFolder]) -> None:
         job.folder.perplexity.write(results)
         job.folder.losses.write(losses)
         _note(record, results, "ppl/")
+        said = (f"{text} {name} {shown(found.perplexity, digits=1)}" for text, name, found in longest(results))
+        log.info("%s", "; ".join(said))
         record.tags |= compute_tags(model)
 
 
@@ -79,6 +83,7 @@ def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
         _note(record, pruned, "ppl/")
         _note(record, before, "ppl_baseline/")
         _note(record, ratio, "ppl_ratio/")
+        log.info("%s", "; ".join(changes(report)))
 
 
 def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
@@ -105,6 +110,7 @@ def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
         folder.recovered_windows.write(windows)
         _note(record, recovered, "ppl_recovered/")
         _note(record, report.ratio, "ppl_recovered_ratio/")
+        log.info("%s", "; ".join(changes(report)))
 
 
 def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:

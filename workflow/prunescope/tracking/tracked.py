@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when tracking shows more of the same files, so that rows that are there already are written again."""
 
 

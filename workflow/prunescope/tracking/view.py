@@ -14,6 +14,8 @@ from typing import Any
 NAME = "prunescope"
 TAG = f"mlflow.sharedViewState.{NAME}"
 PERPLEXITY = "ppl/"
+GEOMEAN = "ppl/geomean_ratio"
+"""How much worse a model is: its perplexities divided by those of the unpruned one, geometric mean of all texts."""
 RATIO = "prune/ratio_of_total"
 COLUMNS = {
     "prune/max_layer_rate": 175,
@@ -54,13 +56,14 @@ def content(perplexities: Iterable[str]) -> str:
 
 
 def _state(perplexities: list[str]) -> dict[str, Any]:
-    metrics = dict.fromkeys((*perplexities, RATIO), 150) | COLUMNS
+    metrics = dict.fromkeys((GEOMEAN, *perplexities, RATIO), 150) | COLUMNS
     widths = {f"metrics.`{name}`": width for name, width in metrics.items()}
     widths |= {f"params.`{name}`": width for name, width in SETTINGS.items()}
-    order = {"orderByKey": f"metrics.`{perplexities[0]}`", "orderByAsc": True} if perplexities else {}
-    axes = {name: {"key": name, "type": "METRIC"} for name in (RATIO, *perplexities)}
+    order = {"orderByKey": f"metrics.`{GEOMEAN}`", "orderByAsc": True}
+    axes = {name: {"key": name, "type": "METRIC"} for name in (RATIO, GEOMEAN, *perplexities)}
     scatters = [
-        _card("SCATTER", name, xaxis=axes[RATIO], yaxis=axes[name], runsCountToCompare=100) for name in perplexities
+        _card("SCATTER", name, xaxis=axes[RATIO], yaxis=axes[name], runsCountToCompare=100)
+        for name in (GEOMEAN, *perplexities)
     ]
     curves = [
         _card("LINE", name, metricKey=name, selectedMetricKeys=[name], xAxisKey="step", scaleType=scale, **EXACT)
