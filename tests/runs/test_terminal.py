@@ -84,6 +84,7 @@ def test_whoever_asks_gets_what_snakemake_says(asked, monkeypatch):
         ("Record m/e in MLflow", "m/e", "Record in MLflow"),
         ("Record m/e_s16 in MLflow", "m/e", "Record e_s16 in MLflow"),
         ("Draw calibration windows wiki_n3_s1-0123abcd", "", "Draw calibration windows wiki_n3_s1"),
+        ("Draw calibration windows wiki_n3_s1-0123abcd", "m/e", "Draw calibration windows"),
     ],
 )
 def test_names_are_as_short_as_they_can_be(message, only, short):

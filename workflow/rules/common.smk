@@ -70,12 +70,13 @@ try:
     reporting = any(argument.startswith("--report") for argument in arguments)
     # Merged again by us: Snakemake's own merge loses a section that a file sets to `{}` over null.
     default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
-    told = load_merged(
-        default, workflow.overwrite_configfiles, workflow.config_settings.config or {}
+    settings = parse_config(
+        *load_merged(
+            default,
+            workflow.overwrite_configfiles,
+            workflow.config_settings.config or {},
+        )
     )
-    files = [CONFIG_FILE] * bool(default) + [*workflow.overwrite_configfiles]
-    names = dict.fromkeys(map(os.path.relpath, files))  # Snakemake makes them absolute
-    settings = parse_config(told, " + ".join(names))
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(
@@ -87,9 +88,8 @@ try:
     sweeps = {
         sweep.directory: sweep for target in typed_sweeps for sweep in target.sweeps
     }.values()
-    listed = [
-        registry.experiment(*target.split("/")) for target in registry.config.targets
-    ]
+    # What is not asked for may not fit the configuration.
+    listed = registry.listed(needed=not (typed or typed_sweeps))
     default = [] if sweeps else [Target(one.directory, one, "") for one in listed]
     asked = typed or default
     wanted = [target.planned for target in asked]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from prunescope.cli import export, people, unexpected
+from prunescope.cli import export, people, prune, unexpected
 from prunescope.environment import DEBUG, switch
 from prunescope.errors import PrunescopeError
 from prunescope.progress import WARNING
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in people.COMMANDS:
+for command in (prune.prune, *people.COMMANDS):
     app.command(command.__name__.rstrip("_"), rich_help_panel="For people")(command)
 app.add_typer(export.app, name="export", rich_help_panel="For people")
 app.command(rich_help_panel="For the rules")(people.run)

@@ -180,8 +180,8 @@ def shortened(message: str, only: str = "") -> str:
     """Return what a rule says that it does, without the digests of keys, and without the model of an experiment.
 
     Args:
-        only: the experiment, ``model/name``, where there is no other that it need be told from.
+        only: the experiment, ``model/name``, where there is no other: it, and keys, need not be told.
     """
     if only:
-        message = re.sub(rf"(?: (?:of|for))? {re.escape(only)}(?=\s|$)", "", message)
+        message = re.sub(rf"(?: (?:of|for))? {re.escape(only)}(?=\s|$)| \S+-[0-9a-f]{{8}}\b", "", message)
     return re.sub(r"-[0-9a-f]{8}\b|\b[^\s/]+/(?=\S)", "", message)
