@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,7 +23,7 @@ from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
 from prunescope.runs.ending import NothingToDo, tell
 from prunescope.runs.failures import report_failures
-from prunescope.runs.preflight import check_finished, check_reachable
+from prunescope.runs.preflight import check_finished, check_reachable, twin
 from prunescope.runs.estimates import TimeLeft
 from prunescope.runs.terminal import shows_steps
 from prunescope.steps.spec import start
@@ -100,7 +101,7 @@ try:
     if workflow.is_main_process:
         for one in wanted + registry.references(wanted):
             check_reachable(one)
-        for say in (changed, copied):
+        for say in (changed, copied, partial(twin, config=registry.config)):
             for said in filter(None, map(say, whole + swept)):
                 logger.warning(said)
 except PrunescopeError as error:

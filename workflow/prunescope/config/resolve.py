@@ -1,6 +1,7 @@
 """From the configuration and an experiment name to one frozen `Experiment`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from prunescope.config.candidates import configured
 from prunescope.config.checks import problems, text_problems
 from prunescope.config.files import CONFIG_FILE, Origin, read_config_file
 from prunescope.config.messages import said_of, unknown, validated
-from prunescope.config.names import SHAPE, parse_name
+from prunescope.config.names import SHAPE, Name, known_name, parse_name
 from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import (
     Config,
@@ -100,6 +101,21 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
         with said_of(f"{model}/{name}: report.reference = '{reference}'"):
             _resolved(config, model, reference)
     return experiment
+
+
+def essential(experiment: Experiment) -> Name | None:
+    """Return a name without what decides nothing: T under `share`, tau at T = 0 or at its default.
+
+    Experiments of a model that agree in it are the same; None where the grammar does not know the name.
+    """
+    name, method = known_name(experiment.name), experiment.settings.method
+    if name is None:
+        return None
+    if method.combine == "share":
+        name = replace(name, temperature="0")
+    if not method.needs_prior or method.tau == experiment.plain.method.tau:
+        name = replace(name, tau=None)
+    return name
 
 
 def settings_of(config: Config, model: str, name: str, patch: Patch | None = None) -> Settings:
