@@ -43,7 +43,7 @@ def test_a_line_as_a_step_starts_and_as_it_ends(shown, tmp_path):
     logger.info("about 12 min left; never timed yet: page", extra={"prunescope": "left"})
     start(logger, 7, "gradients", "Collect gradients wiki_n32_s128-54b7a187", log)
     start(logger, 8, "all", None, log)
-    for noise in ("Building DAG of jobs...", "Complete log(s): x"):
+    for noise in ("Building DAG of jobs...", "Complete log(s): x", "Unlocked working directory."):
         logger.info(noise)
     logger.info("Shell command: x", extra={"event": LogEvent.SHELLCMD, "shellcmd": "x"})
     write_text(log, "loading\nwarning: half of it\ngradients: 8 / 8 tokens, 143 tokens/s, done in 1.0 s, loss 3.2\n")
@@ -51,6 +51,7 @@ def test_a_line_as_a_step_starts_and_as_it_ends(shown, tmp_path):
     logger.info("", extra={"event": LogEvent.JOB_FINISHED, "job_id": 8})
     assert out.getvalue().splitlines() == [
         "1/2  Collect gradients wiki_n32_s128 ... (about 12 min left, or more)",
+        "Unlocked working directory.",
         f"1/2  {'Collect gradients wiki_n32_s128':<50}    0 s  143 tokens/s, loss 3.2",
         f"warning: half of it ({log})",
     ]
@@ -62,7 +63,7 @@ def test_a_step_that_fails_says_why(shown, tmp_path):
         write_text(log := tmp_path / f"{job}.log", said)
         start(logger, job, "page", "Write the page of m/e", log)
         logger.error("Error in rule page", extra={"event": LogEvent.JOB_ERROR, "jobid": job})
-    logger.error("Command 'x' returned non-zero exit status 1.", extra={"event": LogEvent.ERROR})
+    logger.error("RuleException:\nCommand 'x' returned non-zero exit status 1.", extra={"event": LogEvent.ERROR})
     logger.error("WorkflowError: the sentence", extra={"event": LogEvent.ERROR})
     lines = [line for line in out.getvalue().splitlines() if "..." not in line]
     assert "Write the page of e failed: no memory" in lines[0]

@@ -3,8 +3,7 @@
 
 def say(text, kind="said", **more):
     """Log what is for people, so that it comes in order with what Snakemake logs."""
-    if text:
-        logger.info(text, extra={"prunescope": kind} | more)
+    logger.info(text, extra={"prunescope": kind} | more)
 
 
 def say_plan():
@@ -15,7 +14,8 @@ def say_plan():
 
 
 def say_end():
-    say("\n" + tell(asked, [*sweeps]))
+    if said := tell(asked, [*sweeps]):
+        say(f"\n{said}")
 
 
 onstart:
@@ -38,7 +38,8 @@ onsuccess:
 
 
 onerror:
-    say(report_failures(asked, sweeps, started))
+    if said := report_failures(asked, sweeps, started):
+        say(said)
 
 
 if workflow.is_main_process:

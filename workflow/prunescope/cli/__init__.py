@@ -56,7 +56,8 @@ def main() -> None:
         "TOKENIZERS_PARALLELISM": "true",
         # Huge pages for torch: to map small ones took a CPU half of a layered pass over a 7B, and now a third.
         "THP_MEM_ALLOC_ENABLE": "1",
-        # Bars of other libraries (zero-shot tasks) also go to logs: a line now and then, as ours.
+        # Bars of other libraries tear logs. The zero-shot tasks have theirs all the same: a line now and then, as ours.
+        "TQDM_DISABLE": "1",
         "TQDM_MININTERVAL": "10",
     }.items():
         os.environ.setdefault(name, value)

@@ -120,16 +120,17 @@ def overview(experiments: Iterable[ExperimentFolder]) -> str:
     models: dict[str, list[ExperimentFolder]] = {}
     for folder in experiments:
         models.setdefault(folder.path.absolute().parent.name, []).append(folder)
-    return "\n\n".join("\n".join([model, *_standing(folders)]) for model, folders in models.items())
+    return "\n\n".join("\n".join(_standing(model, folders)) for model, folders in models.items())
 
 
-def _standing(folders: Sequence[ExperimentFolder]) -> Iterator[str]:
+def _standing(model: str, folders: Sequence[ExperimentFolder]) -> Iterator[str]:
     """Yield what was removed, how many times higher perplexity is (mean of all texts), and that of the first text."""
     width = max(len(folder.path.name) for folder in folders)
+    yield f"{model:<{width + 2}}  removed  x unpruned"
     finished = [(folder, folder.final_perplexity) for folder in folders if folder.finished]
     for folder, report in sorted(finished, key=lambda one: geomean(one[1].ratio)):
         removed, worse = folder.summary.read().ratio_of_total, times(geomean(report.ratio))
-        yield f"  {folder.path.name:<{width}}  {removed:6.1%}  {worse:>6}   {next(changes(report))}"
+        yield f"  {folder.path.name:<{width}}  {removed:7.1%}  {worse:>10}  {next(changes(report))}"
     for folder in folders:
         if not folder.finished:
             yield f"  {folder.path.name:<{width}}  unfinished: snakemake --cores all {folder.path}"

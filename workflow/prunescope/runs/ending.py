@@ -18,7 +18,8 @@ def tell(targets: Sequence[Target], sweeps: Sequence[PlannedSweep]) -> str:
     """Return what came of the experiments, the sweeps and the files of one that were asked for."""
     planned = {target.planned.directory: target.planned for target in targets if target.whole}
     planned |= {one.directory: one for sweep in sweeps for one in sweep.planned.values()}
-    folders = [ExperimentFolder(Path(directory)) for directory in planned]
+    # What is listed in the configuration counts as asked for where something else was, such as a shared step.
+    folders = [folder for folder in map(ExperimentFolder, map(Path, planned)) if folder.finished]
     compared = [ComparisonFolder(Path(sweep.directory)) for sweep in sweeps]
     files = [f"{target.planned.directory}/{target.file}" for target in targets if not target.whole]
     try:

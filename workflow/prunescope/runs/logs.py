@@ -4,6 +4,8 @@ from pathlib import Path
 
 from prunescope.progress import WARNING, Reached
 
+END = 2000
+"""Bytes at the end of a log that hold its last line: it is looked at several times a second."""
 OWN = "prunescope: "
 """Begins the sentence of an error."""
 
@@ -29,12 +31,15 @@ def warnings(log: Path) -> list[str]:
 
 def reached(log: Path) -> Reached | None:
     """Return how far a step is; None where its last line does not say it."""
-    lines = _lines(log)
+    lines = _lines(log, END)
     return Reached.read(lines[-1]) if lines else None
 
 
-def _lines(log: Path) -> list[str]:
+def _lines(log: Path, end: int = 0) -> list[str]:
+    """Return the lines that are not empty; of the last `end` bytes alone, unless that is 0."""
     if not log.is_file():
         return []
-    text = log.read_text(encoding="utf-8", errors="replace")
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - end) if end else 0)
+        text = file.read().decode("utf-8", errors="replace")
     return [line.strip() for line in text.splitlines() if line.strip()]

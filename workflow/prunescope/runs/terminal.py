@@ -11,7 +11,7 @@ from logging import WARNING, LogRecord
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -23,15 +23,23 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.errors import ConfigError
 from prunescope.runs.arguments import check_config_files
-from prunescope.runs.ending import NOTHING
 from prunescope.runs.estimates import duration
 from prunescope.runs.logs import last_words, reached, result, warnings
 from prunescope.steps.table import TABLE
 
 WHAT, BRIEFLY = 50, 28
 """Columns for what a step does, so that times stand below each other: where experiments are named, and where not."""
-EXIT = re.compile("returned non-zero exit status|Exiting because a job|At least one job did not complete")
-"""In what Snakemake says of a step that failed, beside what the step has said."""
+BAR = 12
+"""Columns for the bar of a step under way."""
+NOISE = re.compile(
+    # of every run
+    r"(Building DAG of jobs|Assuming unrestricted shared|Using shell: |Select jobs to execute|Execute \d+ jobs|host: "
+    r"|Complete log\(s\): |Elapsed time: "
+    # of a step that failed, beside what the step has said
+    r"|Exiting because a job|Removing output files of failed job|WorkflowError:\nAt least one job did not complete)"
+    r"|[\s\S]*returned non-zero exit status"
+)
+"""What Snakemake says and nobody needs; it is in its own log."""
 SILENT = "its log is empty; was it killed for want of memory?"
 OURS = "prunescope"
 """Attribute of records that we log ourselves: `left` (the time), `plan` (with `only`, see `shortened`), or `said`."""
@@ -72,9 +80,7 @@ class LogHandler(LogHandlerBase):
         self.running: dict[int, Running] = {}
         self.started, self.steps, self.left = 0, 0, ""
         self.only = ""  # the experiment, where there is one
-        self.live = Live(
-            console=self.console, get_renderable=self._under_way, refresh_per_second=4, transient=True
-        )  # its bars are for terminals alone
+        self.live = Live(console=self.console, get_renderable=self._under_way, refresh_per_second=2, transient=True)
 
     @property
     def writes_to_stream(self) -> bool:
@@ -133,18 +139,17 @@ class LogHandler(LogHandlerBase):
             self._print(f"{self._count(step)}  {step.what} failed: {why or SILENT} ({step.log})", "red", clip=True)
 
     def _say(self, record: LogRecord) -> None:
-        """Print what we log ourselves, warnings and errors; all else that Snakemake says is in its own log."""
+        """Print what we log ourselves, and what Snakemake says of other matters than steps."""
         said, ours = record.getMessage(), getattr(record, OURS, None)
         if ours == "left":
             about, untimed, _ = said.partition("; ")
             self.left = f"{about}{', or more' if untimed else ''}" if about.startswith("about") else ""
         elif ours == "plan":
             self.only = getattr(record, "only", "")
-            self.console.print(Text(said), soft_wrap=not self.console.is_terminal)
-        elif ours or said.startswith(NOTHING):
-            self._print(said)
-        elif record.levelno >= WARNING and not EXIT.search(said):
-            self._print(said, "red" if record.levelno > WARNING else "yellow")
+            if said:
+                self.console.print(Text(said), soft_wrap=not self.console.is_terminal)
+        elif ours or not NOISE.match(said):
+            self._print(said, "red" if record.levelno > WARNING else "yellow" if record.levelno == WARNING else "")
 
     def _count(self, step: Running) -> str:
         return f"{step.number:>{len(str(self.steps))}}/{self.steps}"
@@ -158,16 +163,18 @@ class LogHandler(LogHandlerBase):
 
     def _under_way(self) -> RenderableType:
         """Draw the steps under way: a bar for those that say how far they are."""
+        steps = list(self.running.values())
+        what = min(max((len(step.what) for step in steps), default=0), max(20, self.console.width - 52))
+        widths = [len(f"{self.steps}/{self.steps}"), what, 6, BAR]
         rows = Table.grid(padding=(0, 1))
-        rows.add_column(width=len(f"{self.steps}/{self.steps}"))
-        rows.add_column(no_wrap=True, max_width=max(20, self.console.width - 44))
-        for step in list(self.running.values()):
+        for width in (*widths, max(10, self.console.width - sum(widths) - len(widths))):
+            rows.add_column(width=width, no_wrap=True)
+        for step in steps:
             far = reached(step.log)
-            bar = ProgressBar(total=far.total, completed=far.done, width=16) if far else ""
+            bar = ProgressBar(total=far.total, completed=far.done, width=BAR) if far else ""
             rows.add_row(step.spinner, Text(step.what), duration(step.seconds), bar, Text(far.said if far else ""))
-        done = f"{self.started - len(self.running)} of {self.steps} steps"
-        rows.add_row("", Text(", ".join(filter(None, [done, self.left])), style="dim"))
-        return rows
+        done = f"{self.started - len(steps)} of {self.steps} steps"
+        return Group(rows, Text(", ".join(filter(None, [done, self.left])), style="dim"))
 
 
 def shows_steps(settings: Any) -> bool:

@@ -89,7 +89,7 @@ def print_comparison(compared: Comparison, markdown: bool, everything: bool, unf
     for sentence in said:
         console.print(sentence, markup=False)
     for table in tables if everything else [short_table(compared).reset_index()]:
-        _print(console, table)
+        _print(console, table, wide=everything)
 
 
 def as_page(compared: Comparison, title: str, missing: Mapping[str, str]) -> str:
@@ -114,13 +114,14 @@ def as_markdown(table: pd.DataFrame) -> str:
     return markdown_table(list(table.columns), table.itertuples(index=False), sides)
 
 
-def _print(console: Console, rows: pd.DataFrame) -> None:
+def _print(console: Console, rows: pd.DataFrame, wide: bool) -> None:
     table = Table()
     for name in rows.columns:
-        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=name != SETTINGS)
+        fixed = name not in TEXT or (wide and name != SETTINGS)
+        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=fixed, overflow="fold")
     for row in rows.itertuples(index=False):
         table.add_row(*row)
-    if SETTINGS not in rows:
+    if wide and SETTINGS not in rows:
         # A table that is too wide for the terminal should wrap its lines, not squeeze its numbers.
         wanted = Width.get(console, console.options.update(max_width=1000), table).maximum
         console.width = max(console.width, wanted)
