@@ -26,9 +26,7 @@ $(STAMP):
 	touch $@
 
 demo: $(STAMP) ## prune the embedded model by 20 % and explain it
-	@begin=$$(date +%s); snakemake --cores all $(DEMO) && \
-	  prunescope times $(DEMO) --since $$begin && prunescope diagnose $(DEMO) && \
-	  echo "The page: $(DEMO)/README.md. Sample counts are the demo's (config/config.yaml). Compare in MLflow: make ui"
+	snakemake --cores all $(DEMO)
 
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -59,8 +57,8 @@ lint: $(STAMP) ## style of Python and Snakemake files, types
 	snakefmt --check Snakefile workflow/rules
 	mypy
 
-ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table
-	prunescope ui
+ui: $(STAMP) ## MLflow on http://127.0.0.1, with the link to the runs table; MODEL=... for those of a model
+	prunescope ui $(MODEL)
 
 reference: $(STAMP) ## write config/README.md, the schema, docs/files.md, docs/cli.md and the picture of the rooms anew
 	prunescope reference

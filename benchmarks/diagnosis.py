@@ -246,7 +246,7 @@ def main() -> None:
     if told.table:
         print(as_markdown(rows.read()))
         return
-    registry = Registry(parse_config(load_merged(CONFIGURATION[0], CONFIGURATION[1:], {})))
+    registry = Registry(parse_config(*load_merged(CONFIGURATION[0], CONFIGURATION[1:], {})))
     Materials(registry).make()
     # Only now are there fingerprints of what was made.
     bench = Bench(Registry(registry.config), KEPT)

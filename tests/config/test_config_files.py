@@ -1,13 +1,17 @@
 """Configuration files: read, and merged with those of the command line."""
 
-import pytest
+import re
+from pathlib import Path
 
-from prunescope.config.files import load_merged, read_config_file
-from prunescope.config.resolve import parse_config
+import pytest
+import yaml
+
+from prunescope.config.files import CONFIG_FILE, load_merged, read_config_file
+from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Efficiency
 from prunescope.errors import ConfigError
 
-SOURCES = "models: {m: {hub: org/m}}\ndatasets: {wiki: {hub: x}}\n"
+SOURCES = "models: {m: {hub: org/m}}\ndatasets: {wiki: {hub: x}}\nevaluation: {datasets: [wiki]}\n"
 
 
 def files(folder, *contents):
@@ -24,13 +28,13 @@ def test_files_of_the_command_line_win_in_order_and_its_settings_over_them(tmp_p
         "limits: {max_rate: 0.4, protect: [2]}",
         "limits: {max_rate: 0.3}",
     )
-    assert load_merged(default, [], {}) == read_config_file(default)
-    assert load_merged(default, overwriting, {"report": {"language": "zh"}}) == {
+    assert load_merged(default, [], {})[0] == read_config_file(default)
+    assert load_merged(default, overwriting, {"report": {"language": "zh"}})[0] == {
         "limits": {"max_rate": 0.3, "protect": [2]},
         "report": {"language": "zh"},
     }
-    assert load_merged(default, overwriting[::-1], {})["limits"]["max_rate"] == 0.4
-    assert load_merged(None, overwriting, {}) == {"limits": {"max_rate": 0.3, "protect": [2]}}
+    assert load_merged(default, overwriting[::-1], {})[0]["limits"]["max_rate"] == 0.4
+    assert load_merged(None, overwriting, {})[0] == {"limits": {"max_rate": 0.3, "protect": [2]}}
 
 
 @pytest.mark.parametrize("last", ["file", "setting"])
@@ -43,9 +47,9 @@ def test_an_empty_section_switches_an_optional_one_on_and_null_off(tmp_path, las
     )
 
     def efficiency(*paths):
-        content = load_merged(default, paths, {})
+        content = load_merged(default, paths, {})[0]
         if last == "setting":
-            content = load_merged(default, paths[:-1], read_config_file(paths[-1]))
+            content = load_merged(default, paths[:-1], read_config_file(paths[-1]))[0]
         return parse_config(content).evaluation.efficiency
 
     assert efficiency(on) == Efficiency()
@@ -55,7 +59,7 @@ def test_an_empty_section_switches_an_optional_one_on_and_null_off(tmp_path, las
 
 def test_a_default_file_may_be_missing_where_others_are_given(tmp_path):
     (given,) = files(tmp_path, "report: {language: zh}")
-    assert load_merged(tmp_path / "none.yaml", [given], {}) == {"report": {"language": "zh"}}
+    assert load_merged(tmp_path / "none.yaml", [given], {})[0] == {"report": {"language": "zh"}}
     with pytest.raises(ConfigError, match=r"no .*none\.yaml here; run from the project folder"):
         load_merged(tmp_path / "none.yaml", [], {})
 
@@ -82,3 +86,24 @@ def test_a_file_that_is_no_configuration_gets_one_sentence(tmp_path, name, conte
     with pytest.raises(ConfigError, match=said) as caught:
         load_merged(tmp_path / name, [], {})
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_names_the_file_that_says_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    CONFIG_FILE.parent.mkdir()
+    CONFIG_FILE.write_text(SOURCES)
+    mine = Path("mine.yaml")
+    for said, where in (
+        ({"limits": {"max_rate": 2}}, "mine.yaml: limits.max_rate = 2"),
+        ({"models": {"m": {"path": "nowhere"}}}, "mine.yaml: models.m.path = 'nowhere': no config.json there"),
+        ({"datasets": {"wiki": {"local": "no/*.txt", "hub": None}}}, "mine.yaml: datasets.wiki.local = 'no/*.txt'"),
+    ):
+        mine.write_text(yaml.safe_dump(said))
+        with pytest.raises(ConfigError, match=re.escape(where)):
+            resolve(parse_config(*load_merged(CONFIG_FILE, [mine.absolute()], {})), "m", "taylor_T0_20_wiki")
+    with pytest.raises(ConfigError, match=r"^--config: limits.max_rate = 3"):
+        parse_config(*load_merged(CONFIG_FILE, [], {"limits": {"max_rate": 3}}))
+    CONFIG_FILE.write_text(SOURCES + "limits: {max_rate: 2}\n")
+    mine.write_text(yaml.safe_dump({"limits": {"min_rate": 0.1}}))
+    with pytest.raises(ConfigError, match=r"^config/config.yaml: limits.max_rate = 2"):
+        parse_config(*load_merged(CONFIG_FILE, [mine], {}))

@@ -1,6 +1,7 @@
 """A comparison holds what the experiments' files hold, and recommends no more than they say."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -94,16 +95,30 @@ def test_several_models_are_told_apart(tmp_path):
 
 
 def test_printed(three, capsys):
-    print_comparison(three, markdown=True)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| experiment | removed % | a w8 | b w8 | attention % | MLP % |")
-    assert lines[2].startswith("| (unpruned) |  | 10.0 | 10.0 |")
-    assert lines[3] == "| one | 20.0 | 20.0 [18.0, 22.0] | 30.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 |"
+    print_comparison(three, markdown=True, everything=False, unfinished=[])
+    said, table = capsys.readouterr().out.split("\n\n| ", 1)
+    lines = f"| {table}".splitlines()
+    assert "has the lowest" in said
+    assert lines[0].startswith(
+        "| experiment | removed % | perplexity, x unpruned | a w8 | b w8 | attention % | MLP % |"
+    )
+    assert lines[2].startswith("| (unpruned) |  | 1.00 | 10.0 | 10.0 |")
+    assert lines[3] == "| one | 20.0 | 2.45 | 20.0 [18.0, 22.0] | 30.0 | 50.0 | 12.5 | 10.0 | 10.0 | 2 | 1 + 2 | 2 |"
     assert "1,500 [1,400, 1,600]" in lines[5]
-    print_comparison(three, markdown=False)
-    out = capsys.readouterr().out
-    assert "1,500" in out
-    assert "has the lowest" in out
+
+
+def test_what_is_printed_fits_a_terminal(three, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    print_comparison(three, markdown=False, everything=False, unfinished=["M/four"])
+    verdict, table = capsys.readouterr().out.split("┏")
+    assert "has the lowest" in verdict
+    assert "not finished: M/four" in verdict
+    # the square root of 20 x 30, over 10
+    assert re.search(r"one +│ +20\.0 │ +2\.45 │", table)
+    assert "1,500" not in table
+    assert all(len(line) <= 80 for line in (verdict + table).splitlines())
+    print_comparison(three, markdown=False, everything=True, unfinished=[])
+    assert "1,500 [1,400, 1,600]" in capsys.readouterr().out
 
 
 # --- recommendation ------------------------------------------------------------------------------------

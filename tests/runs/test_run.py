@@ -15,7 +15,8 @@ from prunescope.config.sections import Sweep
 from prunescope.files import write_text
 from prunescope.runs.banner import sweep_table
 from prunescope.runs.estimates import TimeLeft, seconds, time_left
-from prunescope.runs.failures import last_words, report_failures, why_missing
+from prunescope.runs.failures import report_failures, why_missing
+from prunescope.runs.logs import last_words
 from prunescope.steps.registry import Registry, Target
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")

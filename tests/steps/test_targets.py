@@ -76,3 +76,10 @@ def test_values_of_options_are_no_targets():
     assert (
         Registry(CONFIG).targets(["--workflow-profile", "profiles/slurm", "--directory", "/tmp/x", "all", "-n"]) == []
     )
+
+
+def test_a_listed_experiment_that_does_not_fit_stops_only_who_asks_for_it():
+    registry = Registry(CONFIG.model_copy(update={"targets": (f"{MODEL}/{NAME}", f"{MODEL}/{NAME}_s99999")}))
+    with pytest.raises(ConfigError, match="longer than the model's window"):
+        registry.listed(needed=True)
+    assert [planned.experiment.name for planned in registry.listed(needed=False)] == [NAME]

@@ -118,6 +118,14 @@ def test_which_files_are_shown(kind, files, tmp_path):
     assert set(shown.artifacts(kind(tmp_path))) == set(files.replace("{figures}", " ".join(drawn)).split())
 
 
+def test_how_much_worse_the_final_model_is_comes_first(project):
+    folder = write_experiment(project)
+    write_record(folder, "evaluation", metrics={"ppl/a": 9.0, "ppl_ratio/a": 2.0, "ppl_ratio/b": 8.0})
+    assert next(iter(gather(folder).metrics.items())) == ("ppl/geomean_ratio", pytest.approx(4.0))
+    write_record(folder, "pruning", metrics={"ppl_recovered_ratio/a": 1.5})
+    assert gather(folder).metrics["ppl/geomean_ratio"] == pytest.approx(1.5)
+
+
 def test_numbers_that_are_not_finite_are_left_out(tmp_path):
     directory = write_experiment(tmp_path)
     path = record_of(directory, "pruning")

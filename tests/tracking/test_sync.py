@@ -132,10 +132,11 @@ def test_the_view_has_a_column_and_a_chart_for_every_perplexity(project, directo
     saved = json.loads(experiment.tags["mlflow.sharedViewState.prunescope"])
     state = json.loads(zlib.decompress(base64.b64decode(saved["state"].removeprefix("deflate;"))))
     both = ["ppl/hansard/w512", "ppl/wiki/w512"]
-    assert state["selectedColumns"][:2] == [f"metrics.`{name}`" for name in both]
+    shown = ["ppl/geomean_ratio", *both]
+    assert state["selectedColumns"][:3] == [f"metrics.`{name}`" for name in shown]
     scatters = [card for card in state["compareRunCharts"] if card["type"] == "SCATTER"]
     assert [(card["xaxis"]["key"], card["yaxis"]["key"]) for card in scatters] == [
-        ("method.ratio", name) for name in both
+        ("method.ratio", name) for name in shown
     ]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 from fake_results import MODEL, NAME, URI, write_experiment
 
+from prunescope.errors import ConfigError
 from prunescope.tracking.sync import sync
 from prunescope.tracking.track import track_all, track_one
 from prunescope.tracking.ui import experiment_link, free_port, serve
@@ -66,11 +67,13 @@ def wait_for(address: str) -> None:
 
 
 def test_links(project):
-    assert experiment_link(URI) == "http://127.0.0.1:5000/#/experiments"
+    assert experiment_link(URI) == ("http://127.0.0.1:5000/#/experiments", [])
     (result,) = sync([project / "results" / MODEL / NAME], URI)
     table = f"/#/experiments/{result.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey=prunescope"
-    assert experiment_link(URI) == f"http://127.0.0.1:5000{table}"
-    assert experiment_link(URI, port=5001) == f"http://127.0.0.1:5001{table}"
+    assert experiment_link(URI) == (f"http://127.0.0.1:5000{table}", [])
+    assert experiment_link(URI, port=5001, model=MODEL)[0] == f"http://127.0.0.1:5001{table}"
+    with pytest.raises(ConfigError, match=f"no experiment of 'Tinny' is in MLflow; did you mean '{MODEL}'"):
+        experiment_link(URI, model="Tinny")
 
 
 def test_the_server_shows_the_project(project, server, capfd):

@@ -241,7 +241,10 @@ def test_the_banner_says_what_is_cached_and_what_will_run(copy):
     done = copy.run("results/tiny/taylor_T1_20_words_n5/analysis/plan.json", "results/tiny/taylor_T0_30_words")
     banner = done.stderr[done.stderr.index("tiny / taylor_T0_30_words") :]
     assert re.search(r"cached +model, calibration, evaluation text, trial text, gradients, baseline", banner)
-    assert re.search(r"\d+ of \d+ steps \(\d+%\) done\nabout \d+ (s|min) left\n", done.stderr)
+    assert re.search(r"\d+/\d+  \w.* \.\.\. \(about \d+ (s|min) left", done.stderr)
+    assert re.search(r"perplexity +words w16 [\d.]+ -> [\d.]+ \(x", done.stderr)
+    assert "Reason:" not in done.stderr and "--spec" not in done.stderr
+    assert "prunescope run" in copy.run("--printshellcmds", "--forcerun", "page", "--", EXPERIMENT).stderr
 
 
 def test_an_unreachable_ratio_stops_with_the_largest_one(copy):

@@ -1,10 +1,15 @@
-"""Progress of long loops: one plain line now and then, with rate and time left."""
+"""What a step writes into its log: of long loops one plain line now and then, with rate and time left."""
 
 import logging
+import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 log = logging.getLogger("prunescope")
+
+WARNING = "warning: "
+"""Begins our own warnings in the log of a step."""
 
 
 class Progress:
@@ -55,6 +60,34 @@ class Progress:
             _own_memory(),
             f", {note}" if note else "",
         )
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a loop was when it wrote a line: units done and in all, and rate, time left and note as they stand there.
+
+    >>> Reached.read("gradients: 2,048 / 4,096 tokens, 143 tokens/s, 14 s left, 3.1 GiB, loss 3.214")
+    Reached(done=2048, total=4096, said='143 tokens/s, 14 s left, loss 3.214')
+    """
+
+    done: int
+    total: int
+    said: str
+
+    @classmethod
+    def read(cls, line: str) -> "Reached | None":
+        """Read a line of `Progress`; None for any other."""
+        match = LINE.fullmatch(line)
+        if match is None:
+            return None
+        done, total = (int(match[name].replace(",", "")) for name in ("done", "total"))
+        return cls(done, total, ", ".join(part for part in match.group("rate", "left", "note") if part))
+
+
+LINE = re.compile(
+    r".+: (?P<done>[\d,]+) / (?P<total>[\d,]+) .+?, (?P<rate>[\d,.]+ .+?/s)"
+    r"(?:, (?P<left>[\d,]+ s left)|, done in [\d,.]+ s)(?:, [\d.]+ GiB)?(?:, (?P<note>.+))?"
+)
 
 
 def _own_memory() -> str:

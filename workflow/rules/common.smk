@@ -4,13 +4,14 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from prunescope.artifacts.folders import RESULTS
-from prunescope.config.files import CONFIG_FILE, load_merged
+from prunescope.config.files import CONFIG_FILE, Origin, load_merged
 from prunescope.config.resolve import parse_config
 from prunescope.cli.unexpected import describe
 from prunescope.environment import DEBUG, check_environment, switch
@@ -20,9 +21,11 @@ from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
+from prunescope.runs.ending import NothingToDo, tell
 from prunescope.runs.failures import report_failures
-from prunescope.runs.preflight import check_finished, check_reachable
+from prunescope.runs.preflight import check_finished, check_reachable, twin
 from prunescope.runs.estimates import TimeLeft
+from prunescope.runs.terminal import shows_steps
 from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES, figures
 from prunescope.steps.spec import Run
@@ -46,9 +49,13 @@ envvars:
     TYPED,
 
 
-# What jobs print would tear the bars of the rich logger; their logs have it.
-if workflow.output_settings and "rich" in workflow.output_settings.log_handler_settings:
-    shell.prefix("set -euo pipefail; exec > /dev/null; ")
+# What jobs print goes to their logs alone, unless whoever runs this asks for all that is said.
+if (
+    workflow.is_main_process
+    and "prunescope" in workflow.output_settings.log_handler_settings
+):
+    if shows_steps(workflow.output_settings):
+        shell.prefix("set -euo pipefail; exec > /dev/null; ")
 
 
 wildcard_constraints:
@@ -63,15 +70,15 @@ def told():
     """The configuration: that of the files or, in another workflow, what this module is given."""
     if workflow.modifier.skip_configfile:
         return parse_config(
-            config, f"config of the module {workflow.modifier.namespace}"
+            config,
+            Origin({f"config of the module {workflow.modifier.namespace}": config}),
         )
     # Merged again by us: Snakemake's own merge loses a section that a file sets to `{}` over null.
     default = None if workflow.config_settings.replace_workflow_config else CONFIG_FILE
-    overlays = workflow.overwrite_configfiles
-    merged = load_merged(default, overlays, workflow.config_settings.config or {})
-    files = [CONFIG_FILE] * bool(default) + [*overlays]
-    names = dict.fromkeys(map(os.path.relpath, files))  # Snakemake makes them absolute
-    return parse_config(merged, " + ".join(names))
+    overrides = workflow.config_settings.config or {}
+    return parse_config(
+        *load_merged(default, workflow.overwrite_configfiles, overrides)
+    )
 
 
 try:
@@ -89,9 +96,8 @@ try:
     sweeps = {
         sweep.directory: sweep for target in typed_sweeps for sweep in target.sweeps
     }.values()
-    listed = [
-        registry.experiment(*target.split("/")) for target in registry.config.targets
-    ]
+    # What is not asked for may not fit the configuration.
+    listed = registry.listed(needed=not (typed or typed_sweeps))
     default = [] if sweeps else [Target(one.directory, one, "") for one in listed]
     asked = typed or default
     wanted = [target.planned for target in asked]
@@ -102,7 +108,7 @@ try:
     if workflow.is_main_process:
         for one in wanted + registry.references(wanted):
             check_reachable(one)
-        for say in (changed, copied):
+        for say in (changed, copied, partial(twin, config=registry.config)):
             for said in filter(None, map(say, whole + swept)):
                 logger.warning(said)
 except PrunescopeError as error:
@@ -183,17 +189,3 @@ def where(step, file):
         if step in planned(wildcards).tasks
         else []
     )
-
-
-def print_banner():
-    lines = [banner(whole), *map(sweep_table, sweeps)]
-    print("\n".join(line for line in lines if line), file=sys.stderr)
-
-
-onstart:
-    print_banner()
-    logger.addHandler(TimeLeft(whole + swept, logger))
-
-
-if workflow.is_main_process and {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
-    print_banner()  # Snakemake has no onstart for a dry run

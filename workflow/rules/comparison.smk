@@ -84,7 +84,3 @@ rule impossible:
         "{wildcards.model}/{wildcards.member} is impossible"
     shell:
         "echo {params.why:q} > {log:q}; exit 1"
-
-
-onerror:
-    print(report_failures(asked, sweeps, started), file=sys.stderr)

@@ -1,19 +1,6 @@
 # Other programs' formats, made when they are asked for.
 
 
-# Page and row in MLflow do not depend on exports, so that a run which made one updates both at its end.
-onsuccess:
-    for directory in {
-        target.planned.directory
-        for target in typed
-        if target.file.startswith("export/")
-    }:
-        if Path(directory, "experiment.json").is_file():
-            shell("prunescope page {directory:q}")
-            if registry.config.tracking.enabled:
-                shell("prunescope track {directory:q} --uri {run.tracking_uri:q}")
-
-
 rule gguf:
     input:
         checkpoint="results/{model}/{experiment}/model",

@@ -77,6 +77,6 @@ rule recovered:
         identity=identity("recovered"),
         folder=subpath(output.record, ancestor=2),
     message:
-        "Evaluate the trained {wildcards.model}/{wildcards.experiment}"
+        "Evaluate {wildcards.model}/{wildcards.experiment} after training"
     shell:
         "prunescope run recovered {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"

@@ -259,6 +259,22 @@ class ExperimentFolder(Folder):
         hint = f"; {did_you_mean(str(path), others)}" if others else ""
         raise DataError(f"{path} is not there; {expected}{hint}")
 
+    @classmethod
+    def all(cls, model: str = "*") -> "list[ExperimentFolder]":
+        """Return the experiments of a model, or of all, that have been begun, by name."""
+        folders = map(cls, sorted(Path(RESULTS).glob(f"{model}/*/")))
+        return [folder for folder in folders if folder.path.name[0] not in "_." and folder.begun]
+
+    @property
+    def measured(self) -> bool:
+        """Whether it can be compared: what was cut and what that cost are there."""
+        return self.summary.exists() and self.perplexity.exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is complete, or was when it last was run to its end."""
+        return self.measured and self.identity.exists()
+
     @property
     def begun(self) -> bool:
         """Whether a file is there that no other folder has."""
@@ -312,6 +328,15 @@ class ExperimentFolder(Folder):
     def repairs(self, steps: Collection[str]) -> list[Entry[Path]]:
         """Return the folders of weights that repairs among these steps left, in the order in which they count."""
         return [entry for entry in (self.fitted, self.scaled) if entry.file.made_by in steps]
+
+    @property
+    def final_perplexity(self) -> PerplexityReport | RecoveredReport:
+        """What was measured of the checkpoint that the experiment ends with.
+
+        Raises:
+            DataError: it is not there or damaged.
+        """
+        return (self.recovered_perplexity if self.recovered_perplexity.exists() else self.perplexity).read()
 
     def records(self) -> "list[Entry[Any]]":
         """Return the records that are there, those of exports included."""

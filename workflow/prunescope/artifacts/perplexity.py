@@ -1,5 +1,8 @@
 """Perplexities: of the unpruned, the pruned and the trained model, and how they compare."""
 
+from collections.abc import Iterator
+from statistics import geometric_mean
+
 from pydantic import Field, model_validator
 
 from prunescope.artifacts.document import Document
@@ -53,6 +56,16 @@ Ratios = dict[str, dict[str, Ratio]]
 """By text and protocol."""
 
 
+def geomean(ratios: Ratios) -> float:
+    """Return the geometric mean over all texts and protocols: by how much a model is worse, in one number."""
+    return geometric_mean(ratio.ratio for protocols in ratios.values() for ratio in protocols.values())
+
+
+def times(ratio: float) -> str:
+    """Return a ratio for people: ``x 4.1``, or ``x 1.05`` where a digit more matters."""
+    return f"x {shown(ratio, digits=2 if ratio < 2 else 1)}"
+
+
 class Hardware(Document):
     """The machine of a measurement."""
 
@@ -100,6 +113,27 @@ class SameTexts(Document):
                 if len({result.leakage for result in protocols.values()}) != 1:
                     raise ValueError(f"{name}.{text}: the protocols say different things of leakage, or there is none")
         return self
+
+
+def longest(results: Results) -> Iterator[tuple[str, str, Perplexity]]:
+    """Yield for each text the protocol with its longest window, and the perplexity by it."""
+    for text, protocols in results.items():
+        name = max(protocols, key=lambda protocol: protocols[protocol].window)
+        yield text, name, protocols[name]
+
+
+def changes(report: "PerplexityReport | RecoveredReport") -> Iterator[str]:
+    """Yield what became of the perplexity on each text, by the protocol with its longest window.
+
+    For example ``wiki w512 21.4 -> 88.1 (x 4.1)`` and, of a trained model, ``..., trained 30.3 (x 1.42)``.
+    """
+    for text, name, unpruned in longest(report.baseline):
+        before, after = unpruned.perplexity, report.pruned[text][name].perplexity
+        said = f"{text} {name} {shown(before, digits=1)} -> {shown(after, digits=1)} ({times(after / before)})"
+        if isinstance(report, RecoveredReport):
+            trained = report.recovered[text][name].perplexity
+            said += f", trained {shown(trained, digits=1)} ({times(trained / before)})"
+        yield said
 
 
 class PerplexityReport(SameTexts):

@@ -5,12 +5,15 @@ import os
 import signal
 import sys
 import warnings
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from prunescope.cli import export, people, unexpected
+from prunescope.cli import export, people, prune, unexpected
 from prunescope.environment import DEBUG, switch
 from prunescope.errors import PrunescopeError
+from prunescope.progress import WARNING
 from prunescope.steps.table import TABLE
 
 app = typer.Typer(
@@ -18,17 +21,33 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="The command line: `run` for the rules, the rest for people.",
 )
-for command in people.COMMANDS:
-    app.command(rich_help_panel="For people")(command)
+for command in (prune.prune, *people.COMMANDS):
+    app.command(command.__name__.rstrip("_"), rich_help_panel="For people")(command)
 app.add_typer(export.app, name="export", rich_help_panel="For people")
 app.command(rich_help_panel="For the rules")(people.run)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"prunescope {version('prunescope')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+]
+
+
+@app.callback()
+def options(version: VersionOption = False) -> None:
+    """The command line: `run` for the rules, the rest for people."""
+
+
 def main() -> None:
     """Run the command line; whatever goes wrong is one sentence and exit code 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler := logging.StreamHandler(sys.stderr)])
+    handler.setFormatter(OwnWarnings())
     logging.getLogger("prunescope").setLevel(logging.INFO)
     warnings.simplefilter("ignore", FutureWarning)  # of names that transformers and peft will change
     for name, value in {
@@ -37,7 +56,8 @@ def main() -> None:
         "TOKENIZERS_PARALLELISM": "true",
         # Huge pages for torch: to map small ones took a CPU half of a layered pass over a 7B, and now a third.
         "THP_MEM_ALLOC_ENABLE": "1",
-        # Bars of other libraries (zero-shot tasks) also go to logs: a line now and then, as ours.
+        # Bars of other libraries tear logs. The zero-shot tasks have theirs all the same: a line now and then, as ours.
+        "TQDM_DISABLE": "1",
         "TQDM_MININTERVAL": "10",
     }.items():
         os.environ.setdefault(name, value)
@@ -54,6 +74,14 @@ def main() -> None:
         if debug:
             raise
         sys.exit(_fail(unexpected.describe(error, unexpected.command_of(sys.argv))))
+
+
+class OwnWarnings(logging.Formatter):
+    """Marks our own warnings, which a run shows to the person; those of libraries stay in the log of their step."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = record.name.startswith("prunescope") and record.levelno >= logging.WARNING
+        return (WARNING if own else "") + super().format(record)
 
 
 def _out_of_memory(error: Exception) -> bool:

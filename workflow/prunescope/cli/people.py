@@ -8,8 +8,11 @@ import typer
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.files import CONFIG_FILE
 from prunescope.config.resolve import COMPARISON, load_config
+from prunescope.errors import DataError, did_you_mean
 from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
 from prunescope.steps.table import TABLE
+
+NO_RESULTS = "no experiment here yet; run this in the project's folder, after snakemake --cores all"
 
 Directory = Annotated[Path, typer.Argument(help="results/{model}/{experiment}, or a file in it")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="Configuration file.")]
@@ -37,15 +40,20 @@ def track(
     track_one(compared or ExperimentFolder.containing(directory).path, uri)
 
 
-def ui(config: ConfigFile = CONFIG_FILE, port: int = 5000) -> None:
-    """Start the MLflow UI on loopback and print the link to the runs table."""
+def ui(
+    model: Annotated[str | None, typer.Argument(help="Whose runs; default: those that were tracked last.")] = None,
+    config: ConfigFile = CONFIG_FILE,
+    port: int = 5000,
+) -> None:
+    """Start the MLflow UI on loopback and print the link to the runs table of a model."""
     from prunescope.tracking.ui import serve
 
-    serve(load_config(config).tracking.uri, port)
+    serve(load_config(config).tracking.uri, port, model)
 
 
 def diagnose(
     directory: Annotated[Path | None, typer.Argument(help="results/{model}/{experiment}")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All findings, and a command for each remedy.")] = False,
     statistics: Annotated[
         Path | None, typer.Option(help="Replay: statistics of |gradient|, by layer or parameter.")
     ] = None,
@@ -60,12 +68,13 @@ def diagnose(
     output: Annotated[Path | None, typer.Option(help="Replay: write the report as JSON too.")] = None,
     language: Annotated[Literal["en", "zh"] | None, typer.Option(help="Replay: language of the report.")] = None,
 ) -> None:
-    """Print an experiment's diagnosis, or diagnose numbers alone (--statistics and --rates)."""
+    """Print what came of an experiment, with --all its whole diagnosis; or diagnose numbers (--statistics, --rates)."""
     from prunescope.artifacts.diagnosis import DiagnosisReport
     from prunescope.artifacts.formats import Json
     from prunescope.config.sections import Diagnosis
     from prunescope.diagnosis.report import replay
     from prunescope.reporting.console import print_report
+    from prunescope.reporting.story import story
 
     if statistics and rates:
         thresholds = load_config(config).diagnosis if config else Diagnosis()
@@ -83,8 +92,11 @@ def diagnose(
             "(report.language, diagnosis)"
         )
     else:
-        report = ExperimentFolder.containing(directory).diagnosis
-        print_report(report.read(), str(report.path))
+        folder = ExperimentFolder.containing(directory)
+        typer.echo(story(folder))
+        if everything:
+            typer.echo()
+            print_report(folder.diagnosis.read(), str(folder.diagnosis.path))
 
 
 def apply(
@@ -115,13 +127,30 @@ def verify(directory: Directory, config: ConfigFile = CONFIG_FILE) -> None:
 
 def compare(
     directories: Annotated[list[Path], typer.Argument(help="results/{model}/{experiment} ...")],
-    markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All numbers, and the settings that differ.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Print Markdown, all of it.")] = False,
 ) -> None:
-    """Print experiments side by side, and the setting that their numbers recommend."""
-    from prunescope.reporting.comparison.frame import read_comparison
+    """Say which setting the numbers of experiments recommend, and print them side by side."""
+    from prunescope.reporting.comparison.frame import find_experiments, read_comparison
     from prunescope.reporting.comparison.show import print_comparison
 
-    print_comparison(read_comparison(directories), markdown)
+    found = find_experiments(directories)
+    unfinished = [str(folder.path) for folder in found if not folder.measured]
+    compared = read_comparison(folder.path for folder in found if folder.measured)
+    print_comparison(compared, markdown, everything, unfinished)
+
+
+def list_(
+    model: Annotated[str, typer.Argument(help="Whose experiments; default: those of all models.")] = "*",
+) -> None:
+    """List the experiments in results/, the least damaged first: what was removed, and perplexity before and after."""
+    from prunescope.reporting.story import overview
+
+    found = ExperimentFolder.all(model)
+    if not found:
+        models = sorted({folder.path.parent.name for folder in ExperimentFolder.all()})
+        raise DataError(f"no experiment of '{model}' here; {did_you_mean(model, models)}" if models else NO_RESULTS)
+    typer.echo(overview(found))
 
 
 def plot(
@@ -198,4 +227,4 @@ def reference() -> None:
     write_text(commands.PAGE, commands.render_commands(app))
 
 
-COMMANDS = (doctor, diagnose, compare, plot, verify, apply, page, times, track, ui, reference)
+COMMANDS = (doctor, diagnose, list_, compare, plot, verify, apply, page, times, track, ui, reference)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from prunescope.config.files import CONFIG_FILE
+from prunescope.config.files import Origin
 from prunescope.config.places import dangling_links, if_hub_id, no_text_files, not_a_hub_id
 from prunescope.config.sections import DatasetSource, ModelSource, Settings
 from prunescope.config.sections.sources import text_files
@@ -19,11 +19,11 @@ UNIFORM_LAYERS = (
 )
 
 
-def text_problems(texts: Mapping[str, DatasetSource]) -> Iterator[str]:
+def text_problems(texts: Mapping[str, DatasetSource], origin: Origin) -> Iterator[str]:
     """Yield a sentence for each text that cannot be where the configuration says."""
     for name, text in texts.items():
         for problem in _text_problems(text):
-            yield f"{CONFIG_FILE}: datasets.{name}.{problem}"
+            yield f"{origin.of(f'datasets.{name}')}: datasets.{name}.{problem}"
 
 
 def _text_problems(text: DatasetSource) -> Iterator[str]:
@@ -39,15 +39,16 @@ def _text_problems(text: DatasetSource) -> Iterator[str]:
             yield f"hub = {text.hub!r}: {reason}"
 
 
-def problems(model: str, source: ModelSource, settings: Settings, where: str) -> Iterator[str]:
+def problems(model: str, source: ModelSource, settings: Settings, where: str, origin: Origin) -> Iterator[str]:
     """Yield a sentence for each thing that keeps an experiment from running."""
+    file = origin.of(f"models.{model}")
     if source.path and not is_file(Path(source.path) / "config.json"):
         yield (
-            f"{CONFIG_FILE}: models.{model}.path = {source.path!r}: no config.json there; give a folder with a Hugging "
+            f"{file}: models.{model}.path = {source.path!r}: no config.json there; give a folder with a Hugging "
             f"Face checkpoint, or remove the path to use the hub{if_hub_id(source.path)}"
         )
     if source.hub is not None and not source.path and (reason := not_a_hub_id(source.hub, "name it as `path`")):
-        yield f"{CONFIG_FILE}: models.{model}.hub = {source.hub!r}: {reason}"
+        yield f"{file}: models.{model}.hub = {source.hub!r}: {reason}"
     zeroshot = settings.evaluation.zeroshot
     if zeroshot and zeroshot.task_dir and not is_folder(Path(zeroshot.task_dir)):
         yield f"{where}: evaluation.zeroshot.task_dir = '{zeroshot.task_dir}': no such folder"

@@ -1,17 +1,40 @@
 """The configuration files: reading them, and merging what the command line adds."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from prunescope.config.patches import Patch, merge
+from prunescope.config.patches import Patch, at, merge
 from prunescope.errors import ConfigError
 from prunescope.files import note_read
 
 CONFIG_FILE = Path("config/config.yaml")
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which file sets what.
+
+    Attributes:
+        files: content by name of the file; later ones win.
+    """
+
+    files: dict[str, Patch] = field(default_factory=lambda: {str(CONFIG_FILE): {}})
+
+    def of(self, path: str) -> str:
+        """Return the last file that sets a dotted path or, where none does, what it is in; else the first."""
+        keys = path.split(".")
+        for depth in range(len(keys), 0, -1):
+            for name, content in reversed(self.files.items()):
+                if at(content, ".".join(keys[:depth]), _MISSING) is not _MISSING:
+                    return name
+        return next(iter(self.files))
 
 
 def read_config_file(path: Path) -> Patch:
@@ -41,7 +64,9 @@ def read_config_file(path: Path) -> Patch:
     return content or {}
 
 
-def load_merged(default: Path | None, overwriting: Sequence[Path], overrides: Mapping[str, Any]) -> Patch:
+def load_merged(
+    default: Path | None, overwriting: Sequence[Path], overrides: Mapping[str, Any]
+) -> tuple[Patch, Origin]:
     """Merge the default configuration, every ``--configfile`` in order, and the ``--config`` overrides; later ones win.
 
     Sections are merged, lists and values replaced. Snakemake's own merge loses `{}` over null, which switches an
@@ -54,7 +79,10 @@ def load_merged(default: Path | None, overwriting: Sequence[Path], overrides: Ma
         ConfigError: a file cannot be read.
     """
     files = [default] if default and (default.exists() or not overwriting) else []
-    return merge(*map(read_config_file, [*files, *overwriting]), overrides)
+    # Snakemake makes their paths absolute.
+    contents = {os.path.relpath(file): read_config_file(file) for file in [*files, *overwriting]}
+    contents |= {"--config": dict(overrides)} if overrides else {}
+    return merge(*contents.values()), Origin(contents or Origin().files)
 
 
 def _read_yaml(text: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from prunescope.config.files import CONFIG_FILE
+from prunescope.config.files import CONFIG_FILE, Origin
 from prunescope.errors import ConfigError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,8 +20,8 @@ BOUNDS = {
 }
 
 
-def validated(model: type[Model], content: Any, where: str) -> Model:
-    """Validate the content of a section; `where` names the file or the experiment that it is from.
+def validated(model: type[Model], content: Any, where: str | Origin) -> Model:
+    """Validate the content of a section; `where` names the file or files, or the experiment, that it is from.
 
     Raises:
         ConfigError: with the first value that is not valid, as one sentence.
@@ -46,11 +46,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} '{name}'; {did_you_mean(name, known)} ({kind}s are declared in {CONFIG_FILE}: {kind}s)"
 
 
-def sentence(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Describe the first error of a validation; `where` names the file or the experiment."""
+def sentence(error: ValidationError, model: type[BaseModel], where: str | Origin) -> str:
+    """Describe the first error of a validation; `where` as of `validated`."""
     first = error.errors(include_url=False)[0]
     names = [str(part) for part in first["loc"]]
     node, path = _walk(model.model_json_schema(), names)
+    where = where.of(path) if isinstance(where, Origin) else where
     # The branches of a union fail one by one; that is one mistake.
     places = {
         tuple(part for part in item["loc"] if isinstance(part, (str, int)))[: len(first["loc"]) - 1]

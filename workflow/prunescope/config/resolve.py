@@ -1,14 +1,15 @@
 """From the configuration and an experiment name to one frozen `Experiment`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prunescope.config.candidates import configured
 from prunescope.config.checks import problems, text_problems
-from prunescope.config.files import CONFIG_FILE, read_config_file
+from prunescope.config.files import CONFIG_FILE, Origin, read_config_file
 from prunescope.config.messages import said_of, unknown, validated
-from prunescope.config.names import SHAPE, parse_name
+from prunescope.config.names import SHAPE, Name, known_name, parse_name
 from prunescope.config.patches import Patch, at, merge
 from prunescope.config.sections import (
     Config,
@@ -49,28 +50,37 @@ class Experiment(Section):
 
 def load_config(path: Path = CONFIG_FILE) -> Config:
     """Read and validate a configuration file; errors as of `read_config_file` and `parse_config`."""
-    return parse_config(read_config_file(path), str(path))
+    content = read_config_file(path)
+    return parse_config(content, Origin({str(path): content}))
 
 
-def parse_config(content: Mapping[str, Any], origin: str = str(CONFIG_FILE)) -> Config:
-    """Validate the content of a configuration file, the settings of every model and named experiment included.
+def parse_config(content: Mapping[str, Any], origin: Origin | None = None) -> Config:
+    """Validate what configuration files say together, the settings of every model and named experiment included.
+
+    Args:
+        origin: which file says what, for the sentences of errors.
 
     Raises:
         ConfigError: one sentence with the config path, the value and what is allowed.
     """
-    config = validated(Config, content, origin)
-    _check_reference(config, config, origin)
+    origin = origin or Origin()
+
+    def said_in(path: str) -> str:
+        return f"{origin.of(path)}: {path}"
+
+    config = validated(Config, content, origin).said_by(origin)
+    _check_reference(config, config, origin.of("report.reference"))
     for name, source in config.models.items():
-        where = f"{origin}: models.{name}.settings"
+        where = said_in(f"models.{name}.settings")
         _check_reference(config, _settings(config, source.settings, where=where), where)
     for name, experiment in config.experiments.items():
-        _check_named(config, name, experiment, f"{origin}: experiments.{name}")
+        _check_named(config, name, experiment, said_in(f"experiments.{name}"))
     for name, sweep in config.sweeps.items():
-        with said_of(f"{origin}: sweeps.{name}"):
+        with said_of(said_in(f"sweeps.{name}")):
             _check_sweep(config, sweep)
     for target in config.targets:
         if target.count("/") != 1:
-            raise ConfigError(f"{origin}: targets: '{target}' must be {{model}}/{{experiment}}")
+            raise ConfigError(f"{said_in('targets')}: '{target}' must be {{model}}/{{experiment}}")
     return config
 
 
@@ -91,6 +101,21 @@ def resolve(config: Config, model: str, name: str) -> Experiment:
         with said_of(f"{model}/{name}: report.reference = '{reference}'"):
             _resolved(config, model, reference)
     return experiment
+
+
+def essential(experiment: Experiment) -> Name | None:
+    """Return a name without what decides nothing: T under `share`, tau at T = 0 or at its default.
+
+    Experiments of a model that agree in it are the same; None where the grammar does not know the name.
+    """
+    name, method = known_name(experiment.name), experiment.settings.method
+    if name is None:
+        return None
+    if method.combine == "share":
+        name = replace(name, temperature="0")
+    if not method.needs_prior or method.tau == experiment.plain.method.tau:
+        name = replace(name, tau=None)
+    return name
 
 
 def settings_of(config: Config, model: str, name: str, patch: Patch | None = None) -> Settings:
@@ -120,7 +145,7 @@ def _resolved(config: Config, model: str, name: str) -> Experiment:
         tracking=config.tracking,
         export=config.export,
     )
-    for problem in problems(model, experiment.source, settings, where):
+    for problem in problems(model, experiment.source, settings, where, config.origin):
         raise ConfigError(problem)
     with said_of(where):
         configured(settings)
@@ -182,7 +207,7 @@ def _texts(config: Config, dataset: str, settings: Settings, where: str) -> dict
             raise ConfigError(f"{where}: evaluation.datasets: '{name}' is a mixture; evaluate on its texts instead")
     drawn = [text for name in (dataset, trained) for text in _drawn(config, name)]
     texts = {name: config.datasets[name] for name in (*drawn, *settings.evaluation.datasets)}
-    for problem in text_problems(texts):
+    for problem in text_problems(texts, config.origin):
         raise ConfigError(problem)
     return texts
 
@@ -199,7 +224,8 @@ def _drawn(config: Config, dataset: str) -> tuple[str, ...]:
     texts = [name for name, text in config.datasets.items() if not text.mixture and not text.instruction]
     for name in mixed:
         if name not in texts:
+            where = f"datasets.{dataset}.mixture"
             raise ConfigError(
-                f"{CONFIG_FILE}: datasets.{dataset}.mixture: '{name}' is not a text; {did_you_mean(name, texts)}"
+                f"{config.origin.of(where)}: {where}: '{name}' is not a text; {did_you_mean(name, texts)}"
             )
     return (dataset, *mixed)

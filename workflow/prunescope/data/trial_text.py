@@ -57,6 +57,7 @@ def draw_trial_text(job: Job[TrialTextSpec, TrialTextFolder | SearchTextFolder])
         sha256 = {name: tokens_sha256(packed.tokens) for name, packed in drawn.items()}
         job.folder.windows.write({name: from_numpy(packed.tokens) for name, packed in drawn.items()})
         job.folder.manifest.write(TrialManifest(texts=texts, sha256=sha256, left_out=left_out))
+        log.info("%s", ", ".join(f"{len(packed.tokens)} windows of {name}" for name, packed in drawn.items()))
         record.metrics = {f"{spec.step}/{name}/windows": len(packed.tokens) for name, packed in drawn.items()}
 
 

@@ -1,5 +1,6 @@
 """A diagnosis of files: of an experiment's, which leaves `gradient_diagnosis.json`, or of two that someone sent."""
 
+import logging
 from pathlib import Path
 
 from prunescope.artifacts.folders import ExperimentFolder
@@ -12,6 +13,8 @@ from prunescope.diagnosis.situation import Context
 from prunescope.diagnosis.words import LANGUAGES
 from prunescope.steps.diagnosis import DiagnosisSpec
 from prunescope.steps.job import Job
+
+log = logging.getLogger(__name__)
 
 DEFAULTS = Diagnosis()
 CURVES = {
@@ -51,6 +54,8 @@ def diagnose_experiment(job: Job[DiagnosisSpec, ExperimentFolder]) -> Judgement:
         trials = trials if trials and trials.texts else None
         judgement = diagnose(evidence, spec.diagnosis, context, LANGUAGES[spec.report.language], trials)
         folder.diagnosis.write(judgement.report)
+        for finding in judgement.report.diagnosis[:1]:
+            log.info("%s: %s", finding.severity, finding.issue)
         _fill(record, judgement)
     return judgement
 

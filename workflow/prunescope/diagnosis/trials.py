@@ -71,7 +71,7 @@ def measure(job: TrialJob) -> None:
             "trial/measured": trials.measured,
         }
         record.tags |= meter.tags()
-    log.info("%s is %d of %d; best: %s", spec.experiment, trials.rank, trials.measured, trials.best.name)
+    log.info("best: %s; %s is %d of %d", trials.best.name, spec.experiment, trials.rank, trials.measured)
 
 
 def situation(job: TrialJob) -> Situation:

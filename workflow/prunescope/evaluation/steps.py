@@ -20,6 +20,8 @@ from prunescope.artifacts.perplexity import (
     Ratios,
     RecoveredReport,
     Results,
+    changes,
+    longest,
     shown,
 )
 from prunescope.artifacts.record import StepRecord
@@ -53,6 +55,8 @@ def evaluate_baseline(job: Job[BaselineSpec, BaselineFolder]) -> None:
         job.folder.losses.write(losses)
         job.folder.words.write(go_on(prompts_of(job.spec.words), BASELINE, model, facts.path))
         _note(record, results, "ppl/")
+        said = (f"{text} {name} {shown(found.perplexity, digits=1)}" for text, name, found in longest(results))
+        log.info("%s", "; ".join(said))
         record.tags |= compute_tags(model)
 
 
@@ -84,6 +88,7 @@ def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
         _note(record, pruned, "ppl/")
         _note(record, before, "ppl_baseline/")
         _note(record, ratio, "ppl_ratio/")
+        log.info("%s", "; ".join(changes(report)))
 
 
 def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
@@ -112,6 +117,7 @@ def evaluate_recovered(job: Job[RecoveredSpec, ExperimentFolder]) -> None:
         folder.recovered_words.write(go_on(folder.words.read(), RECOVERED, model, folder.recovered.path))
         _note(record, recovered, "ppl_recovered/")
         _note(record, report.ratio, "ppl_recovered_ratio/")
+        log.info("%s", "; ".join(changes(report)))
 
 
 def evaluate_like(like: ExperimentFolder, folder: ExperimentFolder) -> None:

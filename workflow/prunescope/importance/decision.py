@@ -105,11 +105,11 @@ def write_decision(
     folder.plan.write(PlanFile.of(plan))
     folder.summary.write(summary)
     log.info(
-        "%s of %s parameters go: %.2f %% of all, %.2f %% of the decoder layers",
-        f"{summary.removed_parameters:,}",
-        f"{summary.total_parameters:,}",
+        "%.2f %% of all parameters go, %.2f %% of the decoder layers: %s of %s",
         100 * summary.ratio_of_total,
         100 * summary.ratio_of_decoder,
+        f"{summary.removed_parameters:,}",
+        f"{summary.total_parameters:,}",
     )
 
 

@@ -80,7 +80,7 @@ def write_checkpoint(
             shutil.copy(MODELING_FILE, temporary)
         folder.kept.write(pruning_map(facts, plan, experiment, plan_file, fitted))
         prove(facts, plan, temporary, fitted)
-    log.info("wrote %s parameters to %s", f"{written:,}", output)
+    log.info("%s parameters are in %s", f"{written:,}", output)
     return written
 
 

@@ -1,7 +1,6 @@
 """What is said when a run starts: what each experiment still needs, and what a sweep will take."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from prunescope.runs.estimates import duration, estimate
 from prunescope.steps.planned import Planned, PlannedSweep
@@ -15,11 +14,9 @@ def banner(experiments: Iterable[Planned]) -> str:
         missing = planned.missing()
         done = [task for task in planned.shared if task not in missing]
         todo = [task for task in planned.shared if task in missing]
-        files = planned.files()
         lines += [f"{planned.experiment.model} / {planned.experiment.name}"]
         lines += [f"    cached   {_listed(done)}"] if done else []
         lines += [f"    to run   {_listed(todo)}"] if todo else []
-        lines += [f"    files    {sum(Path(file).exists() for file in files)} of {len(files)} there"]
         lines += [f"    samples  {_samples(planned)}"]
     return "\n".join(lines)
 

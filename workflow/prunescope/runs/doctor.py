@@ -25,7 +25,7 @@ def examine(targets: Sequence[str], overlays: Sequence[Path]) -> list[Check]:
     """
     checks, wanted = [*machine(), *_variables()], []
     try:
-        registry = Registry(parse_config(load_merged(CONFIG_FILE, overlays, {})))
+        registry = Registry(parse_config(*load_merged(CONFIG_FILE, overlays, {})))
     except PrunescopeError as error:
         return [*checks, *disks(()), Check("configuration", "missing", str(error), "correct it")]
     try:

@@ -83,7 +83,7 @@ def time_left(experiments: Iterable[Planned]) -> str:
 
 
 class TimeLeft(logging.Handler):
-    """Logs the time that is left whenever Snakemake reports progress and it has changed."""
+    """Logs the time that is left whenever Snakemake reports progress and it has changed, marked as `left`."""
 
     def __init__(self, experiments: Iterable[Planned], logger: logging.Logger) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class TimeLeft(logging.Handler):
             return
         said = time_left(self.experiments)
         if said and said != self.said:
-            self.logger.info(said)
+            self.logger.info(said, extra={"prunescope": "left"})
         self.said = said
 
 

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from prunescope.runs.logs import last_words
 from prunescope.steps.planned import Planned, PlannedSweep
 from prunescope.steps.registry import Target
 
@@ -41,13 +42,6 @@ def why_missing(planned: Planned, since: float, file: str = "") -> str | None:
         return None
     what = file or (missing[0].label if missing else "")
     return f"{what}: did not run; a step before it failed, or the run was stopped" if missing else None
-
-
-def last_words(log: Path) -> str:
-    """Return the line of a log that matters: our own sentence or, where there is none, the last line."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    own = [line.removeprefix("prunescope: ") for line in lines if line.startswith("prunescope: ")]
-    return next(reversed(own or lines), "")
 
 
 def _conclude(sweep: PlannedSweep, since: float) -> list[str]:

@@ -6,7 +6,9 @@ from prunescope.artifacts.folders import ExperimentFolder, ModelFolder
 from prunescope.artifacts.identity import in_force
 from prunescope.config.candidates import DECIDES
 from prunescope.config.patches import flatten
-from prunescope.errors import DataError, PrunescopeError
+from prunescope.config.resolve import essential, resolve
+from prunescope.config.sections import Config
+from prunescope.errors import ConfigError, DataError, PrunescopeError
 from prunescope.importance.feasible import check_feasible
 from prunescope.steps.planned import Planned
 from prunescope.steps.reporting import PageSpec
@@ -48,6 +50,23 @@ def check_finished(planned: Planned) -> None:
     missing = [file for file in planned.files() if not Path(file).exists()]
     if missing:
         raise DataError(f"not finished: {missing[0]} is not there")
+
+
+def twin(planned: Planned, config: Config) -> str | None:
+    """Say that an experiment which is to be made is there under another name; None where it is not."""
+    experiment = planned.experiment
+    if experiment.settings.method.searched or ExperimentFolder(Path(planned.directory)).finished:
+        return None
+    for folder in ExperimentFolder.all(experiment.model):
+        try:
+            other = resolve(config, experiment.model, folder.path.name)
+        except ConfigError:
+            continue  # made under another configuration
+        if other.name != experiment.name and folder.finished and essential(other) == essential(experiment):
+            shared = other.settings.method.combine == "share"
+            idle = "T decides nothing under `share`" if shared else "tau at its default, or at T = 0, decides nothing"
+            return f"{planned.directory} is the same experiment as {other.name}, which is there: {idle}"
+    return None
 
 
 def changed(planned: Planned) -> str | None:

@@ -96,6 +96,21 @@ class Registry:
                 self.experiment(model, reference)
         return self.experiments[model, name]
 
+    def listed(self, needed: bool) -> list[Planned]:
+        """Return the experiments of `targets`; if they are not `needed`, without those that are not valid.
+
+        Raises:
+            ConfigError: one that is needed is not valid.
+        """
+        found = []
+        for target in self.config.targets:
+            try:
+                found.append(self.experiment(*target.split("/")))
+            except ConfigError:
+                if needed:
+                    raise
+        return found
+
     def references(self, experiments: Iterable[Planned]) -> list[Planned]:
         """Return the experiments that some experiments are compared with."""
         compared = [planned.reference for planned in experiments if planned.reference is not None]

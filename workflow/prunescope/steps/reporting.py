@@ -84,7 +84,7 @@ class ComparisonSpec(Spec):
     """Compare the experiments of a sweep: table, page and figures."""
 
     step = "comparison"
-    version = 2
+    version = 3
     model: str
     sweep: str
     experiments: tuple[str, ...]

@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
-from prunescope.artifacts.folders import CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
+from prunescope.artifacts.folders import BaselineFolder, CalibrationFolder, ComparisonFolder, ModelFolder, SharedFolder
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.identity import Identity
 from prunescope.artifacts.record import StepRecord
@@ -14,11 +15,15 @@ from prunescope.errors import PrunescopeError
 from prunescope.steps.table import TABLE
 from prunescope.tracking.shown import artifacts
 from prunescope.tracking.tracked import CalibrationText, Checkpoint, TrackedRun
+from prunescope.tracking.view import GEOMEAN, RATIO
 
 ON_REQUEST = tuple(step.name for step in TABLE.values() if step.on_request)
 FACTS = ("origin", "revision", "model_type", "dtype", "total_parameters")
 FIRST = ("ppl/", "prune/", "search/", "trial/", "diagnosis/", "grad/")
 """Metrics that decide come first: MLflow shows them in the order in which they were logged."""
+
+
+UNPRUNED = "(unpruned)"
 
 
 class RecordError(PrunescopeError):
@@ -81,16 +86,35 @@ def gather_shared(folder: SharedFolder) -> TrackedRun | None:
     )
 
 
+def gather_unpruned(folder: Own) -> TrackedRun | None:
+    """Collect the unpruned model as a row beside those of an experiment; None where it was not measured."""
+    identity = folder.identity.read()
+    baseline = folder.shared(BaselineFolder.step, identity.shared.get(BaselineFolder.step, ""))
+    if not baseline.record.exists():
+        return None
+    record = baseline.record.read()
+    return TrackedRun(
+        key=f"{identity.model}/{UNPRUNED}-{baseline.path.name}",
+        model=identity.model,
+        name=UNPRUNED,
+        metrics={GEOMEAN: 1.0} | record.metrics | {RATIO: 0.0},
+        tags=_tags([record]) | {"model": identity.model},
+        artifacts={},
+        started=record.started,
+        finished=record.finished,
+    )
+
+
 def _experiment(folder: Own, identity: Identity, records: list[StepRecord]) -> TrackedRun:
     records = records + [entry.read() for entry in folder.records() if entry.path.stem.startswith(ON_REQUEST)]
-    pruned = _pruned(folder, identity)
+    pruned, metrics = _pruned(folder, identity), _metrics(records)
     labels = {"model": identity.model, "dataset": identity.dataset, "criterion": identity.settings.method.criterion}
     return TrackedRun(
         key=str(identity.key),
         model=identity.model,
         name=identity.experiment,
         params={name: str(value) for name, value in identity.params.items()},
-        metrics=_metrics(records),
+        metrics=_quality(metrics) | metrics,
         curves=_curves(records),
         tags=_tags(records) | labels | ({"prunescope.checkpoint": pruned.path} if pruned else {}),
         artifacts=artifacts(folder),
@@ -158,6 +182,14 @@ def _pruned(folder: Own, identity: Identity) -> Checkpoint | None:
 def _relative(path: Path | str, folder: Own) -> str:
     """Return a path relative to the project, if it is inside."""
     return str(path).removeprefix(f"{folder.path.parents[2]}/")
+
+
+def _quality(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return how much worse the model that an experiment ends with is than the unpruned one, if it was measured."""
+    for prefix in ("ppl_recovered_ratio/", "ppl_ratio/"):
+        if ratios := [value for name, value in metrics.items() if name.startswith(prefix)]:
+            return {GEOMEAN: geometric_mean(ratios)}
+    return {}
 
 
 def _metrics(records: Sequence[StepRecord]) -> dict[str, float]:

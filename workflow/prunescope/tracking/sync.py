@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder, SharedFolder
 from prunescope.tracking import view
 from prunescope.tracking.connection import connected
-from prunescope.tracking.gather import gather, gather_shared, open_folder
+from prunescope.tracking.gather import gather, gather_shared, gather_unpruned, open_folder
 from prunescope.tracking.links import KEY
 from prunescope.tracking.rows import NAME, Change, Rows
 from prunescope.tracking.tracked import TrackedRun
@@ -72,9 +72,15 @@ class _Target:
             self.rows.tag(run, f"prunescope.shared.{step}", shared.info.run_id if shared else keys[step])
             if shared:
                 self.rows.tag(shared, f"prunescope.used_by.{tracked.name}", run.info.run_id)
+        self._put_unpruned(folder)
         self._supersede_others(run, tracked)
         self._show(tracked)
         return run, change
+
+    def _put_unpruned(self, folder: ExperimentFolder) -> None:
+        """Write the unpruned model beside the experiments of it, so that the table says what they began with."""
+        if unpruned := gather_unpruned(folder):
+            self.rows.put(unpruned.model, unpruned)
 
     def _put_shared(self, folder: SharedFolder) -> Run | None:
         tracked = gather_shared(folder)
@@ -104,7 +110,8 @@ class _Target:
         """Keep the view of the model's experiments, which shows every perplexity that one of them was measured by."""
         experiment = self.rows.experiment(tracked.model)
         known = experiment.tags.get(PERPLEXITIES, "").split()
-        names = sorted({*known, *(name for name in tracked.metrics if name.startswith(view.PERPLEXITY))})
+        measured = {name for name in tracked.metrics if name.startswith(view.PERPLEXITY)}
+        names = sorted({*known, *measured} - {view.GEOMEAN})
         for tag, value in {PERPLEXITIES: " ".join(names), view.TAG: view.content(names)}.items():
             if experiment.tags.get(tag) != value:
                 self.client.set_experiment_tag(experiment.experiment_id, tag, value)

@@ -14,6 +14,8 @@ from typing import Any
 NAME = "prunescope"
 TAG = f"mlflow.sharedViewState.{NAME}"
 PERPLEXITY = "ppl/"
+GEOMEAN = "ppl/geomean_ratio"
+"""How much worse a model is: its perplexities divided by those of the unpruned one, geometric mean of all texts."""
 RATIO = "prune/ratio_of_total"
 ASKED = "method.ratio"
 COLUMNS = {
@@ -55,15 +57,15 @@ def content(perplexities: Iterable[str]) -> str:
 
 
 def _state(perplexities: list[str]) -> dict[str, Any]:
-    metrics = dict.fromkeys((*perplexities, RATIO), 150) | COLUMNS
+    metrics = dict.fromkeys((GEOMEAN, *perplexities, RATIO), 150) | COLUMNS
     widths = {f"metrics.`{name}`": width for name, width in metrics.items()}
     widths |= {f"params.`{name}`": width for name, width in SETTINGS.items()}
-    order = {"orderByKey": f"metrics.`{perplexities[0]}`", "orderByAsc": True} if perplexities else {}
+    order = {"orderByKey": f"metrics.`{GEOMEAN}`", "orderByAsc": True}
     # The ratio that was asked for: those that came out differ in the fourth digit, and the axis would show just that.
     asked = {"key": ASKED, "type": "PARAM"}
     scatters = [
         _card("SCATTER", name, xaxis=asked, yaxis={"key": name, "type": "METRIC"}, runsCountToCompare=100)
-        for name in perplexities
+        for name in (GEOMEAN, *perplexities)
     ]
     curves = [
         _card("LINE", name, metricKey=name, selectedMetricKeys=[name], xAxisKey="step", scaleType=scale, **EXACT)

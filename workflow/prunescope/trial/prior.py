@@ -1,5 +1,6 @@
 """The removal step: the prior of every block, from the calibration windows."""
 
+import logging
 import time
 from functools import partial
 
@@ -16,6 +17,8 @@ from prunescope.trial.blocks import BlockImportance
 from prunescope.trial.first_order import TOKENS, measure_first_order
 from prunescope.trial.removal import RemovalLosses, measure_removal
 from prunescope.trial.similarity import measure_similarity
+
+log = logging.getLogger(__name__)
 
 
 def measure(job: Job[RemovalSpec, RemovalFolder]) -> None:
@@ -40,6 +43,8 @@ def measure(job: Job[RemovalSpec, RemovalFolder]) -> None:
         if isinstance(result, RemovalLosses):
             folder.similarity.write(BlockValues.of(**result.similarity.by_part()))
         record.tags |= compute_tags(model)
+        layer = max(range(len(result.layer)), key=result.layer.__getitem__)
+        log.info("%s: layer %d matters most, %.3g", spec.prior, layer, result.layer[layer])
 
 
 def _measure(spec: RemovalSpec, model: nn.Module, windows: Tensor) -> BlockImportance:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from prunescope.config.files import Origin
 from prunescope.config.sections.base import PathName, Section, SweepName, TextName
 from prunescope.config.sections.diagnosis import Diagnosis, Report
 from prunescope.config.sections.evaluation import Evaluation, Recovery
@@ -92,3 +93,15 @@ class Config(Settings):
     experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
     sweeps: dict[SweepName, Sweep] = Field({}, description="Experiments to compare: `snakemake sweep_{name}`.")
     targets: tuple[str, ...] = Field((), description="{model}/{experiment} to build when no target is given.")
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """Which file says what."""
+        return self._origin
+
+    def said_by(self, origin: Origin) -> "Config":
+        """Note which file says what; return itself."""
+        self._origin = origin
+        return self

@@ -77,6 +77,10 @@ class Language:
         """Say which setting is best, by an entry of `headlines`."""
         return self._fill(self.words["headlines"][name], values)
 
+    def story(self, name: str, /, **values: Any) -> str:
+        """Return a word or a line of what is said at the end of a run."""
+        return self._fill(self.words["story"][name], values)
+
     def offer(self, what: str, experiment: str | None, effect: str | None) -> str:
         """Offer a remedy, by the name of its experiment if it has one, with what was measured of it."""
         return self._fill(self.words["sentences"]["offer"], {"what": what, "experiment": experiment, "effect": effect})

@@ -11,13 +11,15 @@ import pandas as pd
 from prunescope.artifacts.diagnosis import Severity
 from prunescope.artifacts.folders import CheckpointFolder, ExperimentFolder
 from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED
-from prunescope.artifacts.perplexity import Results
+from prunescope.artifacts.perplexity import Results, geomean
 from prunescope.errors import DataError
 from prunescope.reporting.dtypes import read_dtypes
 from prunescope.steps.reporting import MEASURED
 
 SEVERITIES: tuple[Severity, ...] = tuple(reversed(get_args(Severity)))
 UNPRUNED = "(unpruned)"
+RATIO = "perplexity ratio"
+"""To the unpruned model, of the checkpoint that the experiment ends with: geometric mean of all texts and protocols."""
 
 Row = dict[str, Any]
 """Column -> number or text."""
@@ -79,7 +81,7 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     Raises:
         DataError: there is none, or a file of one is missing.
     """
-    found = _experiments(directories)
+    found = find_experiments(directories)
     models = {folder.path.resolve().parent for folder in found}
     named = {
         f"{folder.path.resolve().parent.name}/{folder.path.name}" if len(models) > 1 else folder.path.name: folder
@@ -92,7 +94,7 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     for name, folder in named.items():
         title = "/".join([*name.split("/")[:-1], UNPRUNED])
         # Experiments of one model may have been measured on different texts.
-        unpruned[title] = _measured_values(folder, BASELINE) | unpruned.get(title, {})
+        unpruned[title] = {RATIO: 1.0} | _measured_values(folder, BASELINE) | unpruned.get(title, {})
         measured |= dict.fromkeys(_measurements(folder.perplexity.read().pruned))
     return Comparison(
         folders=named,
@@ -104,7 +106,7 @@ def read_comparison(directories: Iterable[Path]) -> Comparison:
     )
 
 
-def _experiments(paths: Iterable[Path]) -> list[ExperimentFolder]:
+def find_experiments(paths: Iterable[Path]) -> list[ExperimentFolder]:
     """Return each experiment once; shared folders (``_...``) and sweeps are none."""
     others = [path for path in paths if not (path.name.startswith("_") or (path.is_dir() and not _inside(path)))]
     return list({folder.path.resolve(): folder for folder in map(ExperimentFolder.containing, others)}.values())
@@ -135,6 +137,7 @@ def _numbers(folder: ExperimentFolder) -> Row:
     summary = folder.summary.read()
     return {
         "removed of all": summary.ratio_of_total,
+        RATIO: geomean(folder.final_perplexity.ratio),
         "removed of decoder": summary.ratio_of_decoder,
         "remaining parameters": summary.remaining_parameters,
         "attention rate": summary.attention_rate,

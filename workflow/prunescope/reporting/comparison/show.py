@@ -1,7 +1,7 @@
 """A comparison for people: in the terminal and as Markdown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Table
 from prunescope.artifacts.folders import ComparisonFolder
 from prunescope.artifacts.perplexity import shown
 from prunescope.markdown import table as markdown_table
-from prunescope.reporting.comparison.frame import Comparison
+from prunescope.reporting.comparison.frame import RATIO, Comparison
 from prunescope.reporting.comparison.recommend import recommend
 from prunescope.reporting.dtypes import mixed_dtypes
 from prunescope.reporting.rendering import render
@@ -23,14 +23,22 @@ RATES = {
     "rate spread": "spread %",
 }
 SETTINGS = "settings unlike the first"
+WORSE = "perplexity, x unpruned"
 TEXT = ("experiment", SETTINGS)
 """The columns that hold no numbers."""
+
+
+def short_table(compared: Comparison) -> pd.DataFrame:
+    """Return what was removed and how many times higher perplexity is, as text (index: name)."""
+    rows = compared.table()
+    worse = [shown(value) for value in rows[RATIO].astype(float)]
+    return pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f"), WORSE: worse}, index=rows.index)
 
 
 def main_table(compared: Comparison) -> pd.DataFrame:
     """Return the numbers as text, the unpruned model first and what decides before what explains."""
     rows = compared.table()
-    table = pd.DataFrame({"removed %": _column(100 * rows["removed of all"], ".1f")}, index=rows.index)
+    table = short_table(compared)
     for measured in compared.measurements:
         columns = rows[[measured.column, *measured.bounds]].astype(float)
         table[str(measured)] = [_perplexity(*values) for values in columns.itertuples(index=False)]
@@ -65,17 +73,23 @@ def conclusions(compared: Comparison) -> list[str]:
     return recommend(compared) + ([mixed] if mixed else [])
 
 
-def print_comparison(compared: Comparison, markdown: bool) -> None:
-    """Print tables and recommendation for the terminal, or as Markdown."""
+def print_comparison(compared: Comparison, markdown: bool, everything: bool, unfinished: Sequence[str]) -> None:
+    """Print the recommendation and what it rests on, for the terminal or as Markdown.
+
+    Args:
+        everything: all numbers and settings; Markdown has them in any case. unfinished: experiments that are left out.
+    """
+    said = conclusions(compared)
+    said += [f"Left out, since they are not finished: {', '.join(unfinished)}."] if unfinished else []
     tables = [table for table in (main_table(compared), settings_table(compared)) if table is not None]
     if markdown:
-        print("\n\n".join([*map(as_markdown, tables), *conclusions(compared)]))
+        print("\n\n".join([*said, *map(as_markdown, tables)]))
         return
     console = Console(highlight=False)
-    for table in tables:
-        _print(console, table)
-    for sentence in conclusions(compared):
-        console.print(sentence, soft_wrap=True, markup=False)
+    for sentence in said:
+        console.print(sentence, markup=False)
+    for table in tables if everything else [short_table(compared).reset_index()]:
+        _print(console, table, wide=everything)
 
 
 def as_page(compared: Comparison, title: str, missing: Mapping[str, str]) -> str:
@@ -100,13 +114,14 @@ def as_markdown(table: pd.DataFrame) -> str:
     return markdown_table(list(table.columns), table.itertuples(index=False), sides)
 
 
-def _print(console: Console, rows: pd.DataFrame) -> None:
+def _print(console: Console, rows: pd.DataFrame, wide: bool) -> None:
     table = Table()
     for name in rows.columns:
-        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=name != SETTINGS)
+        fixed = name not in TEXT or (wide and name != SETTINGS)
+        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=fixed, overflow="fold")
     for row in rows.itertuples(index=False):
         table.add_row(*row)
-    if SETTINGS not in rows:
+    if wide and SETTINGS not in rows:
         # A table that is too wide for the terminal should wrap its lines, not squeeze its numbers.
         wanted = Width.get(console, console.options.update(max_width=1000), table).maximum
         console.width = max(console.width, wanted)
