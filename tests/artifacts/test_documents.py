@@ -81,7 +81,10 @@ def put(path: Path, content: object) -> None:
     [
         (BaselineFolder.perplexity, {"wiki": {"w128": FIGURE, "w64": FIGURE | {"interval": None}}}),
         (GradientsFolder.statistics, {"model.a": PARAMETER, "model.b": PARAMETER, "layers": {"0": LAYER, "11": LAYER}}),
-        (GradientsFolder.stability, {"criterion": "gate", "layers": {"0": None}, "samples": 1, "others": {}}),
+        (
+            GradientsFolder.stability,
+            {"criterion": "gate", "layers": {"0": None}, "samples": 1, "first_samples": 0, "others": {}},
+        ),
         (ExperimentFolder.zeroshot, {"baseline": {"arc": SCORE}, "recovered": {"arc": SCORE}, "settings": {"a": None}}),
         (ExperimentFolder.efficiency, {"baseline": {"parameters": 3, "batches": {"b1": {"x": 0.5}}}, "settings": {}}),
         (ExperimentFolder.tracked, {"run_id": None, "pending": True, "reason": "no such host"}),
