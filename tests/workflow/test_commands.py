@@ -53,7 +53,12 @@ def test_times_tell_fresh_steps_from_cached_ones(finished):
 
 def test_compare_reads_the_experiment(finished):
     out = finished.prunescope("compare", "--markdown", EXPERIMENT, "results/tiny/_shared").stdout
-    assert out.splitlines()[3].startswith("| taylor_T1_tau0_20_words |")
+    assert any(line.startswith("| taylor_T1_tau0_20_words |") for line in out.splitlines())
+    listed = finished.prunescope("list").stdout.splitlines()
+    assert listed[0].startswith("tiny ") and listed[1].startswith("  taylor_T1_tau0_20_words ")
+    story = finished.prunescope("diagnose", EXPERIMENT).stdout
+    assert f"prunescope diagnose {EXPERIMENT} --all" in story
+    assert len(story) < len(finished.prunescope("diagnose", EXPERIMENT, "--all").stdout)
 
 
 def test_verify_and_the_card_of_the_checkpoint(finished):

@@ -29,7 +29,7 @@ def own(swept, tmp_path):
 def test_the_plan_comes_first(finished, tmp_path):
     project = finished.copy(tmp_path / "p")
     change_configuration(project, sweeps={"few": FEW, "broken": BROKEN})
-    said = project.run("--dry-run", "sweep_broken").stderr
+    said = project.run("--dry-run", "sweep_broken").stdout
     assert re.search(r"sweep broken on tiny: 4 experiments, about [0-9.]+ (s|min|h)\n", said)
     rows = {line.split()[0]: line for line in said.splitlines() if line.startswith("  taylor")}
     assert "18 of 18 steps cached; to run: nothing" in rows[THERE]

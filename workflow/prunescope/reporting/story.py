@@ -103,7 +103,7 @@ def _best(trial: TrialCheck, language: Language) -> str:
     interval = None if best.low is None or best.high is None else [f"{best.low:.2f}", f"{best.high:.2f}"]
     name = best.experiment or best.name
     clear = trial.verdict == "better"
-    said = {"name": name, "times": times(best.ratio), "interval": interval, "clear": clear}
+    said = {"name": name, "ratio": f"{best.ratio:.2f}", "interval": interval, "clear": clear}
     return language.story("better", measured=trial.measured, **said)
 
 
