@@ -33,7 +33,9 @@ class Check:
 
 def print_checks(checks: Iterable[Check]) -> None:
     """Print the checks as a table."""
-    table = Table("", "what", "found", "what to do")
+    table = Table()
+    for name in ("", "what", "found", "what to do"):
+        table.add_column(name, overflow="fold")  # names of files are not cut short
     for check in checks:
         said, colour = SIGNS[check.status]
         table.add_row(Text(said, style=colour), *(Text(part) for part in (check.name, check.found, check.advice)))
