@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The environment is stale when either file changes.
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml requirements.lock 2>/dev/null | cksum | cut -d' ' -f1)
 DEMO := results/SmolLM2-135M/taylor_T1_tau0_20_wiki
-SECOND := results/SmolLM2-135M/taylor_T1_tau0_20_wiki_share
+SECOND := results/SmolLM2-135M/gate_T0_20_wiki_max50
 WORKERS ?= 2
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)

@@ -35,7 +35,7 @@ COPIED = (
 )
 FEW = {
     "calibration": {"samples": 4, "seq_len": 64},
-    "gradients": {"criteria": ["taylor"], "batch_size": 2},
+    "gradients": {"criteria": ["taylor", "gate"], "batch_size": 2},
     "removal": {"samples": 1},
     "evaluation": {"datasets": ["wiki"], "protocols": ["w128"], "max_tokens": 1024},
 }
