@@ -52,12 +52,13 @@ def site(tmp_path_factory) -> Path:
 
 
 def test_pages_outside_docs_are_in_the_site(site):
-    for page, said in {"index": "to expect", "configuration": "width_multiple", "benchmarks": "engines.py"}.items():
+    for page, said in {"index": "smaller for good", "configuration": "width_multiple", "benchmarks": "engines.py"}.items():
         assert said in (site / f"{page}.html").read_text()
 
 
 def test_links_between_files_are_links_between_pages(site):
-    assert 'href="configuration.html#experiment-names"' in (site / "index.html").read_text()
+    assert 'href="configuration.html#experiment-names"' in (site / "experiments.html").read_text()
+    assert 'href="truth.html"' in (site / "index.html").read_text()
 
 
 def test_reading_fetches_nothing(site):
