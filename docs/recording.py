@@ -1,8 +1,9 @@
 """Draw docs/images/demo.svg, what a terminal shows of a run, from what a real one printed.
 
-    make demo 2>&1 | tee demo.log && python docs/recording.py demo.log
+make demo 2>&1 | tee demo.log && python docs/recording.py demo.log
 """
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def shown(log: str) -> list[str]:
 
 
 def main() -> None:
-    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115 (as long as the program)
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
     first, *others = shown(Path(sys.argv[1]).read_text(encoding="utf-8"))
     console.print(Text(f"$ {first}", style="bold"))
     for line in others:

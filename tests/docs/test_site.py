@@ -52,7 +52,11 @@ def site(tmp_path_factory) -> Path:
 
 
 def test_pages_outside_docs_are_in_the_site(site):
-    for page, said in {"index": "smaller for good", "configuration": "width_multiple", "benchmarks": "engines.py"}.items():
+    for page, said in {
+        "index": "smaller for good",
+        "configuration": "width_multiple",
+        "benchmarks": "engines.py",
+    }.items():
         assert said in (site / f"{page}.html").read_text()
 
 
