@@ -38,7 +38,7 @@ FILES = {
         for plot in ("gradient_analysis", "pruning_rates", "importance_heatmap", "trials")
         for suffix in ("png", "svg")
     },
-    "evaluation": {"perplexity.json", "windows.parquet", "card.json"},
+    "evaluation": {"perplexity.json", "windows.parquet", "words.json", "card.json"},
 }  # fmt: skip
 
 

@@ -5,15 +5,18 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from prunescope.artifacts.files import Entry
 from prunescope.artifacts.refit import BlockFit
 from prunescope.errors import DataError
 from prunescope.files import replacing
+
+if TYPE_CHECKING:  # it needs pydantic, which computing must do without
+    from prunescope.artifacts.files import Entry
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class FittedLayers:
         return self.folder / f"layer_{layer}.safetensors"
 
 
-def load_repaired(repairs: Iterable[Entry[Path]]) -> Weights:
+def load_repaired(repairs: "Iterable[Entry[Path]]") -> Weights:
     """Return the weights that repairs left, mapped from their files; those of a later one in place of an earlier one's.
 
     Raises:
