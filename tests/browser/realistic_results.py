@@ -64,7 +64,13 @@ def _finish(folder: ExperimentFolder, temperature: float, perplexity: float) -> 
         record = StepRecord(**told, started=START, finished=START + 60, seconds=60.0)
         folder.named(ExperimentFolder.record, step=step).write(record)
     diagnosed = folder.named(ExperimentFolder.record, step="diagnosis").read()
-    settings = {"dataset": "wiki", "method.criterion": "taylor", "method.temperature": temperature, "method.tau": 0.0}
+    settings = {
+        "dataset": "wiki",
+        "method.ratio": 0.2,
+        "method.criterion": "taylor",
+        "method.temperature": temperature,
+        "method.tau": 0.0,
+    }
     identity = Identity(
         key=f"{MODEL}/{name}-12345678",
         model=MODEL,

@@ -24,7 +24,7 @@ def test_the_link_opens_a_table_with_the_numbers_that_decide(page, site, picture
 
 def test_perplexity_against_ratio_and_curves_over_the_layers_are_drawn(page, site, picture):
     page.goto(f"{site.link}&compareRunsMode=CHART")
-    for title in ("prune/ratio_of_total vs. ppl/", "prune/rate_by_layer", "prune/mlp_rate_by_layer"):
+    for title in ("method.ratio vs. ppl/", "prune/rate_by_layer", "prune/mlp_rate_by_layer"):
         expect(page.get_by_text(title).first).to_be_visible()
     points = page.locator(".scatterlayer .points path.point")
     expect(points.nth(50)).to_be_attached()  # more than perplexities: layers

@@ -188,7 +188,7 @@ def _quality(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return how much worse the model that an experiment ends with is than the unpruned one, if it was measured."""
     for prefix in ("ppl_recovered_ratio/", "ppl_ratio/"):
         if ratios := [value for name, value in metrics.items() if name.startswith(prefix)]:
-            return {GEOMEAN: geometric_mean(ratios)}
+            return {GEOMEAN: rounded(geometric_mean(ratios))}
     return {}
 
 
