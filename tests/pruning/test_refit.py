@@ -1,5 +1,7 @@
 """The refit: least squares against numpy's, choice by held-out tokens, and a model that computes what was fitted."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -43,40 +45,54 @@ def refitted(model, folder, windows, ridges=RIDGES, plan=None, done=None):
 @torch.no_grad()
 def naive(model, windows, ridges, plan):
     """Cut and fit a model in place, one block after the other, each with numpy's lstsq on a pass of its own."""
-    adapter, held_out, found = adapter_for(model), held_out_windows(len(windows)), []
-    for block in adapter.blocks:
+    dense, held_out, found = deepcopy(model), held_out_windows(len(windows)), []
+    for block in adapter_for(model).blocks:
         block_plan = plan.block(block.facts.layer, block.facts.block)
         if len(block_plan.removed) and not block_plan.whole:
-            found.append(_fit(model, block, block_plan, windows, held_out, ridges))
+            found.append(_fit(model, dense, block.facts, block_plan, windows, held_out, ridges))
         else:
             mask_model(model, only(plan, block.facts))
     return found
 
 
-def _fit(model, block, block_plan, windows, held_out, ridges):
-    projection = adapter_for(model).output_projection(block.facts.layer, block.facts.block)
-    seen = []
-    handle = projection.register_forward_pre_hook(lambda _, args: seen.append(args[0].numpy()))
-    model(windows[:-held_out]), model(windows[-held_out:])
-    handle.remove()
-    inputs, others = (one.reshape(-1, one.shape[-1]) for one in seen)
-    width = inputs.shape[1] // block.facts.groups
+def stream_after(model, facts, windows):
+    """Return the residual stream after a block, [tokens, d]."""
+    seen = {}
+
+    def watch(layer, _, between, after):
+        seen[layer] = between, after
+
+    with adapter_for(model).watching_layers(watch):
+        model(windows)
+    return seen[facts.layer][facts.block == "mlp"].flatten(0, 1).numpy()
+
+
+def _fit(model, dense, facts, block_plan, windows, held_out, ridges):
+    projection = adapter_for(model).output_projection(facts.layer, facts.block)
+    width = projection.in_features // facts.groups
     kept = np.concatenate([np.arange(group * width, (group + 1) * width) for group in block_plan.kept])
-    weight = projection.weight.numpy().copy()
-    fits = {None: weight[:, kept]}
-    for ridge in ridges:
-        damping = np.sqrt(ridge * np.square(inputs).sum() / inputs.shape[1])
-        wanted = np.concatenate([inputs @ weight.T, damping * weight[:, kept].T])
-        given = np.concatenate([inputs[:, kept], damping * np.eye(len(kept))])
-        fits[ridge] = np.linalg.lstsq(given, wanted, rcond=None)[0].T
-    whole = others @ weight.T
-    errors = {
-        ridge: np.square(whole - others[:, kept] @ fit.T).sum() / np.square(whole).sum() for ridge, fit in fits.items()
-    }
-    best = min(errors, key=errors.get)
+    cut = projection.weight.numpy()[:, kept].copy()
     projection.weight.zero_()
-    projection.weight[:, kept] = torch.from_numpy(fits[best])
-    return best, errors[None], errors[best], torch.from_numpy(fits[best])
+    projection.weight[:, kept] = torch.from_numpy(cut)
+    seen = []
+    handle = projection.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, 1).numpy()[:, kept]))
+    whole = [stream_after(dense, facts, part) for part in (windows[:-held_out], windows[-held_out:])]
+    left = [stream_after(model, facts, part) for part in (windows[:-held_out], windows[-held_out:])]
+    handle.remove()
+    lengths = [np.linalg.norm(one, axis=1, keepdims=True) for one in whole]
+    inputs, others = (one / length for one, length in zip(seen, lengths, strict=True))
+    lacking, unseen = ((a - b) / length for a, b, length in zip(whole, left, lengths, strict=True))
+    changes = {None: np.zeros_like(cut)}
+    for ridge in ridges:
+        damping = np.sqrt(ridge * np.square(inputs).sum() / len(kept))
+        wanted = np.concatenate([lacking, np.zeros((len(kept), len(cut)))])
+        given = np.concatenate([inputs, damping * np.eye(len(kept))])
+        changes[ridge] = np.linalg.lstsq(given, wanted, rcond=None)[0].T
+    errors = {ridge: np.square(unseen - others @ change.T).sum() / len(others) for ridge, change in changes.items()}
+    best = min(errors, key=errors.get)
+    fitted = torch.from_numpy(cut + changes[best])
+    projection.weight[:, kept] = fitted
+    return best, errors[None], errors[best], fitted
 
 
 def only(plan, facts):
@@ -95,7 +111,7 @@ def test_it_is_the_least_squares_of_numpy_and_the_checkpoint_computes_it(tmp_pat
     assert [(fit.layer, fit.block) for fit in fits] == [
         (block.facts.layer, block.facts.block) for block in plan.blocks if len(block.removed) and not block.whole
     ]
-    assert len(weights) >= 3
+    assert len(weights) >= 2
     for fit, (ridge, cut_error, error, fitted) in zip(fits, expected, strict=True):
         assert fit.ridge == ridge
         assert (fit.cut_error, fit.error) == pytest.approx((cut_error, error), rel=1e-6)
@@ -107,24 +123,27 @@ def test_it_is_the_least_squares_of_numpy_and_the_checkpoint_computes_it(tmp_pat
     torch.testing.assert_close(pruned(tiny_tokens()).logits, model(tiny_tokens()).logits, rtol=1e-6, atol=1e-6)
 
 
-def sums_of(inputs, weight, kept):
-    sums = Sums(weight, kept)
-    sums.add(inputs)
+def sums_of(inputs, lacking, stream):
+    sums = Sums(inputs.shape[1], lacking.shape[1], inputs.dtype, CPU)
+    sums.add(inputs, lacking, stream)
     return sums
 
 
 @pytest.fixture
 def problem():
-    """Inputs [200, 12] with some correlation, weight [7, 12], and which columns stay."""
+    """Inputs [200, 9] with some correlation, what [200, 7] lacks and can be made up for in part, and of what."""
     random = torch.Generator().manual_seed(0)
-    mixed = torch.randn(12, 12, generator=random, dtype=torch.float64)
-    inputs = torch.randn(200, 12, generator=random, dtype=torch.float64) @ mixed
-    weight = torch.randn(7, 12, generator=random, dtype=torch.float64)
-    return inputs, weight, torch.arange(12) % 4 != 1
+    inputs, noise, stream = (torch.randn(200, size, generator=random, dtype=torch.float64) for size in (9, 7, 7))
+    mixed, weight = (torch.randn(9, size, generator=random, dtype=torch.float64) for size in (9, 7))
+    return inputs @ mixed, inputs @ weight + noise, stream * torch.logspace(0, 3, 200, dtype=torch.float64)[:, None]
+
+
+def left_by(problem, change):
+    inputs, lacking, stream = problem
+    return ((lacking - inputs @ change.T).square().sum(dim=1) / stream.square().sum(dim=1)).sum().item()
 
 
 def test_more_damping_moves_less_and_fits_less(problem):
-    inputs, weight, kept = problem
     sums = sums_of(*problem)
     ridges = (0.0, 1e-4, 1e-2, 1.0, 1e2, 1e6)
     changes = [solve(sums, ridge)[0] for ridge in ridges]
@@ -132,31 +151,40 @@ def test_more_damping_moves_less_and_fits_less(problem):
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < 1e-4 * sizes[0]
     assert errors[-1] == pytest.approx(sums.lost.item(), rel=1e-4)
-    whole = inputs @ weight.T
-    assert sums.left(-weight[:, kept]) == pytest.approx(whole.square().sum().item(), rel=1e-9)
     for change, error in zip(changes, errors, strict=True):
-        left = whole - inputs[:, kept] @ (weight[:, kept] + change).T
-        assert error == pytest.approx(left.square().sum().item(), rel=1e-9)
+        assert error == pytest.approx(left_by(problem, change), rel=1e-9)
+
+
+def test_a_token_counts_as_a_share_of_its_stream(problem):
+    inputs, lacking, stream = problem
+    change, _ = solve(sums_of(*problem), 0.0)
+    scale = stream.norm(dim=1, keepdim=True).numpy()
+    expected = np.linalg.lstsq(inputs.numpy() / scale, lacking.numpy() / scale, rcond=None)[0].T
+    np.testing.assert_allclose(change.numpy(), expected, rtol=1e-8)
+    longer = torch.cat([torch.full((1, 1), 1e6, dtype=torch.float64), torch.ones(199, 1, dtype=torch.float64)])
+    massive, _ = solve(sums_of(inputs * longer, lacking * longer, stream * longer), 0.0)
+    torch.testing.assert_close(massive, change)
 
 
 def test_inputs_in_pieces_and_in_bfloat16_are_summed_alike(problem, monkeypatch):
-    inputs, weight, kept = problem
     monkeypatch.setattr("prunescope.pruning.least_squares.TOKENS", 7)
-    pieces, whole = sums_of(*problem), Sums(weight, kept)
-    for piece in inputs.split(64):
-        whole.add(piece[None])
-    torch.testing.assert_close(pieces.gram, inputs[:, kept].T @ inputs[:, kept])
-    torch.testing.assert_close(pieces.cross, inputs[:, kept].T @ (inputs[:, ~kept] @ weight[:, ~kept].T))
-    torch.testing.assert_close((pieces.gram, pieces.size, pieces.lost), (whole.gram, whole.size, whole.lost))
-    rough = sums_of(inputs.bfloat16(), weight.bfloat16(), kept)
+    pieces = sums_of(*problem)
+    monkeypatch.undo()
+    whole = Sums(9, 7, torch.float64, CPU)
+    for piece in zip(*(one.split(64) for one in problem), strict=True):
+        whole.add(*(one[None] for one in piece))
+    assert pieces.tokens == whole.tokens == 200
+    torch.testing.assert_close((pieces.gram, pieces.cross, pieces.lost), (whole.gram, whole.cross, whole.lost))
+    rough = sums_of(*(one.bfloat16() for one in problem))
     assert rough.gram.dtype == torch.float64
     torch.testing.assert_close(rough.gram, pieces.gram, rtol=0.02, atol=0.02 * pieces.gram.abs().max().item())
 
 
 def test_singular_sums_are_damped_until_they_are_not(problem, caplog):
-    inputs, weight, kept = problem
-    inputs[:, 2] = inputs[:, 3] = inputs[:, 1]  # 2 and 3 stay, 1 goes
-    sums = sums_of(inputs, weight, kept)
+    inputs, lacking, stream = problem
+    inputs[:, 3] = inputs[:, 1]
+    inputs[:, 2] = 0
+    sums = sums_of(inputs, lacking, stream)
     with caplog.at_level("INFO"):
         change, used = solve(sums, 0.0)
     assert used > 0 and change.isfinite().all()
@@ -165,20 +193,23 @@ def test_singular_sums_are_damped_until_they_are_not(problem, caplog):
 
 
 def test_inputs_that_are_zero_change_nothing(problem):
-    inputs, weight, kept = problem
-    sums = sums_of(torch.zeros_like(inputs), weight, kept)
-    assert best_fit(sums, sums, weight, (0.0, 0.1)).weight is None
+    inputs, lacking, stream = problem
+    sums = sums_of(torch.zeros_like(inputs), lacking, stream)
+    assert best_fit(sums, sums, torch.ones(7, 9), (0.0, 0.1)).weight is None
+
+
+def test_a_stream_of_zeros_is_survived(problem):
+    inputs, lacking, stream = problem
+    sums = sums_of(torch.zeros_like(inputs), torch.zeros_like(lacking), torch.zeros_like(stream))
+    assert sums.finite and sums.lost == 0
 
 
 def test_the_fit_has_the_dtype_that_is_stored_and_its_error_is_that_of_the_rounded_one(problem):
-    inputs, weight, kept = problem
-    stored = weight.to(torch.float16)
-    sums = sums_of(inputs, stored.double(), kept)
+    stored = torch.linspace(-1, 1, 63).reshape(7, 9).to(torch.float16)
+    sums = sums_of(*problem)
     fit = best_fit(sums, sums, stored, (1e-3,))
     assert fit.weight.dtype == torch.float16
-    whole = inputs @ stored.double().T
-    lacking = whole - inputs[:, kept] @ fit.weight.double().T
-    assert fit.error == pytest.approx((lacking.square().sum() / whole.square().sum()).item(), rel=1e-9)
+    assert fit.error == pytest.approx(left_by(problem, fit.weight.double() - stored.double()) / 200, rel=1e-9)
 
 
 @pytest.mark.parametrize("windows", [2, 3, 40])

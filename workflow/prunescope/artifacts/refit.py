@@ -9,7 +9,7 @@ from prunescope.artifacts.facts import ABOUT, STRICT, BlockKind
 
 @dataclass(frozen=True)
 class BlockFit:
-    """The output projection of a block that loses some groups. Errors are of what it adds to the residual stream."""
+    """The output projection of a block that loses some groups. Errors are of the residual stream after the block."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
@@ -19,14 +19,17 @@ class BlockFit:
         metadata={ABOUT: "Damping, in units of the mean of diag(XᵀX); null: no fit was better than the plain cut."}
     )
     cut_error: float = field(
-        metadata={ABOUT: "Of the plain cut on the held-out tokens: sum of squares, divided by that of the whole block."}
+        metadata={
+            ABOUT: "After the plain cut of this block, those below being cut and fitted: what the stream lacks of the unpruned "
+            "model's, as a share of its square, mean over the held-out tokens."
+        }
     )
-    error: float = field(metadata={ABOUT: "The same of what the checkpoint holds."})
+    error: float = field(metadata={ABOUT: "The same with what the checkpoint holds."})
 
 
 @dataclass(frozen=True)
 class RefitReport:
-    """How the output projections were fitted to the unpruned blocks, and how they did on held-out tokens."""
+    """How the output projections were fitted to the unpruned model, and how they did on held-out tokens."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 

@@ -92,14 +92,21 @@ class Streams:
     Args:
         borders: how many. windows, tokens: of each stream.
         folder: where the file is, which has no name and goes with the process.
+        width: of what is kept of a token, if it is not the residual stream.
     """
 
     def __init__(
-        self, adapter: ModelAdapter, borders: int, windows: int, tokens: int, folder: Path | None = None
+        self,
+        adapter: ModelAdapter,
+        borders: int,
+        windows: int,
+        tokens: int,
+        folder: Path | None = None,
+        width: int | None = None,
     ) -> None:
         weight = adapter.model.get_input_embeddings().weight
         self.device = adapter.device
-        shape = (borders, windows, tokens, weight.shape[1])
+        shape = (borders, windows, tokens, width or weight.shape[1])
         size = int(np.prod(shape)) * weight.element_size()
         host = torch.device("cpu")
         if self.device.type != "cpu" and size <= SHARE_OF_DEVICE * free_memory(self.device):

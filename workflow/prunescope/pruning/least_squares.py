@@ -1,12 +1,12 @@
-"""Damped least squares: an output projection W makes up, with the inputs that it keeps, for those that go.
+"""Damped least squares: what an output projection keeps makes up for what the residual stream lacks.
 
-With X ``[tokens, columns]`` the inputs, K the columns that stay and R those that go, the cut loses D = X_R W_Rᵀ. The
-fit of X_K W'ᵀ to the whole X Wᵀ, with H = XᵀX + λ m I and m the mean of diag(XᵀX), is (the reconstruction of SparseGPT,
-Frantar & Alistarh 2023, with the same columns for all rows; damped as there)
+With X_K ``[tokens, kept]`` the inputs that stay, and E ``[tokens, d]`` what the stream lacks after the plain cut, each
+token weighted by p, what is added to the kept columns W_K is
 
-    W' = W H_{:,K} (H_KK)⁻¹ = W_K + Dᵀ X_K (X_Kᵀ X_K + λ m I)⁻¹
+    Δ = Eᵀ P X_K (X_Kᵀ P X_K + λ m I)⁻¹,   m the mean of diag(X_Kᵀ P X_K)
 
-The right side shows that damping shrinks it towards the plain cut, and needs no sums over the columns that go.
+Damping shrinks it towards the plain cut. Where E is what the block itself loses, this is the reconstruction of
+SparseGPT (Frantar & Alistarh 2023; the same columns for all rows, damped as there).
 """
 
 import logging
@@ -29,55 +29,58 @@ LEAST = 1e-10
 class Sums:
     """What a fit needs of some tokens, summed over them in float64.
 
+    A token weighs 1 / ‖its stream‖²: what it lacks counts as a share of it, as the norm of the next block sees it. So
+    the few tokens whose stream is hundreds of times longer (Sun et al. 2024, massive activations) do not decide alone.
+
     Attributes:
-        gram: X_Kᵀ X_K, ``[kept, kept]``. cross: X_Kᵀ D, ``[kept, d]``.
-        size: ‖X‖². lost: ‖D‖². columns: of X.
+        gram: X_Kᵀ P X_K, ``[kept, kept]``. cross: X_Kᵀ P E, ``[kept, d]``. lost: Σ p ‖E‖². tokens: how many.
 
     Args:
-        weight: W, ``[d, columns]``, on the device of the inputs.
-        kept: K, bool ``[columns]``.
+        kept, width: the columns of X_K and E. dtype: of the products.
     """
 
-    def __init__(self, weight: Tensor, kept: Tensor) -> None:
-        self.dtype = torch.promote_types(weight.dtype, torch.float32)
-        self.kept, self.gone = kept.nonzero()[:, 0], (~kept).nonzero()[:, 0]
-        self.columns = weight.shape[1]
-        self.gone_weight = weight[:, self.gone].to(self.dtype)
-        zeros = partial(torch.zeros, dtype=torch.float64, device=weight.device)
-        self.gram, self.cross = zeros(len(self.kept), len(self.kept)), zeros(len(self.kept), len(weight))
-        self.size, self.lost = zeros(()), zeros(())
+    def __init__(self, kept: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype = torch.promote_types(dtype, torch.float32)
+        zeros = partial(torch.zeros, dtype=torch.float64, device=device)
+        self.gram, self.cross, self.lost = zeros(kept, kept), zeros(kept, width), zeros(())
+        self.tokens = 0
 
-    def add(self, inputs: Tensor) -> None:
-        """Add tokens: ``[..., columns]`` in any dtype."""
-        for piece in inputs.flatten(0, -2).split(TOKENS):
-            piece = piece.to(self.dtype)
-            kept = piece[:, self.kept]
-            lost = piece[:, self.gone] @ self.gone_weight.T
-            self.gram += kept.T @ kept
-            self.cross += kept.T @ lost
-            self.size += piece.square().sum(dtype=torch.float64)
-            self.lost += lost.square().sum(dtype=torch.float64)
+    def add(self, inputs: Tensor, lacking: Tensor, stream: Tensor) -> None:
+        """Add tokens.
+
+        Args:
+            inputs: X_K, ``[..., kept]``. lacking: E, ``[..., width]``. stream: what it lacks that of, ``[..., width]``.
+        """
+        parts = (each.flatten(0, -2).split(TOKENS) for each in (inputs, lacking, stream))
+        for x, e, whole in zip(*parts, strict=True):
+            length = torch.linalg.vector_norm(whole, dim=1, keepdim=True, dtype=self.dtype)
+            length.clamp_min_(torch.finfo(self.dtype).tiny ** 0.5)
+            x, e = x.to(self.dtype) / length, e.to(self.dtype) / length
+            self.gram += x.T @ x
+            self.cross += x.T @ e
+            self.lost += e.square().sum(dtype=torch.float64)
+            self.tokens += len(x)
 
     @property
     def finite(self) -> bool:
         """Whether all that was summed is finite."""
-        return bool(torch.stack([self.size, self.lost]).isfinite().all())
+        return bool(torch.stack([self.gram.diagonal().sum(), self.lost]).isfinite().all())
 
     def left(self, change: Tensor) -> float:
-        """Return ‖D - X_K changeᵀ‖², what the output still lacks; `change`: of W_K, float64 ``[d, kept]``."""
+        """Return Σ p ‖E - X_K changeᵀ‖², what the stream still lacks; `change`: of W_K, float64 ``[width, kept]``."""
         products = (change @ self.gram - 2 * self.cross.T).mul_(change).sum()
         return (self.lost + products).clamp_min(0).item()
 
 
 def solve(sums: Sums, ridge: float) -> tuple[Tensor, float]:
-    """Return what is added to W_K, float64 ``[d, kept]``, and the damping λ that it took.
+    """Return what is added to W_K, float64 ``[width, kept]``, and the damping λ that it took.
 
     Where the damped sums are singular all the same, the damping grows until they are not.
     """
-    mean = (sums.size / sums.columns).item()
+    diagonal = sums.gram.diagonal().clone()
+    mean = diagonal.mean().item()
     if not mean:
         return torch.zeros_like(sums.cross.T), ridge
-    diagonal = sums.gram.diagonal().clone()
     while True:
         damped = sums.gram.clone()
         damped.diagonal().copy_(diagonal + ridge * mean)
@@ -95,9 +98,9 @@ class Fit:
     """A fit as it will be stored, and how it does on held-out tokens.
 
     Attributes:
-        weight: ``[d, kept]`` in the stored dtype; None: the plain cut is no worse than any fit.
+        weight: ``[width, kept]`` in the stored dtype; None: the plain cut is no worse than any fit.
         ridge: the damping that it took; None with the plain cut.
-        cut_error, error: of the plain cut and of this one: what the output lacks, as a share of ‖X Wᵀ‖².
+        cut_error, error: of the plain cut and of this one: what the stream lacks, ‖E‖² / ‖stream‖², mean over tokens.
     """
 
     weight: Tensor | None
@@ -106,22 +109,19 @@ class Fit:
     error: float
 
 
-def best_fit(sums: Sums, held_out: Sums, weight: Tensor, ridges: Iterable[float]) -> Fit:
+def best_fit(sums: Sums, held_out: Sums, cut: Tensor, ridges: Iterable[float]) -> Fit:
     """Return the fit with the least error on held-out tokens.
 
     Args:
-        weight: W as it is stored, ``[d, columns]``, whose dtype the fit is rounded to. ridges: dampings to try.
+        cut: W_K as it is stored, ``[width, kept]``, whose dtype the fit is rounded to. ridges: dampings to try.
     """
-    cut = weight[:, sums.kept]
     exact = cut.double()
-    # All of the output is what D lacks when W_K is taken away too.
-    whole = held_out.left(-exact) or 1.0
-    before = held_out.lost.item() / whole
+    before = held_out.lost.item() / held_out.tokens
     best = Fit(None, None, before, before)
     for ridge in ridges:
         change, used = solve(sums, ridge)
         fitted = change.add_(exact).to(cut.dtype)
-        error = held_out.left(fitted.double() - exact) / whole
+        error = held_out.left(fitted.double() - exact) / held_out.tokens
         if error < best.error:
             best = Fit(fitted, used, before, error)
     return best

@@ -1,8 +1,9 @@
-"""The refit: what the cut left of each output projection is fitted to the unpruned block, on the pruned stream.
+"""The refit: what the cut left of each output projection is fitted to bring the residual stream back to its course.
 
-Block by block upwards, all tokens through a block before the next: the sums of its least squares are taken with the
-stream that the blocks below, cut and fitted, leave. So a fit makes up for what its own block lost, and the memory is
-that of one layer, its sums and one residual stream.
+Block by block upwards, all tokens through a block before the next, climb two streams: that of the unpruned model, and
+that of the model as it will be, whose blocks below are cut and fitted. A fit makes up for what the second lacks of the
+first after its block: what the block itself loses, and what those below have left. The memory is that of one layer, its
+sums and inputs, and the two streams.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prunescope.artifacts.facts import KINDS, BlockKind
+from prunescope.artifacts.facts import KINDS
 from prunescope.artifacts.refit import BlockFit
 from prunescope.errors import NonFiniteError
 from prunescope.models.adapter import ModelAdapter, running
@@ -30,6 +31,9 @@ if TYPE_CHECKING:  # it needs pydantic, which computing must do without
 
 HELD_OUT = 8
 """One of so many windows is held out of the fits, to choose their damping."""
+
+DENSE, CUT = 0, 1
+"""The streams: of the unpruned model, and of the model as it will be."""
 
 WAY_OUT = "try repair.refit.dtype: float32, or check the checkpoint for damaged weights"
 
@@ -82,6 +86,7 @@ class Refit:
     ) -> None:
         self.adapter, self.plan, self.read, self.ridges, self.done = adapter, plan, read, ridges, done
         self.count, held_out = len(windows), held_out_windows(len(windows))
+        self.tokens = windows.shape[1]
         fitting = batches(windows[:-held_out], batch_size, adapter.device)
         self.parts = fitting + batches(windows[-held_out:], batch_size, adapter.device)
         self.rows = rows_of(self.parts)
@@ -91,105 +96,120 @@ class Refit:
             for block in adapter.blocks
         }
         self.sweep = Sweep(adapter, self.parts[0][:1])
-        self.streams = Streams(adapter, 1, self.count, windows.shape[1], done.folder.parent)
-        self.progress = Progress("refit", total=self._work(), unit="windows of a block")
+        self.streams = Streams(adapter, 2, self.count, self.tokens, done.folder.parent)
+        self.parted = False
+        staying = sum(not block.whole for block in plan.blocks)
+        self.progress = Progress("refit", total=self.count * (len(plan.blocks) + staying), unit="windows of a block")
 
     def run(self) -> list[BlockFit]:
         for part, rows in zip(self.parts, self.rows, strict=True):
-            self.streams.write(0, rows, self.adapter.embed(part))
+            for stream in (DENSE, CUT):
+                self.streams.write(stream, rows, self.adapter.embed(part))
         fits: list[BlockFit] = []
         for layer in range(len(self.adapter.layers)):
             found = self.done.find(layer)
-            weights, new = found or self._layer(layer)
-            if found:
-                self._climb(layer, weights)
-            else:
+            weights, new = found or ({}, [])
+            for block in (self.plan.block(layer, kind) for kind in KINDS):
+                if found or block.whole or not len(block.removed):
+                    self._pass(block, weights)
+                else:
+                    new.append(self._fit(block, weights))
+            if not found:
                 self.done.keep(layer, weights, new)
             fits += new
             trim()
         return fits
 
-    def _work(self) -> int:
-        """Return how many windows go through a block: once, and once more where it is fitted."""
-        staying = [block for block in self.plan.blocks if not block.whole]
-        return self.count * (len(staying) + sum(bool(len(block.removed)) for block in staying))
-
-    def _layer(self, layer: int) -> tuple[Weights, list[BlockFit]]:
-        """Fit the blocks of a layer, and take the stream through it."""
-        weights: Weights = {}
-        fits = []
-        for kind in KINDS:
-            block = self.plan.block(layer, kind)
-            if len(block.removed) and not block.whole:
-                fits.append(self._fit(block, weights))
-            self._pass(block, weights)
-        return weights, fits
-
-    def _climb(self, layer: int, weights: Weights) -> None:
-        """Take the stream through a layer that an earlier run has fitted."""
-        for block in (self.plan.block(layer, kind) for kind in KINDS):
-            if len(block.removed) and not block.whole:
-                self.progress.skip(self.count)
-            self._pass(block, weights)
-
     def _fit(self, block: "BlockPlan", weights: Weights) -> BlockFit:
+        """Fit a block, and take both streams through it."""
+        self.parted = True
+        self._climb(DENSE, block)
         layer, kind = block.facts.layer, block.facts.block
-        grouped, kept = self.outputs[layer, kind], self._kept(block)
-        stored = self.read(grouped.name).to(kept.device)
-        sums, held_out = Sums(stored, kept), Sums(stored, kept)
-        projection = self.adapter.output_projection(layer, kind)
-        for number in range(len(self.parts)):
+        name, projection = self.outputs[layer, kind].name, self.adapter.output_projection(layer, kind)
+        kept = self._kept(block)
+        cut = self.read(name).to(kept.device)[:, kept]
+        sums, held_out = (Sums(len(kept), len(cut), cut.dtype, kept.device) for _ in range(2))
+        inputs = Streams(self.adapter, 1, self.count, self.tokens, self.done.folder.parent, len(kept))
+        for number, rows in enumerate(self.rows):
             taken = sums if number < self.fitting else held_out
-            with running(projection, partial(_take, projection, taken)):
-                self._run(layer, kind, number)
+            # The projection adds nothing while its inputs are taken, so that the stream is as it was.
+            with running(projection, partial(_take, projection, kept, inputs, rows)):
+                before = self._run(CUT, block, number)
+            here = inputs.read(0, rows)
+            lacking = self._lacking(rows, before + _projected(projection, kept, None, here).to(before))
+            taken.add(here, lacking.to(kept.device), self.streams.read(DENSE, rows).to(kept.device))
         if not (sums.finite and held_out.finite):
             raise NonFiniteError(
                 f"the inputs of the output projection of the {kind} block of layer {layer} are not finite on the "
                 f"pruned stream; {WAY_OUT}"
             )
-        best = best_fit(sums, held_out, stored, self.ridges)
+        best = best_fit(sums, held_out, cut, self.ridges)
         if best.weight is not None:
-            weights[grouped.name] = best.weight
+            weights[name] = best.weight
+        for rows in self.rows:
+            before = self.streams.read(CUT, rows)
+            added = _projected(projection, kept, best.weight, inputs.read(0, rows))
+            self.streams.write(CUT, rows, before + added.to(before))
         return BlockFit(layer, kind, best.ridge, best.cut_error, best.error)
 
+    def _lacking(self, rows: slice, after: Tensor) -> Tensor:
+        """Return what the cut stream lacks of the dense one, at least float32; their difference has few digits."""
+        wide = torch.promote_types(after.dtype, torch.float32)
+        return self.streams.read(DENSE, rows).to(wide) - after.to(wide)
+
     def _pass(self, block: "BlockPlan", weights: Weights) -> None:
-        """Take the stream through a block as it will be in the checkpoint."""
+        """Take both streams through a block as it is, and as it will be in the checkpoint."""
+        self.parted = self.parted or bool(len(block.removed))
+        self._climb(DENSE, block)
         if block.whole:
             return
-        layer, kind = block.facts.layer, block.facts.block
-        projection = self.adapter.output_projection(layer, kind)
         with ExitStack() as stack:
             if len(block.removed):
+                layer, kind = block.facts.layer, block.facts.block
+                projection = self.adapter.output_projection(layer, kind)
                 fitted = weights.get(self.outputs[layer, kind].name)
-                kept = self._kept(block).nonzero()[:, 0]
-                stack.enter_context(running(projection, partial(_project, projection, kept, fitted)))
-            for number, rows in enumerate(self.rows):
-                self.streams.write(0, rows, self._run(layer, kind, number))
+                stack.enter_context(running(projection, partial(_project, projection, self._kept(block), fitted)))
+            self._climb(CUT, block)
 
-    def _run(self, layer: int, kind: BlockKind, number: int) -> Tensor:
-        """Return the stream of a batch after one block of a layer."""
+    def _climb(self, stream: int, block: "BlockPlan") -> None:
+        """Take a stream through a block that computes what it computes now."""
+        for number, rows in enumerate(self.rows):
+            if stream == CUT and not self.parted:
+                after = self.streams.read(DENSE, rows)
+                self.progress.skip(len(self.parts[number]))
+            else:
+                after = self._run(stream, block, number)
+            self.streams.write(stream, rows, after)
+
+    def _run(self, stream: int, block: "BlockPlan", number: int) -> Tensor:
+        """Return a stream of a batch after one block of a layer."""
+        layer, kind = block.facts.layer, block.facts.block
         (other,) = (one for one in KINDS if one != kind)
         with self.adapter.silenced(layer, other):
-            after = self.sweep.run(layer, self.streams.read(0, self.rows[number]))
+            after = self.sweep.run(layer, self.streams.read(stream, self.rows[number]))
         self.progress.advance(len(self.parts[number]), f"{kind} of layer {layer}")
         return after
 
     def _kept(self, block: "BlockPlan") -> Tensor:
-        """Return which inputs of the output projection stay, bool ``[columns]``, on the device that it is on."""
-        projection = self.adapter.output_projection(block.facts.layer, block.facts.block)
-        kept = torch.ones(block.facts.groups, dtype=torch.bool)
-        kept[torch.from_numpy(block.removed)] = False
-        width = self.outputs[block.facts.layer, block.facts.block].width
-        return kept.repeat_interleave(width).to(projection.weight.device)
+        """Return which inputs of the output projection stay, ascending int64 indices, on the device that it is on."""
+        place = block.facts.layer, block.facts.block
+        columns = torch.arange(self.outputs[place].width * block.facts.groups)[None]
+        kept = self.outputs[place].select(columns, torch.from_numpy(block.kept))[0]
+        return kept.to(self.adapter.output_projection(*place).weight.device)
 
 
-def _take(projection: nn.Linear, sums: Sums, inputs: Tensor) -> Tensor:
-    """Add what enters an output projection to the sums; what leaves it is not looked at."""
-    sums.add(inputs)
-    return inputs.new_zeros(*inputs.shape[:-1], projection.out_features)
+def _take(projection: nn.Linear, kept: Tensor, inputs: Streams, rows: slice, entering: Tensor) -> Tensor:
+    """Keep what enters an output projection and stays; nothing leaves it yet."""
+    inputs.write(0, rows, entering[..., kept])
+    return entering.new_zeros(*entering.shape[:-1], projection.out_features)
 
 
 def _project(projection: nn.Linear, kept: Tensor, fitted: Tensor | None, inputs: Tensor) -> Tensor:
     """Compute what an output projection computes in the checkpoint; `fitted`: None for the plain cut."""
+    return _projected(projection, kept, fitted, inputs[..., kept])
+
+
+def _projected(projection: nn.Linear, kept: Tensor, fitted: Tensor | None, inputs: Tensor) -> Tensor:
+    """The same, of the inputs that are kept alone."""
     weight = projection.weight[:, kept] if fitted is None else fitted.to(inputs)
-    return functional.linear(inputs[..., kept], weight, projection.bias)
+    return functional.linear(inputs, weight, projection.bias)

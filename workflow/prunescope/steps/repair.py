@@ -13,7 +13,7 @@ from prunescope.steps.step import Step
 
 
 class RefitSpec(ExperimentSpec):
-    """Fit the kept columns of each output projection to the unpruned block."""
+    """Fit the kept columns of each output projection to the residual stream of the unpruned model."""
 
     step = "refit"
     ridge: tuple[float, ...]

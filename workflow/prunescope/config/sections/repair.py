@@ -10,7 +10,7 @@ Ridge = Annotated[float, Field(ge=0)]
 
 
 class Refit(Section):
-    """The kept columns of each output projection, fitted to the unpruned block by damped least squares."""
+    """The kept columns of each output projection, fitted to the unpruned model by damped least squares."""
 
     enabled: bool = Field(False, description="Whether to fit; `refit` in a name switches it on.")
     tokens: int = Field(

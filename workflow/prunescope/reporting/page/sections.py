@@ -70,10 +70,10 @@ def _scaled(job: Job[PageSpec, ExperimentFolder]) -> str:
 def _refitted(job: Job[PageSpec, ExperimentFolder]) -> str:
     report = job.folder.refit.read()
     return (
-        f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned blocks by damped "
+        f"{len(report.fitted)} of {len(report.blocks)} output projections were fitted to the unpruned model by damped "
         f"least squares, on {report.tokens:,} tokens of the calibration split of {job.spec.dataset}. On "
-        f"{report.held_out_tokens:,} others the error of what a block adds to the residual stream (sum of squares, "
-        f"mean of the blocks) fell from {report.cut_error:.1%} to {report.error:.1%}."
+        f"{report.held_out_tokens:,} others the error of the residual stream after these blocks (a share of its "
+        f"square, mean of the blocks) fell from {report.cut_error:.1%} to {report.error:.1%}."
     )
 
 
