@@ -111,6 +111,16 @@ def test_a_raised_version_changes_the_step_and_those_after_it(monkeypatch):
     }  # fmt: skip
 
 
+def test_a_raised_version_runs_an_experiments_own_step_again(monkeypatch):
+    spec = own(f"{BASE}_refit")["refit"]
+    before = spec.decides()
+    assert json.loads(before).items() >= spec.identity().items()
+    monkeypatch.setattr(type(spec), "version", 7)
+    assert json.loads(spec.decides()) == json.loads(before) | {"version": 7}
+    monkeypatch.setattr(type(spec), "version", 1)
+    assert json.loads(spec.decides()) == spec.identity()
+
+
 def test_what_is_told_to_a_step_does_not_mention_other_settings():
     before = {name: step.spec.text() for name, step in steps().items()}
     after = {name: step.spec.text() for name, step in steps(limits={"max_rate": 0.4}, **EVALUATED).items()}

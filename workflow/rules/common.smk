@@ -16,7 +16,6 @@ from prunescope.config.resolve import parse_config
 from prunescope.cli.unexpected import describe
 from prunescope.environment import DEBUG, check_environment, switch
 from prunescope.errors import PrunescopeError
-from prunescope.files import canonical
 from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.copies import copied
@@ -153,7 +152,7 @@ def spec(name):
 
 def identity(name):
     """Params function: what decides the result of a step whose files carry no key. Snakemake compares it."""
-    return lambda wildcards: canonical(task(name, wildcards).spec.identity())
+    return lambda wildcards: task(name, wildcards).spec.decides()
 
 
 def facts(wildcards):

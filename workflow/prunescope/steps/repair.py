@@ -16,6 +16,7 @@ class RefitSpec(ExperimentSpec):
     """Fit the kept columns of each output projection to the residual stream of the unpruned model."""
 
     step = "refit"
+    version = 2
     ridge: tuple[float, ...]
     dtype: Dtype
 

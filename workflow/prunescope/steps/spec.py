@@ -145,6 +145,11 @@ class ExperimentSpec(Spec):
     model: str = Field(description="Name of the model.")
     experiment: str = Field(description="Name of the experiment.")
 
+    def decides(self) -> str:
+        """Return what runs the step again where it changes, as text: its files carry no key."""
+        raised = {"version": self.version} if self.version > 1 else {}
+        return canonical(self.identity() | raised)
+
     @property
     def record_key(self) -> str:
         """The key of the step's record, from which tracking sees what the step was told."""
