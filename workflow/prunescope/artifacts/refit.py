@@ -20,8 +20,8 @@ class BlockFit:
     )
     cut_error: float = field(
         metadata={
-            ABOUT: "After the plain cut of this block, those below being cut and fitted: what the stream lacks of the unpruned "
-            "model's, as a share of its square, mean over the held-out tokens."
+            ABOUT: "After the plain cut of this block, those below being cut and fitted: what the stream lacks of the "
+            "unpruned model's, as a share of its square, mean over the held-out tokens."
         }
     )
     error: float = field(metadata={ABOUT: "The same with what the checkpoint holds."})

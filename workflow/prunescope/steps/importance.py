@@ -32,7 +32,10 @@ class GradientsSpec(Gradients, SharedSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GradientsSpec"]:
-        yield cls(**common, **dict(planned.experiment.settings.gradients))
+        settings = planned.experiment.settings
+        named = () if settings.method.searched else (settings.method.criterion,)
+        told = dict(settings.gradients) | {"criteria": (*settings.gradients.criteria, *named)}
+        yield cls(**common, **told)
 
     @property
     def slug(self) -> str:
