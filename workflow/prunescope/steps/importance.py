@@ -16,7 +16,8 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
 from prunescope.config.sections import Gradients, Removal
-from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
+from prunescope.criteria import CRITERIA
+from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
 
 SHORTER_WINDOWS = (
@@ -24,7 +25,7 @@ SHORTER_WINDOWS = (
 )
 
 
-class GradientsSpec(Gradients, SharedSpec):
+class GradientsSpec(Gradients, ScatteredSpec, SharedSpec):
     """Score every criterion in one gradient pass."""
 
     step = "gradients"
@@ -32,14 +33,18 @@ class GradientsSpec(Gradients, SharedSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GradientsSpec"]:
-        yield cls(**common, **dict(planned.experiment.settings.gradients))
+        told = planned.experiment.settings.gradients
+        # The mean gradient is as large as the weights: jobs do not pass it on to each other.
+        if told.mode not in ("gate", "stream") and any(CRITERIA[name].gradient == "mean" for name in told.criteria):
+            common = dict(common) | {"shards": None}
+        yield cls(**common, **dict(told))
 
     @property
     def slug(self) -> str:
         return self.slug_of("calibration")
 
 
-class RemovalSpec(Removal, SharedSpec):
+class RemovalSpec(Removal, ScatteredSpec, SharedSpec):
     """Measure what each block and each layer is worth: the prior."""
 
     step = "removal"
@@ -91,6 +96,7 @@ STEPS = (
         GradientsSpec,
         "importance.gradients:collect",
         GradientsFolder,
+        part="importance.gradients:collect_part",
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
@@ -100,6 +106,7 @@ STEPS = (
         RemovalSpec,
         "trial.prior:measure",
         RemovalFolder,
+        part="trial.prior:measure_part",
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
