@@ -142,7 +142,7 @@ class Task:
             return 1
         try:
             return int(self.record.read().tags.get(SHARDS, 1)) if self.done else self.spec.shards or 1
-        except DataError:  # what reads the record says so
+        except (DataError, ValueError):  # what reads the record says so
             return 1
 
     @property

@@ -152,6 +152,8 @@ class Meter:
         texts = self._within(span)
         parts = {name: windows[shard.rows(len(windows))] for name, windows in texts.items()}
         windows = torch.cat([*parts.values()])
+        if not len(windows):
+            return Part()
         work = partial(measure, adapter_for(self.model), windows, interventions)
         found = in_smaller_batches(work, forward_batch(windows, self.model))
         sums = {}
