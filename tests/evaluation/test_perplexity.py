@@ -46,7 +46,7 @@ def test_equals_the_naive_loop(name, length, windows):
     losses = [naive_losses(model, span, protocol.window, protocol.stride) for span in spans]
     total = 3 * (length - 1)
     found = measure_losses(model, spans, protocol)
-    result = summarise(model, spans, protocol, found)
+    result = summarise("float64", spans, protocol, found)
     assert result.tokens == sum(map(len, losses)) == total
     assert (result.windows, result.window, result.stride) == (3 * windows, protocol.window, protocol.stride)
     assert result.dtype == "float64"

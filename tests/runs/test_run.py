@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from prunescope.artifacts.folders import SharedFolder
+from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
 from prunescope.artifacts.record import StepRecord
 from prunescope.config.resolve import load_config, parse_config
 from prunescope.config.sections import Sweep
@@ -66,6 +66,10 @@ def test_times_are_of_the_same_step_and_model_and_grow_with_the_tokens(registry)
     assert seconds(tasks["gradients"]) == pytest.approx((70 + 120) / 2)
     timed(f"logs/{MODEL}/a/evaluation.benchmark.tsv", 60)
     timed(f"logs/{MODEL}/b/evaluation.benchmark.tsv", 100, 70)
+    assert seconds(tasks["evaluation"]) == pytest.approx(65)
+    timed(f"logs/{MODEL}/d/evaluation.benchmark.tsv", 1)  # it added up what several jobs had measured
+    record = ExperimentFolder.of(MODEL, "d").named(ExperimentFolder.record, step="evaluation")
+    record.write(StepRecord(step="evaluation", key="", seconds=1.0, tags={"shards": "4"}))
     assert seconds(tasks["evaluation"]) == pytest.approx(65)
     timed(f"logs/{MODEL}/c/evaluation.benchmark.tsv", "much")
     write_text(Path(f"{shared}/wiki_n16_s128-00000000/record.json"), "damaged")

@@ -10,18 +10,21 @@ import yaml
 
 from prunescope.config.resolve import parse_config
 from prunescope.steps.registry import Registry
-from prunescope.steps.table import TABLE
+from prunescope.steps.spec import Run
+from prunescope.steps.table import RULES, TABLE
 
 ROOT = Path(__file__).parents[2]
 MODEL, SWEEP = "SmolLM2-135M", "two"
-EXPERIMENT = f"results/{MODEL}/taylor_T1_tau0_20_wiki_refit_scales_recover"
+EXPERIMENT = f"results/{MODEL}/gate_T1_tau0_20_wiki_refit_scales_recover"
 SEARCHED = f"results/{MODEL}/auto_20_wiki"
-TARGETS = (EXPERIMENT, SEARCHED, f"sweep_{SWEEP}", f"results/{MODEL}/taylor_T0_20_wiki/export/uniform")
-# All optional steps, and a reference.
+TARGETS = (EXPERIMENT, SEARCHED, f"sweep_{SWEEP}", f"results/{MODEL}/gate_T0_20_wiki/export/uniform")
+# All optional steps, a reference, and steps whose windows two jobs share.
 MORE = {
-    "report": {"reference": "taylor_T0_20_wiki"},
+    "shards": 2,
+    "gradients": {"criteria": ["gate"]},
+    "report": {"reference": "gate_T0_20_wiki"},
     "evaluation": {"zeroshot": {"tasks": ["piqa"]}, "efficiency": {"gguf": ["q8_0"]}},
-    "sweeps": {SWEEP: {"model": MODEL, "experiments": ["taylor_T0_20_wiki", "taylor_T1_20_wiki"]}},
+    "sweeps": {SWEEP: {"model": MODEL, "experiments": ["gate_T0_20_wiki", "gate_T1_20_wiki"]}},
 }
 NO_STEPS = {"all", "impossible", *TARGETS}
 
@@ -54,7 +57,7 @@ def differences(jobs: list[dict], registry: Registry) -> list[str]:
     for job in jobs:
         if job["rule"] in NO_STEPS:
             continue
-        if job["rule"] not in TABLE:
+        if job["rule"] not in RULES:
             found.append(f"{job['rule']}: no step of the table")
             continue
         expected = told(job, registry)
@@ -67,30 +70,35 @@ def differences(jobs: list[dict], registry: Registry) -> list[str]:
 
 def told(job: dict, registry: Registry) -> dict[str, object]:
     """Return what the table says about a job."""
-    wildcards = job["wildcards"]
+    wildcards, name = job["wildcards"], RULES[job["rule"]].name
     needs: list[str] = []
     looks_at: list[str] = []
     if "sweep" in wildcards:
         sweep = registry.sweep(wildcards["model"], wildcards["sweep"])
-        task = sweep.tasks[job["rule"]]
+        task = sweep.tasks[name]
         needs = sweep.needs(task)
     elif "experiment" in wildcards:
         planned = registry.experiment(wildcards["model"], wildcards["experiment"])
         (task,) = (
             task
             for task in planned.tasks.values()
-            if task.step.name == job["rule"] and set(task.outputs) & set(job["outputs"])
+            if task.step.name == name and {*task.outputs, *task.parts} & set(job["outputs"])
         )
         needs, looks_at = planned.needs(task), planned.looks_at(task)
     elif "key" in wildcards:
-        task = registry.task(wildcards["model"], job["rule"], wildcards["key"])
+        task = registry.task(wildcards["model"], name, wildcards["key"])
         (planned, *_) = (one for one in registry.experiments.values() if task in one.tasks.values())
         needs, looks_at = planned.needs(task), planned.looks_at(task)
     else:
-        task = registry.resource(job["rule"], wildcards)
+        task = registry.resource(name, wildcards)
         looks_at = task.spec.resources
-    step = {"needs": set(needs), "looks_at": set(looks_at), "outputs": set(task.outputs), "timed": task.step.timed}
-    return step | ({"log": {str(task.log)}} if job["rule"] not in ("wheel", "corpus") else {})
+    outputs, log = task.outputs, [] if name in ("wheel", "corpus") else task.logs[-1:]
+    if "part" in wildcards:
+        number = int(wildcards["part"].partition("of")[0]) - 1
+        one = slice(number, number + 1)
+        needs, outputs, log = [*set(needs) - set(task.parts)], task.parts[one], task.logs[one]
+    step = {"needs": set(needs), "looks_at": set(looks_at), "outputs": set(outputs), "timed": task.step.timed}
+    return step | ({"log": {*map(str, log)}} if log else {})
 
 
 @pytest.fixture
@@ -98,11 +106,12 @@ def registry(tmp_path, monkeypatch) -> Registry:
     monkeypatch.chdir(project(tmp_path))
     content = yaml.safe_load(Path("config/config.yaml").read_text())
     content["evaluation"] |= MORE["evaluation"]
-    return Registry(parse_config(content | {"report": MORE["report"], "sweeps": MORE["sweeps"]}))
+    told = content | {name: MORE[name] for name in ("report", "sweeps", "gradients")}
+    return Registry(parse_config(told), Run(shards=MORE["shards"]))
 
 
 def test_every_step_is_a_rule_and_every_rule_a_step(jobs):
-    assert {job["rule"] for job in jobs} - NO_STEPS == set(TABLE)
+    assert {job["rule"] for job in jobs} - NO_STEPS == set(RULES)
 
 
 def resolve_all(jobs: list[dict], registry: Registry) -> None:

@@ -15,6 +15,8 @@ DEBUG = "PRUNESCOPE_DEBUG"
 """Show tracebacks on the terminal."""
 DEVICE_MEMORY = "PRUNESCOPE_DEVICE_MEMORY"
 """GiB of each device that weights may take."""
+ONE_GPU = "PRUNESCOPE_ONE_GPU"
+"""Take one free GPU of this host per job; set by the workflow where more than one job may use GPUs at a time."""
 HOST_MEMORY = "PRUNESCOPE_HOST_MEMORY"
 """GiB of the host's memory that a step may plan with."""
 
@@ -27,7 +29,7 @@ def check_environment() -> None:
     """
     for variable in (SAVE_BATCHES, SAVE_STEPS):
         whole_number(variable)
-    for variable in (CHECKPOINTING, DEBUG):
+    for variable in (CHECKPOINTING, DEBUG, ONE_GPU):
         switch(variable)
     for variable in (DEVICE_MEMORY, HOST_MEMORY):
         gibibytes(variable)

@@ -14,7 +14,7 @@ from prunescope.artifacts.folders import RESULTS
 from prunescope.config.files import CONFIG_FILE, Origin, load_merged
 from prunescope.config.resolve import parse_config
 from prunescope.cli.unexpected import describe
-from prunescope.environment import DEBUG, check_environment, switch
+from prunescope.environment import DEBUG, ONE_GPU, check_environment, switch
 from prunescope.errors import PrunescopeError
 from prunescope.reporting.captions import captions, menu_entry
 from prunescope.runs.banner import banner, sweep_table
@@ -48,6 +48,11 @@ envvars:
     TYPED,
 
 
+# Where several jobs may use GPUs at a time (`--resources gpu=4`), each takes a free one and sees it alone.
+if (workflow.global_resources.get("gpu").value or 1) > 1:
+    os.environ.setdefault(ONE_GPU, "1")
+
+
 # What jobs print goes to their logs alone, unless whoever runs this asks for all that is said.
 if (
     workflow.is_main_process
@@ -63,6 +68,7 @@ wildcard_constraints:
     sweep="[^/]+",
     member="[^/]+",
     key="[^/]+",
+    part=r"\d+of\d+",
 
 
 def told():
@@ -87,7 +93,9 @@ try:
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(
-        start(workflow.overwrite_configfiles), redact(os.environ["MLFLOW_TRACKING_URI"])
+        start(workflow.overwrite_configfiles),
+        redact(os.environ["MLFLOW_TRACKING_URI"]),
+        settings.shards,
     )
     registry = Registry(settings, run, check_finished if reporting else check_reachable)
     typed = registry.targets(arguments)
@@ -147,7 +155,9 @@ def spec(name):
     paths, and one that changes is no reason to run again. What is a reason is in the key of a shared step, and in
     `identity` of the others.
     """
-    return lambda wildcards, input: task(name, wildcards).spec.text()
+    return lambda wildcards, input: task(name, wildcards).told(
+        wildcards.get("part", "")
+    )
 
 
 def identity(name):
@@ -164,6 +174,16 @@ def before(name, step, file):
     """Input function of a shared step: a file of a shared step before it."""
     return lambda wildcards: (
         f"{RESULTS}/{wildcards.model}/_shared/{step}/{task(name, wildcards).spec.inputs[step]}/{file}"
+    )
+
+
+def parts(name):
+    """Input function: what the jobs left that share the work of a step (`shards`); none where one job does it all.
+
+    The job of a part has the rule, and with it the inputs, of the step itself.
+    """
+    return lambda wildcards: (
+        [] if "part" in wildcards.keys() else task(name, wildcards).parts
     )
 
 

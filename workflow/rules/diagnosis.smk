@@ -16,6 +16,7 @@ rule trial:
         removal=shared("removal", "block_importance.json"),
         windows=shared("trial_text", "windows.safetensors"),
         text=shared("trial_text", "manifest.json"),
+        parts=parts("trial"),
     output:
         trials="results/{model}/{experiment}/analysis/trials.json",
         record="results/{model}/{experiment}/records/trial.json",
@@ -36,6 +37,19 @@ rule trial:
         "Try other settings for {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope run trial {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+use rule trial as trial_part with:
+    output:
+        temp("results/{model}/{experiment}/analysis/trial.{part}.safetensors"),
+    log:
+        "logs/{model}/{experiment}/trial.{part}.log",
+    benchmark:
+        "logs/{model}/{experiment}/trial.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], ancestor=2),
+    message:
+        "Try other settings for {wildcards.model}/{wildcards.experiment}, part {wildcards.part}"
 
 
 rule diagnosis:

@@ -27,6 +27,7 @@ rule baseline:
     input:
         model=ancient(before("baseline", "model", "model.json")),
         windows=before("baseline", "evaluation_text", "windows.safetensors"),
+        parts=parts("baseline"),
     output:
         perplexity="results/{model}/_shared/baseline/{key}/perplexity.json",
         losses="results/{model}/_shared/baseline/{key}/losses.parquet",
@@ -50,6 +51,19 @@ rule baseline:
         "prunescope run baseline {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
+use rule baseline as baseline_part with:
+    output:
+        temp("results/{model}/_shared/baseline/{key}/part.{part}.safetensors"),
+    log:
+        "logs/{model}/baseline/{key}.{part}.log",
+    benchmark:
+        "logs/{model}/baseline/{key}.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Evaluate the unpruned {wildcards.model}, part {wildcards.part}"
+
+
 rule evaluation:
     input:
         checkpoint="results/{model}/{experiment}/model",
@@ -57,6 +71,7 @@ rule evaluation:
         baseline=shared("baseline", "perplexity.json"),
         losses=shared("baseline", "losses.parquet"),
         words=shared("baseline", "words.json"),
+        parts=parts("evaluation"),
     output:
         perplexity=report(
             "results/{model}/{experiment}/evaluation/perplexity.json",
@@ -85,6 +100,19 @@ rule evaluation:
         "Evaluate {wildcards.model}/{wildcards.experiment}"
     shell:
         "prunescope run evaluation {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+use rule evaluation as evaluation_part with:
+    output:
+        temp("results/{model}/{experiment}/evaluation/perplexity.{part}.safetensors"),
+    log:
+        "logs/{model}/{experiment}/evaluation.{part}.log",
+    benchmark:
+        "logs/{model}/{experiment}/evaluation.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], ancestor=2),
+    message:
+        "Evaluate {wildcards.model}/{wildcards.experiment}, part {wildcards.part}"
 
 
 rule zeroshot_baseline:

@@ -5,6 +5,7 @@ rule gradients:
     input:
         model=ancient(before("gradients", "model", "model.json")),
         samples=before("gradients", "calibration", "samples.safetensors"),
+        parts=parts("gradients"),
     output:
         saliency="results/{model}/_shared/gradients/{key}/saliency.safetensors",
         first_half="results/{model}/_shared/gradients/{key}/first_half.safetensors",
@@ -30,10 +31,24 @@ rule gradients:
         "prunescope run gradients {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
+use rule gradients as gradients_part with:
+    output:
+        temp("results/{model}/_shared/gradients/{key}/part.{part}.safetensors"),
+    log:
+        "logs/{model}/gradients/{key}.{part}.log",
+    benchmark:
+        "logs/{model}/gradients/{key}.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Collect gradients {wildcards.key}, part {wildcards.part}"
+
+
 rule removal:
     input:
         model=ancient(before("removal", "model", "model.json")),
         samples=before("removal", "calibration", "samples.safetensors"),
+        parts=parts("removal"),
     output:
         losses="results/{model}/_shared/removal/{key}/block_importance.json",
         record="results/{model}/_shared/removal/{key}/record.json",
@@ -53,3 +68,16 @@ rule removal:
         "Measure removal losses {wildcards.key}"
     shell:
         "prunescope run removal {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+use rule removal as removal_part with:
+    output:
+        temp("results/{model}/_shared/removal/{key}/part.{part}.safetensors"),
+    log:
+        "logs/{model}/removal/{key}.{part}.log",
+    benchmark:
+        "logs/{model}/removal/{key}.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Measure removal losses {wildcards.key}, part {wildcards.part}"

@@ -58,6 +58,7 @@ rule recovered:
         perplexity="results/{model}/{experiment}/evaluation/perplexity.json",
         losses="results/{model}/{experiment}/evaluation/windows.parquet",
         words="results/{model}/{experiment}/evaluation/words.json",
+        parts=parts("recovered"),
     output:
         perplexity="results/{model}/{experiment}/evaluation/recovered.json",
         windows="results/{model}/{experiment}/evaluation/recovered.parquet",
@@ -80,3 +81,16 @@ rule recovered:
         "Evaluate {wildcards.model}/{wildcards.experiment} after training"
     shell:
         "prunescope run recovered {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
+use rule recovered as recovered_part with:
+    output:
+        temp("results/{model}/{experiment}/evaluation/recovered.{part}.safetensors"),
+    log:
+        "logs/{model}/{experiment}/recovered.{part}.log",
+    benchmark:
+        "logs/{model}/{experiment}/recovered.{part}.benchmark.tsv"
+    params:
+        folder=subpath(output[0], ancestor=2),
+    message:
+        "Evaluate {wildcards.model}/{wildcards.experiment} after training, part {wildcards.part}"

@@ -14,6 +14,7 @@ from prunescope.artifacts.formats import AnyJson, Arrays, Json, Opaque, Table, T
 from prunescope.artifacts.identity import Identity, Receipt
 from prunescope.artifacts.manifests import CalibrationManifest, EvaluationManifest, RecoveryManifest, TrialManifest
 from prunescope.artifacts.measured import Measured, ZeroshotScores
+from prunescope.artifacts.parts import Parts
 from prunescope.artifacts.passes import BlockValues, StatisticsFile, Timing
 from prunescope.artifacts.perplexity import PerplexityReport, RecoveredReport, Results
 from prunescope.artifacts.plan_file import PlanFile, PruningMap
@@ -36,6 +37,8 @@ STATISTICS = "|g| by parameter, batch and layer"
 STABILITY = "whether two halves of the calibration set rank alike"
 HELD_OUT = "int32 `[windows, tokens]` under `{dataset}`, no padding, no BOS"
 MEASURED = "measured/{conditions}/{plan}.json"
+PART = "{part}.safetensors"
+SUMS = "with `shards`: the sums of some windows (`2of5`), until all are added up"
 LOST = "what a plan loses on these windows, whichever experiment has it; `{conditions}` is a digest of the rest"
 
 
@@ -102,6 +105,7 @@ class GradientsFolder(SharedFolder, step="gradients"):
     statistics = File("gradient_statistics.json", Json(StatisticsFile), about=STATISTICS)
     stability = File("stability.json", Json(Stability), about=STABILITY)
     timing = File("timing.json", Json(Timing), about="what the pass took, and how it kept its evidence")
+    part = File(f"part.{PART}", Parts(), about=SUMS, always=False)
     partial = File("partial.safetensors", Opaque(), about="sums so far, of a pass under way or killed", always=False)
 
 
@@ -110,6 +114,7 @@ class RemovalFolder(SharedFolder, step="removal"):
     similarity = File(
         "similarity.json", Json(BlockValues), about="1 - cosine of the residual stream before and after", always=False
     )
+    part = File(f"part.{PART}", Parts(), about=SUMS, always=False)
 
 
 class RefitTextFolder(SharedFolder, step="refit_text"):
@@ -138,6 +143,7 @@ class BaselineFolder(SharedFolder, step="baseline"):
     perplexity = File("perplexity.json", Json(Results), about="of the unpruned model, by text and protocol")
     losses = File("losses.parquet", Table(*tables.LOSSES), about="a row per window")
     words = File("words.json", Json(Continuations), about="what the unpruned model writes after the prompts")
+    part = File(f"part.{PART}", Parts(), about=SUMS, always=False)
 
 
 class ZeroshotBaselineFolder(SharedFolder, step="zeroshot_baseline"):
@@ -180,6 +186,7 @@ class ExperimentFolder(Folder):
     statistics = File("analysis/gradient_statistics.json", Json(StatisticsFile), "importance", STATISTICS)
     stability = File("analysis/stability.json", Json(Stability), "importance", STABILITY)
     trials = File("analysis/trials.json", Json(Trials), "trial", "other settings, measured before the cut")
+    trial_part = File(f"analysis/trial.{PART}", Parts(), "trial", SUMS, always=False)
     diagnosis = File("analysis/gradient_diagnosis.json", Json(DiagnosisReport), "diagnosis", "the report")
     diagnosis_page = File("analysis/diagnosis.html", Text(), "page", "the report as a page, in its language")
 
@@ -216,12 +223,14 @@ class ExperimentFolder(Folder):
         "a row per window; two experiments on the same windows can be compared by joining theirs",
     )
     words = File("evaluation/words.json", Json(Continuations), "evaluation", "what it and the unpruned model write")
+    evaluation_part = File(f"evaluation/perplexity.{PART}", Parts(), "evaluation", SUMS, always=False)
     card = File("evaluation/card.json", Json(ProtocolCard), "page", "what must be the same to compare")
     recovered = File("recovered", Opaque(), "recovery", "the trained model ([recovery](recovery.md))")
     training = File(".recovery", Opaque(), "recovery", "state of a training run, under way or killed", always=False)
     recovered_perplexity = File("evaluation/recovered.json", Json(RecoveredReport), "recovered", "after training too")
     recovered_windows = File("evaluation/recovered.parquet", Table(*tables.RECOVERED), "recovered", "a row per window")
     recovered_words = File("evaluation/recovered_words.json", Json(Continuations), "recovered", "the trained one too")
+    recovered_part = File(f"evaluation/recovered.{PART}", Parts(), "recovered", SUMS, always=False)
     zeroshot = File("evaluation/zeroshot.json", Json(Measured), "zeroshot", "scores of the tasks, on request")
     efficiency = File("evaluation/efficiency.json", Json(Measured), "efficiency", "speed, memory, size, on request")
 

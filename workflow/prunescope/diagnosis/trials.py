@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, TrialTextFolder
+from prunescope.artifacts.parts import Part
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.trials import Candidate, Distance, Effect, LessText, Trials, TriedText, WindowLosses
 from prunescope.config.sections import Diagnosis, Settings
@@ -22,6 +23,7 @@ from prunescope.diagnosis.measures import measure as measures_of
 from prunescope.diagnosis.situation import Context, Situation
 from prunescope.errors import NonFiniteError, PrunescopeError
 from prunescope.evaluation.bootstrap import exponential, mean_interval, overall_interval, ratio_interval
+from prunescope.shards import Shard
 from prunescope.steps.job import Job
 from prunescope.steps.trial import TrialSpec
 from prunescope.trial.cuts import Cut, Scores
@@ -49,19 +51,14 @@ def measure(job: TrialJob) -> None:
             log.warning("no settings are tried: no text is held out")
             return
         facts = job.input(ModelFolder).ready()
-        scores = Scores.read(job, folder.decided(spec), facts)
-        own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
-        decided = [_decide(scores, proposal) for proposal in proposals(spec, now, scores.criteria)]
-        decided.insert(0, (Proposal("experiment", {}, now.context.name), own))
-        meter, half = Meter(text, facts), half_cut(job, facts)
-        cuts = [cut for _, cut in decided if isinstance(cut, Cut)] + ([half] if half else [])
-        losses = meter.measure({cut.digest: cut.plan for cut in cuts})
-        effects = Effects(losses, plan_digest(nothing(facts)), own.digest)
-        candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in decided]
+        tries, meter = decide(job, now, facts), Meter(text, facts)
+        losses = meter.measure(tries.plans, gathered=job.gathered)
+        effects = Effects(losses, plan_digest(nothing(facts)), tries.own.digest)
+        candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in tries.decided]
         texts = {name: effects.text(name, windows.shape) for name, windows in meter.windows.items()}
         passed = job.input(GradientsFolder).record
         seconds = passed.read().seconds if passed.exists() else None
-        less = less_text(job, half, effects) if half else None
+        less = less_text(job, tries.half, effects) if tries.half else None
         trials = ranked(candidates, texts, text.manifest.read().left_out, seconds, less)
         trials = trials.model_copy(update={"vocabulary": meter.vocabulary})
         folder.trials.write(trials)
@@ -70,8 +67,46 @@ def measure(job: TrialJob) -> None:
             "trial/rank": trials.rank,
             "trial/measured": trials.measured,
         }
-        record.tags |= meter.tags()
+        record.tags |= meter.tags
     log.info("best: %s; %s is %d of %d", trials.best.name, spec.experiment, trials.rank, trials.measured)
+
+
+def measure_part(job: TrialJob, shard: Shard) -> Part:
+    """Return what all plans of the trial lose on a shard of the windows of each text."""
+    text = job.input(TrialTextFolder)
+    if not text.manifest.read().texts:
+        return Part()
+    facts = job.input(ModelFolder).ready()
+    return Meter(text, facts).part(decide(job, situation(job), facts).plans, shard)
+
+
+@dataclass(frozen=True)
+class Tries:
+    """What a trial measures.
+
+    Attributes:
+        decided: the proposals, the experiment itself first, each with what it cuts or why it cannot be tried.
+        own: what the experiment cuts. half: what its settings cut by the first half of the text, where that is known.
+    """
+
+    decided: list[tuple[Proposal, Cut | str]]
+    own: Cut
+    half: Cut | None
+
+    @property
+    def plans(self) -> dict[str, PruningPlan]:
+        """All plans, by digest."""
+        cuts = [cut for _, cut in self.decided if isinstance(cut, Cut)] + ([self.half] if self.half else [])
+        return {cut.digest: cut.plan for cut in cuts}
+
+
+def decide(job: TrialJob, now: Situation, facts: ModelFacts) -> Tries:
+    """Select by the settings of every candidate."""
+    folder = job.folder
+    scores = Scores.read(job, folder.decided(job.spec), facts)
+    own = Cut(PruningPlan.read(folder.plan.path, facts), folder.summary.read())
+    decided = [_decide(scores, proposal) for proposal in proposals(job.spec, now, scores.criteria)]
+    return Tries([(Proposal("experiment", {}, now.context.name), own), *decided], own, half_cut(job, facts))
 
 
 def situation(job: TrialJob) -> Situation:

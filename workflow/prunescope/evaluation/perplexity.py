@@ -12,7 +12,7 @@ from prunescope.config.protocols import Protocol
 from prunescope.data.calibration import tokens_sha256
 from prunescope.errors import NonFiniteError
 from prunescope.evaluation.bootstrap import exponential, interval
-from prunescope.models.loading import compute_tags, forward_batch
+from prunescope.models.loading import forward_batch
 from prunescope.models.loss import token_losses
 from prunescope.models.sweep import final_states
 from prunescope.progress import Progress
@@ -31,8 +31,8 @@ class WindowLosses:
         return float(self.sums.sum() / self.tokens.sum())
 
 
-def summarise(model: nn.Module, spans: Tensor, protocol: Protocol, losses: WindowLosses) -> Perplexity:
-    """Return the perplexity that the losses of `model` on the spans amount to."""
+def summarise(dtype: str, spans: Tensor, protocol: Protocol, losses: WindowLosses) -> Perplexity:
+    """Return the perplexity that losses on the spans, computed in `dtype`, amount to."""
     return Perplexity(
         perplexity=exponential(losses.mean),
         interval=interval(losses.sums, losses.tokens),
@@ -43,7 +43,7 @@ def summarise(model: nn.Module, spans: Tensor, protocol: Protocol, losses: Windo
         stride=protocol.stride,
         sha256=tokens_sha256(spans.numpy()),
         bos=False,
-        dtype=compute_tags(model)["dtype"],
+        dtype=dtype,
     )
 
 
@@ -66,10 +66,29 @@ def measure_losses(
     if stride and spans.shape[1] > window:
         later = spans.unfold(1, window, stride)[:, 1:].reshape(-1, window)
         parts.append(_last_losses(model, later, stride, progress).reshape(len(spans), -1))
-    losses = _by_window(np.concatenate(parts, axis=1), window)
+    sums = np.add.reduceat(np.concatenate(parts, axis=1), _starts(spans.shape[1] - 1, window), axis=1)
+    losses = WindowLosses(sums.reshape(-1), scored_tokens(spans, protocol))
     if not math.isfinite(mean := losses.mean):
         raise NonFiniteError(f"the loss over windows of {window} tokens is {mean}; try evaluation.dtype: float32")
     return losses
+
+
+def measure_rows(
+    model: nn.Module, spans: Tensor, protocol: Protocol, rows: slice, progress: Progress | None = None
+) -> np.ndarray:
+    """Return the losses of `measure_losses` for some of the spans, and 0 for the others: float64 ``[windows]``."""
+    tokens = scored_tokens(spans, protocol)
+    sums, stretches = np.zeros(len(tokens)), len(tokens) // len(spans)
+    if rows.start < rows.stop:
+        found = measure_losses(model, spans[rows], protocol, progress)
+        sums[rows.start * stretches : rows.stop * stretches] = found.sums
+    return sums
+
+
+def scored_tokens(spans: Tensor, protocol: Protocol) -> np.ndarray:
+    """Return how many tokens are scored in each stretch of a window's length, int64 ``[windows]``."""
+    scored = spans.shape[1] - 1
+    return np.tile(np.diff(_starts(scored, protocol.window), append=scored), len(spans))
 
 
 def tokens_read(spans: Tensor, protocol: Protocol) -> int:
@@ -90,9 +109,6 @@ def _last_losses(model: nn.Module, windows: Tensor, count: int, progress: Progre
     return np.concatenate(losses)
 
 
-def _by_window(losses: np.ndarray, window: int) -> WindowLosses:
-    """Sum losses ``[spans, length - 1]`` over every `window` positions; the first of a span has no loss."""
-    spans, scored = losses.shape
-    starts = np.concatenate([[0], np.arange(window - 1, scored, window)])
-    sums = np.add.reduceat(losses, starts, axis=1).reshape(-1)
-    return WindowLosses(sums, np.tile(np.diff(starts, append=scored), spans))
+def _starts(scored: int, window: int) -> np.ndarray:
+    """Return where each stretch of `window` positions begins among the scored ones; the first of a span has no loss."""
+    return np.concatenate([[0], np.arange(window - 1, scored, window)])

@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from prunescope.artifacts.folders import BaselineFolder, EvaluationTextFolder, ExperimentFolder, ModelFolder
 from prunescope.artifacts.measured import BASELINE, PRUNED, RECOVERED
+from prunescope.artifacts.parts import Part
 from prunescope.artifacts.perplexity import (
     EvaluationSettings,
     IntervalSettings,
@@ -30,10 +33,11 @@ from prunescope.data.documents import SEPARATOR
 from prunescope.errors import DataError
 from prunescope.evaluation import bootstrap
 from prunescope.evaluation.hardware import describe_hardware
-from prunescope.evaluation.perplexity import measure_losses, summarise, tokens_read
+from prunescope.evaluation.perplexity import WindowLosses, measure_rows, scored_tokens, summarise, tokens_read
 from prunescope.evaluation.words import go_on, prompts_of
 from prunescope.models.loading import compute_tags, default_device, load_model
 from prunescope.progress import Progress
+from prunescope.shards import Shard
 from prunescope.steps.evaluation import BaselineSpec, EvaluationSpec
 from prunescope.steps.job import Job
 from prunescope.steps.recovery import RecoveredSpec
@@ -41,6 +45,9 @@ from prunescope.steps.recovery import RecoveredSpec
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+EvaluationJob = (
+    Job[BaselineSpec, BaselineFolder] | Job[EvaluationSpec, ExperimentFolder] | Job[RecoveredSpec, ExperimentFolder]
+)
 
 WINDOW = ["dataset", "protocol", "window", "tokens"]
 
@@ -50,14 +57,43 @@ def evaluate_baseline(job: Job[BaselineSpec, BaselineFolder]) -> None:
     facts = job.input(ModelFolder).ready()
     with job.recording(job.spec.model_dump(mode="json")) as record:
         model = load_model(facts.path, job.spec.dtype)
-        results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
+        results, losses, tags = _measured(job, model)
         job.folder.perplexity.write(results)
         job.folder.losses.write(losses)
         job.folder.words.write(go_on(prompts_of(job.spec.words), BASELINE, model, facts.path))
         _note(record, results, "ppl/")
         said = (f"{text} {name} {shown(found.perplexity, digits=1)}" for text, name, found in longest(results))
         log.info("%s", "; ".join(said))
-        record.tags |= compute_tags(model)
+        record.tags |= tags
+
+
+def baseline_part(job: Job[BaselineSpec, BaselineFolder], shard: Shard) -> Part:
+    """Return the losses of the unpruned model on a shard of the spans."""
+    return _part(job, job.input(ModelFolder).ready().path, shard)
+
+
+def pruned_part(job: Job[EvaluationSpec, ExperimentFolder], shard: Shard) -> Part:
+    """Return the losses of the pruned model on a shard of the spans."""
+    return _part(job, job.folder.checkpoint.path, shard)
+
+
+def recovered_part(job: Job[RecoveredSpec, ExperimentFolder], shard: Shard) -> Part:
+    """Return the losses of the trained model on a shard of the spans."""
+    return _part(job, job.folder.recovered.path, shard)
+
+
+def _part(job: EvaluationJob, checkpoint: Path | str, shard: Shard) -> Part:
+    windows = job.input(EvaluationTextFolder).windows.read()
+    if not any(len(spans[shard.rows(len(spans))]) for spans in windows.values()):
+        return Part()
+    return measure_part(load_model(checkpoint, job.spec.dtype), windows, shard)
+
+
+def _measured(job: EvaluationJob, model: nn.Module) -> tuple[Results, pd.DataFrame, dict[str, str]]:
+    """Return results and losses by window, as `results_of`, and the device and dtype that they were computed with."""
+    windows = job.input(EvaluationTextFolder).windows.read()
+    found = job.gathered(partial(measure_part, model, windows))
+    return *results_of(windows, found), dict(found.tags)
 
 
 def evaluate_pruned(job: Job[EvaluationSpec, ExperimentFolder]) -> None:
@@ -144,12 +180,12 @@ def _measure_checkpoint(
     record: StepRecord,
 ) -> tuple[Results, pd.DataFrame, EvaluationSettings]:
     """Return results with the leakage of each text, losses by window, and how they were measured."""
-    results, losses = measure_all(model, job.input(EvaluationTextFolder).windows.read())
+    results, losses, tags = _measured(job, model)
     for text, protocol, result in _each(results):
         results[text][protocol] = result.model_copy(update={"leakage": job.spec.leakage[text]})
-    record.tags |= compute_tags(model)
+    record.tags |= tags
     settings = EvaluationSettings(
-        **compute_tags(model),
+        **tags,
         hardware=describe_hardware(default_device()),
         spans_spread="evenly over the test split",
         bos=False,
@@ -159,20 +195,35 @@ def _measure_checkpoint(
     return results, losses, settings
 
 
-def measure_all(model: nn.Module, windows: dict[str, Tensor]) -> tuple[Results, pd.DataFrame]:
-    """Measure every text and protocol (`windows`: tokens by ``{text}/{protocol}``).
+def measure_part(model: nn.Module, windows: dict[str, Tensor], shard: Shard) -> Part:
+    """Measure a shard of the spans of every text and protocol (`windows`: tokens by ``{text}/{protocol}``)."""
+    sets = [(text, protocol, spans, shard.rows(len(spans))) for text, protocol, spans in _sets(windows)]
+    total = sum(tokens_read(spans[rows], protocol) for _, protocol, spans, rows in sets)
+    progress = Progress("perplexity", total, "tokens")
+    sums = {
+        f"{text}/{protocol.name}": torch.from_numpy(measure_rows(model, spans, protocol, rows, progress))
+        for text, protocol, spans, rows in sets
+    }
+    return Part(sums, compute_tags(model))
+
+
+def _sets(windows: dict[str, Tensor]) -> list[tuple[str, Protocol, Tensor]]:
+    sets = ((*name.split("/"), spans) for name, spans in windows.items())
+    return sorted((text, Protocol.parse(protocol), spans) for text, protocol, spans in sets)
+
+
+def results_of(windows: dict[str, Tensor], found: Part) -> tuple[Results, pd.DataFrame]:
+    """Return what the losses of all windows amount to.
 
     Returns:
         The results, and the losses: columns dataset, protocol, window, tokens, loss (summed, in nats).
     """
-    sets = [(*name.split("/"), spans) for name, spans in windows.items()]
-    sets = sorted((text, Protocol.parse(protocol), spans) for text, protocol, spans in sets)
-    progress = Progress("perplexity", sum(tokens_read(spans, protocol) for _, protocol, spans in sets), "tokens")
     results: Results = {}
     tables = []
-    for text, protocol, spans in sets:
-        losses = measure_losses(model, spans, protocol, progress)
-        result = results.setdefault(text, {})[protocol.name] = summarise(model, spans, protocol, losses)
+    for text, protocol, spans in _sets(windows):
+        sums = found.sums[f"{text}/{protocol.name}"].numpy()
+        losses = WindowLosses(sums, scored_tokens(spans, protocol))
+        result = results.setdefault(text, {})[protocol.name] = summarise(found.tags["dtype"], spans, protocol, losses)
         figure = shown(result.perplexity, result.interval)
         log.info("%s/%s: perplexity %s over %s tokens", text, protocol.name, figure, f"{result.tokens:,}")
         numbers = {"window": np.arange(len(losses.sums)), "tokens": losses.tokens, "loss": losses.sums}

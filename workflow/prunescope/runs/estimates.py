@@ -9,10 +9,12 @@ from statistics import median
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from prunescope.artifacts.folders import RESULTS, SharedFolder
+from prunescope.artifacts.files import Entry
+from prunescope.artifacts.folders import RESULTS, ExperimentFolder, SharedFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.errors import DataError
 from prunescope.steps.planned import Planned
-from prunescope.steps.step import LOGS, Task
+from prunescope.steps.step import LOGS, SHARDS, Task
 
 
 def estimate(todo: Iterable[Task]) -> tuple[float, list[str]]:
@@ -54,15 +56,27 @@ def _tokens(key: str) -> int:
 def _scaled(benchmark: Path, factor: float) -> float | None:
     """Return the seconds of a run with `factor` times its work: start-up, which the record leaves out, stays.
 
-    None where a file is damaged: no estimate is worth an error.
+    None where several jobs shared the work, and where a file is damaged: no estimate is worth an error.
     """
-    record = SharedFolder(benchmark.parent).record
+    entry = _record(benchmark)
     try:
         total = _total(benchmark)
-        work = min(record.read().seconds, total) if record.exists() else total
+        record = entry.read() if entry.exists() else None
+        if record and SHARDS in record.tags:
+            return None
+        work = min(record.seconds, total) if record else total
     except (DataError, OSError, ValueError, KeyError, TypeError):
         return None
     return total - work + work * factor
+
+
+def _record(benchmark: Path) -> Entry[StepRecord]:
+    """Return the record of the run that was measured."""
+    if benchmark.name == SharedFolder.benchmark.path:
+        return SharedFolder(benchmark.parent).record
+    _, model, experiment, name = benchmark.parts[-4:]
+    folder = ExperimentFolder.of(model, experiment)
+    return folder.named(ExperimentFolder.record, step=name.partition(".")[0])
 
 
 def _total(benchmark: Path) -> float:

@@ -34,8 +34,9 @@ def why_missing(planned: Planned, since: float, file: str = "") -> str | None:
     exports = [task for task in planned.exports(file) if not planned.done(task)]
     missing = planned.missing()
     for task in [*missing, *exports]:
-        if task.log.is_file() and task.log.stat().st_mtime >= since and (said := last_words(task.log)):
-            return f"{task.label}: {said} ({task.log})"
+        for log in task.logs:
+            if log.is_file() and log.stat().st_mtime >= since and (said := last_words(log)):
+                return f"{task.label}: {said} ({log})"
     if planned.exports(file):
         missing = exports
     elif file and Path(planned.directory, file).exists():

@@ -25,7 +25,7 @@ from prunescope.errors import ConfigError
 from prunescope.runs.arguments import check_config_files
 from prunescope.runs.estimates import duration
 from prunescope.runs.logs import last_words, reached, result, warnings
-from prunescope.steps.table import TABLE
+from prunescope.steps.table import RULES
 
 WHAT, BRIEFLY = 50, 28
 """Columns for what a step does, so that times stand below each other: where experiments are named, and where not."""
@@ -103,7 +103,7 @@ class LogHandler(LogHandlerBase):
         match getattr(record, "event", None):
             case LogEvent.RUN_INFO:
                 stats: dict[str, int] = getattr(record, "stats", {})
-                self.steps = sum(count for rule, count in stats.items() if rule in TABLE)
+                self.steps = sum(count for rule, count in stats.items() if rule in RULES)
             case LogEvent.JOB_INFO:
                 self._start(record)
             case LogEvent.JOB_FINISHED:
@@ -115,7 +115,7 @@ class LogHandler(LogHandlerBase):
 
     def _start(self, record: LogRecord) -> None:
         told: Any = record
-        if told.rule_name not in TABLE or not told.log:  # a target, not a step
+        if told.rule_name not in RULES or not told.log:  # a target, not a step
             return
         self.started += 1
         self.running[told.jobid] = step = Running(self.started, shortened(told.rule_msg, self.only), Path(told.log[0]))

@@ -62,7 +62,7 @@ def find_settings(job: SearchJob) -> None:
         folder.searched.write(outcome.table())
         folder.search.write(search)
         record.metrics = metrics(search)
-        record.tags |= gauge.meter.tags()
+        record.tags |= gauge.meter.tags
     log.info(
         "%d settings were tried, %d of them on all windows; found: %s",
         search.trials, search.whole, search.winner.experiment or search.winner.patch,

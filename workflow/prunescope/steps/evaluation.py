@@ -19,7 +19,7 @@ from prunescope.config.sections.sources import matching_files
 from prunescope.packages import LLAMA_CPP, LM_EVAL
 from prunescope.steps.export import FINAL, GgufSpec
 from prunescope.steps.fingerprints import fingerprint
-from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
+from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage
 
@@ -28,7 +28,7 @@ SHORTER = f"take shorter windows in evaluation.protocols, {LESS}"
 SMALLER = f"lower evaluation.zeroshot.batch_size, {LESS}"
 
 
-class BaselineSpec(SharedSpec):
+class BaselineSpec(ScatteredSpec, SharedSpec):
     """Evaluate the unpruned model."""
 
     step = "baseline"
@@ -46,7 +46,7 @@ class BaselineSpec(SharedSpec):
         return self.slug_of("evaluation_text")
 
 
-class EvaluationSpec(ExperimentSpec):
+class EvaluationSpec(ScatteredSpec, ExperimentSpec):
     """Evaluate the pruned model on the windows of the unpruned one."""
 
     step = "evaluation"
@@ -136,6 +136,7 @@ STEPS = (
         BaselineSpec,
         "evaluation.steps:evaluate_baseline",
         BaselineFolder,
+        part="evaluation.steps:baseline_part",
         needs=(EvaluationTextFolder.windows,),
         looks_at=(ModelFolder.facts,),
         timed=True,
@@ -145,6 +146,7 @@ STEPS = (
         EvaluationSpec,
         "evaluation.steps:evaluate_pruned",
         Own,
+        part="evaluation.steps:pruned_part",
         needs=(
             Own.checkpoint,
             EvaluationTextFolder.windows,

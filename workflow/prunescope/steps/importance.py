@@ -16,7 +16,8 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
 from prunescope.config.sections import Gradients, Removal
-from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
+from prunescope.criteria import CRITERIA, not_scored
+from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
 
 SHORTER_WINDOWS = (
@@ -24,7 +25,7 @@ SHORTER_WINDOWS = (
 )
 
 
-class GradientsSpec(Gradients, SharedSpec):
+class GradientsSpec(Gradients, ScatteredSpec, SharedSpec):
     """Score every criterion in one gradient pass."""
 
     step = "gradients"
@@ -35,6 +36,10 @@ class GradientsSpec(Gradients, SharedSpec):
         settings = planned.experiment.settings
         named = () if settings.method.searched else (settings.method.criterion,)
         told = dict(settings.gradients) | {"criteria": (*settings.gradients.criteria, *named)}
+        # Mean gradients are as large as the weights, second moments nearly: jobs do not pass them on to each other.
+        scored = set(told["criteria"]) - set(not_scored(told["mode"]))
+        if any(CRITERIA[name].gradient in ("mean", "output") for name in scored):
+            common = dict(common) | {"shards": None}
         yield cls(**common, **told)
 
     @property
@@ -42,7 +47,7 @@ class GradientsSpec(Gradients, SharedSpec):
         return self.slug_of("calibration")
 
 
-class RemovalSpec(Removal, SharedSpec):
+class RemovalSpec(Removal, ScatteredSpec, SharedSpec):
     """Measure what each block and each layer is worth: the prior."""
 
     step = "removal"
@@ -94,6 +99,7 @@ STEPS = (
         GradientsSpec,
         "importance.gradients:collect",
         GradientsFolder,
+        part="importance.gradients:collect_part",
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
@@ -103,6 +109,7 @@ STEPS = (
         RemovalSpec,
         "trial.prior:measure",
         RemovalFolder,
+        part="trial.prior:measure_part",
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,

@@ -2,21 +2,25 @@
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from prunescope.artifacts.files import Folder
+from prunescope.artifacts.files import Entry, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.artifacts.parts import Part, added
 from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.messages import sentence
-from prunescope.errors import ConfigError, did_you_mean
-from prunescope.steps.spec import Spec
-from prunescope.steps.step import Step
+from prunescope.errors import ConfigError, DataError, did_you_mean
+from prunescope.gpus import one_gpu
+from prunescope.shards import WHOLE, Shard
+from prunescope.steps.spec import ScatteredSpec, Spec
+from prunescope.steps.step import SHARDS, Step
 from prunescope.steps.table import TABLE
 
 S = TypeVar("S", bound=Spec)
@@ -24,25 +28,33 @@ F = TypeVar("F", bound=Folder)
 G = TypeVar("G", bound=SharedFolder)
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Job(Generic[S, F]):
     """A step with what it is told.
 
     Attributes:
-        spec: what it is told. folder: where its files are.
+        spec: what it is told, how its work is divided aside. folder: where its files are.
         inputs: folders of the shared steps that it reads, by step.
+        shards: how many parts it is divided into.
     """
 
     spec: S
     folder: F
     inputs: Mapping[str, Path]
+    shards: int = 1
 
     @classmethod
     def of(cls, step: Step, spec: S, path: Path) -> "Job[S, F]":
         """Return the job of a step in a folder; the shared steps that it reads are found from there."""
         model = path.parents[2] if step.shared else path.parent
         inputs = {name: model / "_shared" / name / key for name, key in spec.inputs.items()}
-        return cls(spec, step.folder(path), inputs)  # type: ignore[arg-type]
+        shards = spec.shards or 1 if isinstance(spec, ScatteredSpec) else 1
+        if shards > 1:
+            spec = spec.model_copy(update={"shards": None, "part": None})
+        return cls(spec, step.folder(path), inputs, shards)  # type: ignore[arg-type]
 
     def input(self, kind: type[G]) -> G:
         """Return the folder of a shared step that the step reads.
@@ -69,6 +81,50 @@ class Job(Generic[S, F]):
             entry, key = self.folder.record, self.folder.path.name  # type: ignore[attr-defined]
         with recording(self.spec.task, key, entry, params) as record:
             yield record
+            if self.shards > 1:
+                record.tags[SHARDS] = str(self.shards)
+
+    def gathered(self, work: Callable[[Shard], Part]) -> Part:
+        """Return what all windows give: the sum of the parts that other jobs left.
+
+        Args:
+            work: measures a part: all windows where one job does it all, and a part that is missing or damaged.
+
+        Raises:
+            DataError: the parts were not computed alike.
+        """
+        if self.shards == 1:
+            return work(WHOLE)
+        return added([self._left(shard) or work(shard) for shard in Shard.all(self.shards)])
+
+    def leave(self, shard: Shard, part: Part) -> None:
+        """Write a part, for the job that adds them up."""
+        self._part(shard).write(replace(part, identity=self.spec.digest()))
+
+    def forget_others(self) -> None:
+        """Delete parts of another division, which a killed run left; those of this one are Snakemake's to delete."""
+        file = TABLE[self.spec.step].part_file()
+        own = {self._part(shard).path for shard in Shard.all(self.shards)} if self.shards > 1 else set()
+        for left in self.folder.path.glob(file.path.format(part="*of*")) if file else ():
+            if left not in own:
+                left.unlink(missing_ok=True)
+
+    def _left(self, shard: Shard) -> Part | None:
+        """Return a part that another job left; None where it cannot be used."""
+        entry = self._part(shard)
+        try:
+            part = entry.read()
+            if part.identity == self.spec.digest():
+                return part
+            log.warning("%s is a part of something else: its windows are measured again", entry.path)
+        except DataError as error:
+            log.warning("%s; its windows are measured again", str(error).partition(";")[0])
+        return None
+
+    def _part(self, shard: Shard) -> Entry[Part]:
+        file = TABLE[self.spec.step].part_file()
+        assert file is not None
+        return self.folder.named(file, part=str(shard))
 
 
 def run(name: str, path: Path, told: str) -> None:
@@ -86,10 +142,22 @@ def run(name: str, path: Path, told: str) -> None:
     spec = read_spec(step.spec, told)
     if step.package and spec.needs_package:
         step.package.require()
-    module, _, function = step.run.partition(":")
-    getattr(importlib.import_module(f"prunescope.{module}"), function)(Job.of(step, spec, path))
+    job: Job[Any, Any] = Job.of(step, spec, path)
+    with one_gpu() if step.timed else nullcontext():
+        if isinstance(spec, ScatteredSpec) and (shard := spec.shard):
+            job.leave(shard, _function(step.part)(job, shard))
+            return
+        _function(step.run)(job)
+    job.forget_others()
     if step.shared:
-        step.folder(path).key.write(json.loads(spec.text()))  # type: ignore[attr-defined]
+        job.folder.key.write(json.loads(job.spec.text()))
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Return a function of the package, named ``module:function``."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"prunescope.{module}"), function)
+    return found
 
 
 def read_spec(kind: type[S], told: str) -> S:

@@ -8,7 +8,7 @@ from typing import Any
 from prunescope.artifacts.files import File
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.steps.reporting import ComparisonSpec, TrackComparisonSpec
-from prunescope.steps.spec import ExperimentSpec, Planning, Run, Spec
+from prunescope.steps.spec import ExperimentSpec, Planning, Run, ScatteredSpec, Spec
 from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
 
@@ -31,6 +31,8 @@ class Planned(Planning):
 
     def _specs(self, step: Step) -> Iterator[Spec]:
         common: dict[str, Any] = {"inputs": {name: self.made[name].key for name in step.inputs if name in self.made}}
+        if issubclass(step.spec, ScatteredSpec) and self.run.shards > 1:
+            common["shards"] = self.run.shards
         if issubclass(step.spec, ExperimentSpec):
             common |= {"model": self.experiment.model, "experiment": self.experiment.name}
         elif not step.shared:
@@ -65,7 +67,7 @@ class Planned(Planning):
 
     def needs(self, task: Task) -> list[str]:
         """Return the files that a task reads and that make it run again."""
-        return [*self._resolved(task, task.step.needs, decide=True), *task.spec.elsewhere]
+        return [*self._resolved(task, task.step.needs, decide=True), *task.parts, *task.spec.elsewhere]
 
     def looks_at(self, task: Task) -> list[str]:
         """Return the files that a task reads and that do not make it run again."""

@@ -11,7 +11,7 @@ from prunescope.config.leakage import Leakage
 from prunescope.config.sections import Dtype, Recovery
 from prunescope.packages import PEFT
 from prunescope.steps.evaluation import SHORTER
-from prunescope.steps.spec import ExperimentSpec, Planning
+from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, recovery_dataset
 
@@ -34,7 +34,7 @@ class RecoverySpec(Recovery, ExperimentSpec):
             yield cls(**dict(common) | {"inputs": inputs}, **dict(told))
 
 
-class RecoveredSpec(ExperimentSpec):
+class RecoveredSpec(ScatteredSpec, ExperimentSpec):
     """Evaluate the trained model on the windows of the pruned and the unpruned one."""
 
     step = "recovered"
@@ -64,6 +64,7 @@ STEPS = (
         RecoveredSpec,
         "evaluation.steps:evaluate_recovered",
         Own,
+        part="evaluation.steps:recovered_part",
         needs=(Own.recovered, EvaluationTextFolder.windows, Own.perplexity, Own.windows, Own.words),
         timed=True,
         out_of_memory=SHORTER,

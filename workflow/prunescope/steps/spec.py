@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prunescope.config.resolve import Experiment
 from prunescope.config.sections import Section
 from prunescope.files import canonical
+from prunescope.shards import Shard
 
 if TYPE_CHECKING:
     from typing import Self
@@ -33,10 +34,11 @@ def start(configfiles: Iterable[Path]) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run decides for all experiments: how its commands begin, and where they are tracked."""
+    """What a run decides for all experiments: how its commands begin, where they are tracked, how work is divided."""
 
     start: str = START
     tracking_uri: str = ""
+    shards: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,25 @@ class Spec(Section):
     def digest(self) -> str:
         """Return eight hex digits that identify the step, its version and what decides its result."""
         return hashlib.sha256(f"{self.step}:{self.version}:{canonical(self.identity())}".encode()).hexdigest()[:8]
+
+
+class ScatteredSpec(Spec):
+    """Base of the specs of steps whose windows several jobs can share. How many do decides no result."""
+
+    aside = frozenset({"shards", "part"})
+    shards: int | None = Field(None, ge=2, description="How many jobs measure a part each; null: one does it all.")
+    part: int | None = Field(None, ge=0, description="Which part to measure, counted from 0; null: add all of them up.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Self":
+        if self.part is not None and self.part >= (self.shards or 0):
+            raise ValueError(f"part {self.part} is none of {self.shards or 0} shards, which are counted from 0")
+        return self
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part to measure; None: all of it."""
+        return None if self.part is None else Shard(self.part, self.shards or 1)
 
 
 class SharedSpec(Spec):

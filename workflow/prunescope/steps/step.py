@@ -5,12 +5,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prunescope.artifacts.files import File, Folder
+from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.artifacts.parts import Part, Parts
+from prunescope.artifacts.record import StepRecord
+from prunescope.errors import DataError
 from prunescope.packages import Package
-from prunescope.steps.spec import ExperimentSpec, SharedSpec, Spec
+from prunescope.shards import Shard
+from prunescope.steps.spec import ExperimentSpec, ScatteredSpec, SharedSpec, Spec
 
 LOGS = "logs"
+SHARDS = "shards"
+"""Tag in the record of a step: of how many parts it was added up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +26,8 @@ class Step:
     Attributes:
         spec: what it is told; its name and version.
         run: the function that does it, as ``"module:function"`` in the package; it takes a `Job`.
+        part: the function that does a part of it, where several jobs can share its windows: of a `Job` and a `Shard`
+            it makes a `Part`, which `run` adds up to the others.
         folder: where its files are; which of them are its own, the files say.
         needs: files that it reads and that make it run again when they change. Those of a step that an experiment does
             without are left out.
@@ -36,6 +44,7 @@ class Step:
     spec: type[Spec]
     run: str
     folder: type[Folder]
+    part: str = ""
     needs: tuple[File[Any], ...] = ()
     looks_at: tuple[File[Any], ...] = ()
     records: bool = True
@@ -65,6 +74,11 @@ class Step:
         if self.records and self.folder is ExperimentFolder:
             own.append(ExperimentFolder.record)
         return tuple(own)
+
+    def part_file(self) -> File[Part] | None:
+        """The file of a part; None where the step is one job."""
+        own = (file for file in self.folder.files().values() if file.made_by == self.name)
+        return next((file for file in own if isinstance(file.format, Parts)), None)
 
     @cached_property
     def upstream(self) -> frozenset[str]:
@@ -109,20 +123,64 @@ class Task:
             return self.spec.key
         return self.spec.record_key if isinstance(self.spec, ExperimentSpec) else ""
 
-    def file(self, file: File[Any]) -> str:
+    def file(self, file: File[Any], **wildcards: str) -> str:
         """Return the path of one of its files."""
-        return f"{self.folder}/{file.path.format(**self.spec.wildcards)}"
+        return f"{self.folder}/{file.path.format(**self.spec.wildcards, **wildcards)}"
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
         """The paths of all its files."""
         return tuple(self.file(file) for file in self.step.files)
 
+    @cached_property
+    def shards(self) -> int:
+        """How many parts it is divided into.
+
+        One that is done keeps the number that it was made with: Snakemake makes again what has other inputs.
+        """
+        if not isinstance(self.spec, ScatteredSpec):
+            return 1
+        try:
+            return int(self.record.read().tags.get(SHARDS, 1)) if self.done else self.spec.shards or 1
+        except (DataError, ValueError):  # what reads the record says so
+            return 1
+
+    @property
+    def record(self) -> Entry[StepRecord]:
+        """The record that it leaves."""
+        folder = self.step.folder(Path(self.folder))
+        file = SharedFolder.record if self.step.shared else ExperimentFolder.record
+        return folder.named(file, step=self.name)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The paths of its parts; none where one job does it all."""
+        file = self.step.part_file()
+        if file is None or self.shards == 1:
+            return ()
+        return tuple(self.file(file, part=str(shard)) for shard in Shard.all(self.shards))
+
+    def told(self, part: str = "") -> str:
+        """Return what a job of it is told, as one line of JSON; `part`: the name of the shard that it measures."""
+        if not isinstance(self.spec, ScatteredSpec):
+            return self.spec.text()
+        shard = Shard.named(part) if part else None
+        shards = shard.of if shard else self.shards
+        changes = {"shards": shards if shards > 1 else None, "part": shard.number if shard else None}
+        return self.spec.model_copy(update=changes).text()
+
     @property
     def log(self) -> Path:
         _, model, *rest = Path(self.folder).parts
         parts = (self.step.name, rest[-1]) if self.step.shared else (*rest, self.name)
         return Path(LOGS, model, *parts[:-1], f"{parts[-1]}.log")
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """The logs of all its jobs: of its parts, and of the one that adds them up or does it all."""
+        log = self.log
+        parts = Shard.all(self.shards) if self.shards > 1 else ()
+        return (*(log.with_name(f"{log.stem}.{part}.log") for part in parts), log)
 
     @property
     def done(self) -> bool:

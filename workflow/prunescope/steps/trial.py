@@ -11,16 +11,16 @@ from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
 from prunescope.config.sections.base import Rate
 from prunescope.steps.importance import SHORTER_WINDOWS
-from prunescope.steps.spec import START, ExperimentSpec, Planning
+from prunescope.steps.spec import START, ExperimentSpec, Planning, ScatteredSpec
 from prunescope.steps.step import Step
 
 
-class TrialSpec(Deciding, ExperimentSpec):
+class TrialSpec(Deciding, ScatteredSpec, ExperimentSpec):
     """Measure on held-out text what other settings would do that need no other pass over the model."""
 
     step = "trial"
     version = 3
-    aside = frozenset({"start"})
+    aside = ScatteredSpec.aside | {"start"}
     start: str = Field(START, description="What the commands of the candidates begin with.")
     plain: Deciding = Field(description="Those of the model, without what the name of the experiment changes.")
     candidates: tuple[Patch, ...] = Field((), description="Those of the configuration.")
@@ -47,6 +47,7 @@ STEPS = (
         TrialSpec,
         "diagnosis.trials:measure",
         Own,
+        part="diagnosis.trials:measure_part",
         needs=(
             Own.search,
             Own.table,

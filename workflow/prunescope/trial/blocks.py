@@ -11,6 +11,9 @@ from prunescope.errors import NonFiniteError
 PARTS = (*KINDS, "layer")
 """What can be removed: the attention block, the MLP block, both together."""
 
+Sums = dict[str, Tensor]
+"""What a prior follows from, float64 by name: sums over windows, so that those of several sets of windows add up."""
+
 
 @dataclass(frozen=True)
 class BlockImportance:

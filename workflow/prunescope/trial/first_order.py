@@ -11,7 +11,7 @@ from prunescope.models.adapter import ModelAdapter
 from prunescope.models.loss import batches, next_token_losses, predicted_tokens, token_losses
 from prunescope.models.sweep import Streams, Sweep, rows_of
 from prunescope.progress import Progress
-from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
+from prunescope.trial.blocks import PARTS, BlockImportance, Sums, check_finite
 
 Watch = Callable[[int, Tensor, Tensor, Tensor], None]
 """Is shown a layer and the stream before it, between its blocks and after it, of some windows, in a graph."""
@@ -40,6 +40,22 @@ def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int)
     Raises:
         NonFiniteError: an estimate is NaN or infinite; names the layer.
     """
+    return loss_changes(first_order_sums(adapter, windows, batch_size))
+
+
+def loss_changes(sums: Sums) -> BlockImportance:
+    """Return the estimates, from the sums of `first_order_sums`.
+
+    Raises:
+        NonFiniteError: one is NaN or infinite; names the layer.
+    """
+    values = {part: sums[part] / sums["predicted"] for part in PARTS}
+    check_finite(values, "the first-order change of the loss by the {part} of layer {layer}")
+    return BlockImportance(**values, dense=(sums["loss"] / sums["predicted"]).item(), tokens=int(sums["tokens"]))
+
+
+def first_order_sums(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> Sums:
+    """Return the sums over all tokens by part, ``[layers]``, the summed loss, and how many tokens there are."""
     sums = {part: torch.zeros(len(adapter.layers), dtype=torch.float64, device=adapter.device) for part in PARTS}
 
     def watch(layer: int, before: Tensor, between: Tensor, after: Tensor) -> None:
@@ -57,10 +73,9 @@ def measure_first_order(adapter: ModelAdapter, windows: Tensor, batch_size: int)
 
     way = _layer_by_layer if adapter.offloaded else _whole
     loss_sum = way(adapter, batches(windows, batch_size, adapter.device), watch)
-    total = predicted_tokens(windows)
-    values = {part: (part_sum / total).cpu() for part, part_sum in sums.items()}
-    check_finite(values, "the first-order change of the loss by the {part} of layer {layer}")
-    return BlockImportance(**values, dense=loss_sum / total, tokens=windows.numel())
+    scalars = {"loss": loss_sum, "predicted": predicted_tokens(windows), "tokens": windows.numel()}
+    counted = {name: torch.tensor(value, dtype=torch.float64) for name, value in scalars.items()}
+    return {part: values.cpu() for part, values in sums.items()} | counted
 
 
 def _products(added: Tensor, gradient: Tensor) -> Tensor:

@@ -3,17 +3,19 @@
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.files import Entry
 from prunescope.artifacts.folders import SearchTextFolder, TrialTextFolder
+from prunescope.artifacts.parts import Part
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.artifacts.trials import WindowLosses
@@ -23,6 +25,7 @@ from prunescope.models.adapter import adapter_for
 from prunescope.models.configuration import load_config
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches
+from prunescope.shards import WHOLE, Shard
 from prunescope.trial.interventions import Intervention, measure
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,15 @@ EVERY = slice(None)
 
 VERSION = 1
 """Raised when the numbers of a plan change, so that all are measured again."""
+
+
+Gathered = Callable[[Callable[[Shard], Part]], Part]
+"""Makes the whole of what measures a shard of the windows."""
+
+
+def at_once(work: Callable[[Shard], Part]) -> Part:
+    """Measure all windows in this job."""
+    return work(WHOLE)
 
 
 def plan_digest(plan: PruningPlan) -> str:
@@ -54,11 +66,13 @@ class Meter:
 
     Attributes:
         text: the windows. facts: the model. dtype: to compute in; ``auto`` as for gradients.
+        tags: device and dtype that were used; none as long as nothing had to be measured.
     """
 
     text: TrialTextFolder | SearchTextFolder
     facts: ModelFacts
     dtype: str = "auto"
+    tags: dict[str, str] = field(default_factory=dict, compare=False)
 
     @cached_property
     def windows(self) -> dict[str, Tensor]:
@@ -83,46 +97,95 @@ class Meter:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return [VERSION, self.facts.revision, dtype, device, self.text.manifest.read().sha256]
 
-    def measure(self, plans: Mapping[str, PruningPlan], span: slice = EVERY) -> dict[str, WindowLosses]:
+    def measure(
+        self, plans: Mapping[str, PruningPlan], span: slice = EVERY, gathered: Gathered = at_once
+    ) -> dict[str, WindowLosses]:
         """Return what each plan loses, by its digest, and what the dense model loses, by that of nothing.
 
         Args:
             plans: by `plan_digest`. span: windows of each text; a text that has none of them is left out.
+            gathered: adds up what several jobs have measured.
+
+        Raises:
+            DataError: they measured under other conditions.
         """
-        dense = nothing(self.facts)
-        wanted = {plan_digest(dense): dense, **plans}
-        known = {digest: losses for digest in wanted if (losses := self._known(digest, span)) is not None}
+        wanted = self._with_dense(plans)
+        known = self._known_of(wanted, span)
         if missing := {digest: plan for digest, plan in wanted.items() if digest not in known}:
             log.info("%d of %d plans to measure; the others are known", len(missing), len(wanted))
-            found = self._measure(missing, span)
-            for digest, losses in found.items():
-                self._entry(digest, span).write(losses)
-            known |= found
+            part = gathered(partial(self._measure, missing, span))
+            self.tags.update(part.tags)
+            for digest in missing:
+                known[digest] = self._losses(part.sums, digest, span)
+                self._entry(digest, span).write(known[digest])
         return {digest: known[digest] for digest in wanted}
 
-    def tags(self) -> dict[str, str]:
-        """Return device and dtype as tags; none where nothing had to be measured."""
-        return compute_tags(self.model) if "model" in vars(self) else {}
+    def part(self, plans: Mapping[str, PruningPlan], shard: Shard) -> Part:
+        """Return what plans, and the dense model, lose on a shard of the windows of each text."""
+        if not any(len(windows[shard.rows(len(windows))]) for windows in self.windows.values()):
+            return Part()
+        wanted = self._with_dense(plans)
+        known = self._known_of(wanted, EVERY)
+        missing = {digest: plan for digest, plan in wanted.items() if digest not in known}
+        found = self._measure(missing, EVERY, shard) if missing else Part()
+        looked_up = {
+            self._name(kind, digest, text): _only(torch.from_numpy(np.array(values, dtype=float)), shard)
+            for digest, losses in known.items()
+            for kind, by_text in losses
+            for text, values in by_text.items()
+        }
+        return Part({**found.sums, **looked_up}, found.tags)
+
+    def _with_dense(self, plans: Mapping[str, PruningPlan]) -> dict[str, PruningPlan]:
+        dense = nothing(self.facts)
+        return {plan_digest(dense): dense, **plans}
+
+    def _known_of(self, plans: Iterable[str], span: slice) -> dict[str, WindowLosses]:
+        return {digest: losses for digest in plans if (losses := self._known(digest, span)) is not None}
 
     def _within(self, span: slice) -> dict[str, Tensor]:
         return {name: windows[span] for name, windows in self.windows.items() if len(windows[span])}
 
-    def _measure(self, plans: Mapping[str, PruningPlan], span: slice) -> dict[str, WindowLosses]:
+    def _measure(self, plans: Mapping[str, PruningPlan], span: slice, shard: Shard) -> Part:
+        """Return the losses of plans on a shard of the windows of a span, float64 ``[windows]`` of each text."""
         interventions = [Intervention.of_plan(digest, plan) for digest, plan in plans.items()]
         texts = self._within(span)
-        windows = torch.cat([*texts.values()])
+        parts = {name: windows[shard.rows(len(windows))] for name, windows in texts.items()}
+        windows = torch.cat([*parts.values()])
+        if not len(windows):
+            return Part()
         work = partial(measure, adapter_for(self.model), windows, interventions)
         found = in_smaller_batches(work, forward_batch(windows, self.model))
-        loss, divergence = found.loss[1:], found.divergence[1:]
-        return {
-            digest: WindowLosses(loss=_by_text(loss[row], texts), divergence=_by_text(divergence[row], texts))
-            for row, digest in enumerate(plans)
-        }
+        sums = {}
+        for kind in WindowLosses.model_fields:
+            for digest, row in zip(plans, getattr(found, kind)[1:], strict=True):
+                for name, values in zip(parts, row.split([*map(len, parts.values())]), strict=True):
+                    sums[self._name(kind, digest, name)] = whole = row.new_zeros(len(texts[name]))
+                    whole[shard.rows(len(whole))] = values
+        return Part(sums, compute_tags(self.model))
+
+    def _name(self, kind: str, digest: str, text: str) -> str:
+        """Return what the losses by a plan are called in a part."""
+        return f"{self._conditions(EVERY)}/{kind}/{digest}/{text}"
+
+    def _losses(self, sums: Mapping[str, Tensor], digest: str, span: slice) -> WindowLosses:
+        """Return what the parts say about a plan."""
+        kinds, texts = WindowLosses.model_fields, self._within(span)
+        try:
+            told = {kind: {name: sums[self._name(kind, digest, name)].tolist() for name in texts} for kind in kinds}
+        except KeyError:
+            raise DataError(
+                "the parts of the trial were measured on a device or in a dtype that this machine would not take: run "
+                "all jobs of the step on machines of one kind"
+            ) from None
+        return WindowLosses(**told)
 
     def _entry(self, digest: str, span: slice) -> Entry[WindowLosses]:
+        return self.text.named(type(self.text).measured, conditions=self._conditions(span), plan=digest)
+
+    def _conditions(self, span: slice) -> str:
         told = self.conditions + ([span.start, span.stop] if span != EVERY else [])
-        conditions = hashlib.sha256(canonical(told).encode()).hexdigest()[:8]
-        return self.text.named(type(self.text).measured, conditions=conditions, plan=digest)
+        return hashlib.sha256(canonical(told).encode()).hexdigest()[:8]
 
     def _known(self, digest: str, span: slice) -> WindowLosses | None:
         entry = self._entry(digest, span)
@@ -138,9 +201,11 @@ class Meter:
         return losses if kept == [counts, counts] else None
 
 
-def _by_text(values: Tensor, texts: Mapping[str, Tensor]) -> dict[str, list[float | None]]:
-    parts = values.split([len(windows) for windows in texts.values()])
-    return {name: part.tolist() for name, part in zip(texts, parts, strict=True)}
+def _only(values: Tensor, shard: Shard) -> Tensor:
+    """Return the values of a shard, and 0 in place of the others."""
+    kept, rows = torch.zeros_like(values), shard.rows(len(values))
+    kept[rows] = values[rows]
+    return kept
 
 
 def finite(losses: WindowLosses) -> bool:

@@ -1,12 +1,14 @@
 """The similarity prior: how far each block and each layer turns the residual stream, from one dense pass."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from prunescope.importance.activations import distance_sum
 from prunescope.models.adapter import ModelAdapter
-from prunescope.trial.blocks import PARTS, BlockImportance, check_finite
-from prunescope.trial.interventions import measure
+from prunescope.trial.blocks import PARTS, BlockImportance, Sums, check_finite
+from prunescope.trial.interventions import Intervention, measure
 
 WINDOWS = 16
 """Whose streams are compared at a time."""
@@ -26,18 +28,26 @@ class Distances:
                 sums = self.sums[part]
                 sums[layer] += distance_sum(*ends).to(sums.device)
 
-    def result(self, dense: float, tokens: int) -> BlockImportance:
-        """Return the means over all tokens.
-
-        Raises:
-            NonFiniteError: the residual stream was NaN or infinite; names the layer.
-        """
-        means = {part: (values / tokens).cpu() for part, values in self.sums.items()}
-        check_finite(means, "the residual stream at the {part} of layer {layer}")
-        return BlockImportance(**means, dense=dense, tokens=tokens)
+    def named(self) -> Sums:
+        """Return the sums on the CPU, by names of their own."""
+        return {f"distance/{part}": values.cpu() for part, values in self.sums.items()}
 
 
-@torch.no_grad()
+def mean_distances(sums: Sums) -> BlockImportance:
+    """Return the means over all tokens.
+
+    Args:
+        sums: `Distances.named` and, ``[1 + ...]``, the losses of `removal.loss_sums`, of which the first counts.
+
+    Raises:
+        NonFiniteError: the residual stream was NaN or infinite; names the layer.
+    """
+    tokens = int(sums["tokens"])
+    means = {part: sums[f"distance/{part}"] / tokens for part in PARTS}
+    check_finite(means, "the residual stream at the {part} of layer {layer}")
+    return BlockImportance(**means, dense=(sums["loss"][0] / sums["windows"]).item(), tokens=tokens)
+
+
 def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> BlockImportance:
     """Measure 1 - E_t cos of the residual stream before and after each attention block, MLP block and layer.
 
@@ -49,6 +59,34 @@ def measure_similarity(adapter: ModelAdapter, windows: Tensor, batch_size: int) 
     Raises:
         NonFiniteError: the residual stream is NaN or infinite.
     """
+    return mean_distances(similarity_sums(adapter, windows, batch_size))
+
+
+@torch.no_grad()
+def similarity_sums(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> Sums:
+    """Return what `mean_distances` takes; arguments as of `measure_similarity`."""
+    return loss_sums(adapter, windows, [], batch_size)
+
+
+@torch.no_grad()
+def loss_sums(
+    adapter: ModelAdapter,
+    windows: Tensor,
+    interventions: Sequence[Intervention],
+    batch_size: int,
+    held: int | None = None,
+) -> Sums:
+    """Return what the model loses without and with each intervention, and how far its blocks turn the stream.
+
+    Args:
+        windows: int ``[n, tokens]``, full windows without padding. batch_size, held: see `interventions.measure`.
+
+    Returns:
+        ``loss``: ``[1 + interventions]``, the mean token loss of each window, summed over the windows; what
+        `Distances.named` returns; and how many ``windows`` and ``tokens`` there are.
+    """
     distances = Distances(len(adapter.layers), adapter.device)
-    found = measure(adapter, windows, [], batch_size, divergence=False, watch=distances.note)
-    return distances.result(found.loss.mean().item(), windows.numel())
+    found = measure(adapter, windows, interventions, batch_size, held, divergence=False, watch=distances.note)
+    counts = {"windows": len(windows), "tokens": windows.numel()}
+    counted = {name: torch.tensor(count, dtype=torch.float64) for name, count in counts.items()}
+    return {"loss": found.loss.sum(dim=1)} | distances.named() | counted

@@ -92,6 +92,13 @@ class Config(Settings):
     export: Export = Field(Export(), description="Formats of other programs, on request.")
     experiments: dict[PathName, NamedExperiment] = Field({}, description="Named experiments.")
     sweeps: dict[SweepName, Sweep] = Field({}, description="Experiments to compare: `snakemake sweep_{name}`.")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="How many jobs share the windows of a step that measures the model, each on a GPU of its own; what "
+        "they find is added up to the same result ([scatter and gather](../docs/scatter.md)).",
+    )
     targets: tuple[str, ...] = Field((), description="{model}/{experiment} to build when no target is given.")
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
