@@ -40,7 +40,7 @@ def obtain(job: Job[ModelSpec, ModelFolder]) -> None:
         elif source.path is not None:
             path, origin = Path(source.path), source.path
         elif source.hub is not None:  # one of the three is there, as the section sees to
-            path, origin = download(source.hub, source.revision, spec.name), source.hub
+            path, origin = download(source.hub, source.revision, spec.name, spec.declared_in), source.hub
             revision = path.name
         facts = describe(spec.name, path, origin, revision)
         job.folder.facts.write(facts)
@@ -80,7 +80,7 @@ def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelF
     )
 
 
-def download(hub: str, revision: str | None, name: str) -> Path:
+def download(hub: str, revision: str | None, name: str, declared_in: str) -> Path:
     """Download a model's safetensors, configuration and tokenizer into the hub's cache.
 
     The configuration comes first, so that an architecture that cannot be pruned costs no download of weights.
@@ -90,7 +90,7 @@ def download(hub: str, revision: str | None, name: str) -> Path:
     """
     from huggingface_hub import errors, snapshot_download
 
-    local = f"or download it elsewhere and set models.{name}.path in config/config.yaml"
+    local = f"or download it elsewhere and set models.{name}.path in {declared_in}"
     try:
         load_config(snapshot_download(hub, revision=revision, allow_patterns=["config.json"]))
         return Path(snapshot_download(hub, revision=revision, allow_patterns=PATTERNS, ignore_patterns=SECOND_COPIES))
