@@ -1,5 +1,6 @@
 """Fixtures that every test may use; nothing here reaches a hub."""
 
+import gc
 import importlib.util
 import os
 import runpy
@@ -23,6 +24,8 @@ if "PRUNESCOPE_TEST_NATIVE_BFLOAT16" in os.environ:
 
 import pytest
 
+from warm import place, warm
+
 if importlib.util.find_spec("hypothesis"):  # not where checkpoints are tried without this package
     from hypothesis import settings
 
@@ -30,6 +33,44 @@ if importlib.util.find_spec("hypothesis"):  # not where checkpoints are tried wi
     settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True)
     settings.register_profile("many", max_examples=2000, deadline=None)
     settings.load_profile("suite")
+
+
+# The folder of the programs that are warm, for this process and the workers that it starts.
+PLACE = "PRUNESCOPE_TEST_PROGRAMS"
+
+
+def pytest_configure(config):
+    if PLACE not in os.environ:
+        context = place()
+        os.environ[PLACE] = str(context.__enter__())
+        config.add_cleanup(lambda: context.__exit__(None, None, None))
+
+
+LONG = ("docs/test_tutorial.py", "test_full_width.py", "workflow", "browser", "inputs", "diagnosis/test_trials.py")
+"""Files and folders whose tests take long."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """While tests are collected, which imports all, there is no garbage to look for; nor is any in it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long begins first, so that all workers end at the same time."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: min(ranks.get(path, len(LONG)) for path in (item.path, item.path.parent)))
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """The folder of `prunescope`, `snakemake` and `python`, each a fork of a process that has imported everything."""
+    return warm(Path(os.environ[PLACE]))
 
 
 @pytest.fixture(scope="session")

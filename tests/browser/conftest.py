@@ -7,7 +7,6 @@
 import os
 import re
 import subprocess
-import sys
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -36,18 +35,17 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
+def site(tmp_path_factory, programs):
     root = tmp_path_factory.mktemp("site")
     if given := os.environ.get("PRUNESCOPE_RESULTS"):
         (root / "results").symlink_to(Path(given).absolute())
     else:
         write_results(root)
     environment = os.environ | {"MLFLOW_TRACKING_URI": ""}
-    command = [sys.executable, "-m", "prunescope.cli"]
-    subprocess.run([*command, "track", "--all", "--uri", URI], cwd=root, env=environment, check=True)
+    subprocess.run([programs / "prunescope", "track", "--all", "--uri", URI], cwd=root, env=environment, check=True)
     code = f"from prunescope.tracking.ui import serve; serve('{URI}', 0)"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    server = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment, **pipes)
+    server = subprocess.Popen([programs / "python", "-c", code], cwd=root, env=environment, **pipes)
     try:
         link = re.search(r"http://\S+", server.stdout.readline()).group()
         found = Site(link, _model(root / "results"))
@@ -65,7 +63,7 @@ def _model(results: Path) -> str:
 
 
 def wait_for(address: str) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180  # on a machine that has more to do
     while time.monotonic() < end:
         try:
             urllib.request.urlopen(address, timeout=5).close()

@@ -11,13 +11,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-
-from warm import warm
 
 pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parents[2]
@@ -37,6 +34,7 @@ FEW = {
     "calibration": {"samples": 4, "seq_len": 64},
     "gradients": {"criteria": ["taylor", "gate"], "batch_size": 2},
     "removal": {"samples": 1},
+    "trial": {"samples": 1},
     "evaluation": {"datasets": ["wiki"], "protocols": ["w128"], "max_tokens": 1024},
 }
 UI, PROGRAMS = "make ui", "programs"
@@ -50,11 +48,8 @@ def blocks() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def project(tmp_path) -> Iterator[Path]:
-    """What a reader has after cloning and installing: the environment and the downloads are those of the checkout.
-
-    The programs are warm, but for the blocks of Python.
-    """
+def project(tmp_path, programs) -> Path:
+    """What a reader has after cloning and installing: the environment and the downloads are those of the checkout."""
     for name in COPIED:
         source, target = ROOT / name, tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +62,8 @@ def project(tmp_path) -> Iterator[Path]:
     config = yaml.safe_load(file.read_text())
     config["models"]["SmolLM2-135M"]["settings"] = FEW
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    with warm() as programs:
-        (tmp_path / PROGRAMS).symlink_to(programs)
-        yield tmp_path
+    (tmp_path / PROGRAMS).symlink_to(programs)
+    return tmp_path
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -80,7 +74,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, language: str, text: str) -> str:
-    command = [".venv/bin/python", "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
+    python = [f"{PROGRAMS}/python", "-I"]  # which knows no package of ours
+    command = [*(python if language == "python" else ("bash", "-euo", "pipefail")), "-c", text]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(folder))
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -1,5 +1,6 @@
 """`verify` passes on what pruning wrote, and fails on anything else."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,9 @@ CONFIG = Path(__file__).parents[2] / "config/config.yaml"
 
 
 @pytest.fixture
-def experiment(tmp_path, monkeypatch):
+def experiment(tmp_path, monkeypatch, programs):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
     facts = save_source(tiny_model("qwen3"), tmp_path / "source")
     folder = ExperimentFolder.of("tiny", "e")
     ModelFolder(Path(ModelFolder.of("tiny", "m"))).facts.write(facts)

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -272,7 +271,7 @@ run("gradients", Path(sys.argv[1]), sys.argv[2])
 
 
 @pytest.mark.parametrize("mode", ["accumulate", "layered"])
-def test_a_killed_step_gives_the_same_files(tmp_path, mode):
+def test_a_killed_step_gives_the_same_files(tmp_path, programs, mode):
     """Through `run`, whose folders are found from the experiment's."""
     shared = tmp_path / "results/m/_shared"
     model = tiny_model().float()
@@ -283,7 +282,7 @@ def test_a_killed_step_gives_the_same_files(tmp_path, mode):
     told = {"inputs": {"model": "m", "calibration": "c"}, "batch_size": 2, "dtype": "float32", "mode": mode}
     spec = GradientsSpec(**told).text()
     environment = os.environ | {SAVE_BATCHES: "2"}
-    killed = subprocess.run([sys.executable, "-c", KILL, resumed.path, spec], env=environment, check=False)
+    killed = subprocess.run([programs / "python", "-c", KILL, resumed.path, spec], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert resumed.partial.exists()
     assert not resumed.saliency.exists() and not resumed.key.exists()

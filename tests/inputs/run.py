@@ -33,8 +33,6 @@ SECONDS, BYTES = 20, 6 << 30
 PATIENCE = 10 * SECONDS
 """Seconds on the clock, on a machine that has more to do."""
 
-import_all()  # once, not in every child
-
 LOCAL_TEXT = {"local": f"{TEXTS}/*.txt"}
 
 
@@ -148,6 +146,7 @@ def traced(error: Exception, step: str) -> Outcome:
 
 def run(case: Case) -> Outcome:
     """Make a case's input in a temporary folder and run it there, in a process of its own."""
+    import_all()  # once, not in every child
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)

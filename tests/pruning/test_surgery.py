@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from weakref import WeakSet
 
 import numpy as np
@@ -50,7 +49,7 @@ def test_pruned_equals_masked(pruned_and_masked):
     torch.testing.assert_close(pruned(tokens).logits, masked(tokens).logits, rtol=1e-10, atol=1e-10)
 
 
-def test_loads_in_a_process_without_the_package(tmp_path):
+def test_loads_in_a_process_without_the_package(tmp_path, programs):
     model = tiny_model()
     facts = save_source(model, tmp_path / "source")
     plan = uneven_plan(facts)
@@ -70,8 +69,9 @@ torch.testing.assert_close(model(tokens).logits, expected, rtol=1e-10, atol=1e-1
 assert model.generate(tokens, max_new_tokens=4, do_sample=False).shape[1] > tokens.shape[1]
 print("loaded", type(model).__name__, "prunescope" in sys.modules)
 """
-    environment = {"PATH": "", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    environment = {"HF_MODULES_CACHE": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    command = [programs / "python", "-I", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "loaded PrunedLlamaForCausalLM False" in done.stdout
 

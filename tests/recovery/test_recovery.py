@@ -160,12 +160,12 @@ def test_distillation_comes_close_to_the_unpruned_model_resident_or_not(experime
     torch.testing.assert_close(weights(experiment / "recovered"), wanted)
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(experiment, caplog):
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(experiment, programs, caplog):
     caplog.set_level(logging.INFO)
     run(experiment)
     wanted, losses = weights(experiment / "recovered"), record_of(experiment).histories
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(experiment), spec().text()],
+        [programs / "python", "-c", KILLED, str(experiment), spec().text()],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), SAVE_STEPS: "4"},
         capture_output=True,
         text=True,

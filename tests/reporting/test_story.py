@@ -41,7 +41,7 @@ def test_the_story_of_one(two):
         "of",
     ]
     assert "a w8 10.0 -> 41.0 (x 4.1)" in said and "b w8 10.0 -> 10.0 (x 1.00)" in said
-    assert "critical: said (and 2 more)" in said
+    assert "critical: said; 2 more findings" in said
     assert all(len(line) <= 80 for line in lines if "prunescope diagnose" not in line)
     assert ending(two[:1], []) == said
 

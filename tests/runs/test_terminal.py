@@ -57,6 +57,16 @@ def test_a_line_as_a_step_starts_and_as_it_ends(shown, tmp_path):
     ]
 
 
+def test_a_dry_run_says_what_would_run_and_no_reasons(shown, tmp_path):
+    logger, out = shown
+    logger.handlers[0].common_settings.dryrun = True
+    logger.info("", extra={"event": LogEvent.RUN_INFO, "stats": {"page": 1, "total": 1}})
+    start(logger, 7, "page", "Write the page of m/e", tmp_path / "page.log")
+    logger.info("Shell command: x", extra={"event": LogEvent.SHELLCMD, "shellcmd": "x"})
+    logger.info("Reasons:\n    (check individual jobs above for details)\n    missing: page")
+    assert out.getvalue().splitlines() == ["1/1  Write the page of e"]
+
+
 def test_a_step_that_fails_says_why(shown, tmp_path):
     logger, out = shown
     for job, said in ((1, "prunescope: no memory\nnoise\n"), (2, "")):
@@ -71,7 +81,7 @@ def test_a_step_that_fails_says_why(shown, tmp_path):
     assert lines[2:] == ["WorkflowError: the sentence"]
 
 
-@pytest.mark.parametrize("asked", ["dryrun", "verbose", "printshellcmds", "debug_dag", "quiet"])
+@pytest.mark.parametrize("asked", ["verbose", "printshellcmds", "debug_dag", "quiet"])
 def test_whoever_asks_gets_what_snakemake_says(asked, monkeypatch):
     monkeypatch.setattr("sys.argv", ["snakemake"])
     handler = LogHandler(SimpleNamespace(**SETTINGS | {asked: True}, nocolor=True, stdout=False), None)

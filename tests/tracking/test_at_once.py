@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 
 from fake_results import MODEL, URI, write_experiment
 from mlflow import MlflowClient
@@ -24,7 +23,7 @@ for _ in range(2):
 """
 
 
-def test_nothing_is_lost_and_nothing_is_doubled(project, empty_database, store_counts, monkeypatch):
+def test_nothing_is_lost_and_nothing_is_doubled(programs, project, empty_database, store_counts, monkeypatch):
     names = [f"taylor_T{i}_20_wiki" for i in range(6)]
     shutil.rmtree(project / "results")
     folders = [str(write_experiment(project, name).relative_to(project)) for name in names]
@@ -34,7 +33,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(project, empty_database, store_c
 
     commands = [[ONE_BY_ONE, *folders[:3]], [ONE_BY_ONE, *folders[3:]], [ALL]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": project}
-    processes = [subprocess.Popen([sys.executable, "-c", *command], **pipes) for command in commands]
+    processes = [subprocess.Popen([programs / "python", "-c", *command], **pipes) for command in commands]
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 3, said
 

@@ -3,7 +3,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -270,7 +269,7 @@ def test_two_folders_with_one_store_keep_their_artifacts_beside_it(project, dire
     assert not (other / "mlartifacts").exists()
 
 
-def test_four_processes_on_a_fresh_store(project, store_counts):
+def test_four_processes_on_a_fresh_store(programs, project, store_counts):
     (project / "mlflow.db").unlink()
     names = [f"taylor_T{i}_20_wiki" for i in range(4)]
     for name in names:
@@ -278,7 +277,7 @@ def test_four_processes_on_a_fresh_store(project, store_counts):
     code = "import sys, pathlib; from prunescope.tracking.sync import sync; "
     code += f"sync([pathlib.Path('{RESULTS}', sys.argv[1])], '{URI}')"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    processes = [subprocess.Popen([sys.executable, "-c", code, name], **pipes) for name in names]
+    processes = [subprocess.Popen([programs / "python", "-c", code, name], **pipes) for name in names]
     said = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, said
     assert said == [""] * 4, "a fresh database must be quiet"

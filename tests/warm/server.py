@@ -12,26 +12,16 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-import snakemake.cli
-
-import prunescope.cli
-from prunescope.steps.table import TABLE
-
-
-def script() -> None:
-    """Run the script that is the first argument."""
-    del sys.argv[0]
-    runpy.run_path(sys.argv[0], run_name="__main__")
-
-
-PROGRAMS = {"prunescope": prunescope.cli.main, "snakemake": snakemake.cli.main, "script": script}
 LATE = (
     "accelerate",
     "matplotlib.backends.backend_svg",
     "mlflow.store.tracking.sqlalchemy_store",
     "peft",
+    "prunescope.cli",
     "prunescope.runs.preflight",
     "pyarrow.dataset",
     "pyarrow.parquet",
@@ -42,11 +32,79 @@ LATE = (
 )
 """What programs import on the way, and that takes long."""
 
+ALONE = (
+    "safetensors.torch",
+    "transformers.dynamic_module_utils",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.qwen3.modeling_qwen3",
+)
+"""What a checkpoint needs that runs without this package."""
 
-def wait_for_a_command(folder: Path) -> socket.socket:
+
+@cache
+def import_all() -> None:
+    """Import what a step or a program may need, so that forks have it."""
+    import snakemake.cli
+
+    from prunescope.steps.table import TABLE
+
+    for module in (*LATE, *(f"prunescope.{step.run.partition(':')[0]}" for step in TABLE.values())):
+        with suppress(ModuleNotFoundError):  # of an extra
+            importlib.import_module(module)
+    snakemake.cli.get_argument_parser()  # which imports the plugins
+
+
+def import_alone() -> None:
+    """Import what checkpoints need."""
+    for module in ALONE:
+        importlib.import_module(module)
+
+
+def prunescope() -> None:
+    """Run the command line."""
+    import prunescope.cli
+
+    prunescope.cli.main()
+
+
+def snakemake() -> None:
+    """Run Snakemake."""
+    import snakemake.cli
+
+    snakemake.cli.main()
+
+
+def python() -> None:
+    """Run what `python` is given: a script, or code behind `-c`; before them `-I`, or folders in PYTHONPATH."""
+    del sys.argv[0]
+    if sys.argv[0] == "-I":
+        del sys.argv[0]
+        _read_again()
+    else:
+        sys.path[:0] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    if sys.argv[0] == "-c":
+        sys.modules["__main__"] = module = ModuleType("__main__")
+        exec(sys.argv.pop(1), vars(module))
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _read_again() -> None:
+    """Take from the environment what transformers took from it when it was imported."""
+    folder = os.environ["HF_MODULES_CACHE"]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transformers.") and "HF_MODULES_CACHE" in vars(module):
+            module.HF_MODULES_CACHE = folder
+
+
+PROGRAMS = {"prunescope": prunescope, "snakemake": snakemake, "python": python}
+IMPORTS = {"all": import_all, "alone": import_alone}
+
+
+def wait_for_a_command(path: Path) -> socket.socket:
     """Fork for every connection, and return it in the fork; exit when the standard input ends."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "socket"))
+        listener.bind(str(path))
         listener.listen(100)
         print("ready", flush=True)
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
@@ -89,14 +147,6 @@ def become(connection: socket.socket, folder: Path) -> str:
     return Path(sys.argv[0]).name
 
 
-def import_all() -> None:
-    """Import what a step or a program may need, so that forks have it."""
-    for module in (*LATE, *(f"prunescope.{step.run.partition(':')[0]}" for step in TABLE.values())):
-        with suppress(ModuleNotFoundError):  # of an extra
-            importlib.import_module(module)
-    snakemake.cli.get_argument_parser()  # which imports the plugins
-
-
 def run(program: Callable[[], None]) -> None:
     """Run a program to its end, without taking apart, and so copying, the memory that the fork shares."""
     try:
@@ -114,10 +164,12 @@ def run(program: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    import_all()
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+    gc.disable()
+    IMPORTS[name]()
     gc.freeze()
-    folder = Path(sys.argv[1])
-    run(PROGRAMS[become(wait_for_a_command(folder), folder)])
+    gc.enable()
+    run(PROGRAMS[become(wait_for_a_command(folder / name), folder)])
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tiny import tiny_model
-from warm import warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -55,7 +54,7 @@ class Project:
 
     def jobs(self, *targets: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run plans (targets rules left out)."""
-        out = self.run("--dry-run", *targets)
+        out = self.run("--dry-run", "--printshellcmds", *targets)
         lines = (out.stdout + out.stderr).splitlines()
         if any("Nothing to be done" in line for line in lines):
             return {}
@@ -104,18 +103,15 @@ def make_project(folder: Path, programs: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def programs() -> Iterator[Path]:
-    """The folder of `snakemake` and `prunescope`."""
-    with warm() as folder:
-        yield folder
-
-
-@pytest.fixture(scope="session")
 def finished(tmp_path_factory, programs) -> Project:
-    """A project whose default experiment is complete; tests must leave it so."""
-    project = make_project(tmp_path_factory.mktemp("project"), programs)
-    project.run()
-    return project
+    """A project whose default experiment is complete; tests must leave it so. Workers have copies of the same one."""
+    original = Project(programs / "finished", programs)
+    with FileLock(f"{original.folder}.lock"):
+        if not original.folder.exists():
+            project = make_project(tmp_path_factory.mktemp("project"), programs)
+            project.run()
+            project.copy(original.folder)
+    return original.copy(tmp_path_factory.mktemp("finished") / "project")
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_copies_that_moved_compute_nothing_again(copy):
 
 def test_a_password_is_on_no_command_line(copy):
     change_configuration(copy, tracking={"uri": "postgresql://me:secret@127.0.0.1:9/runs"})
-    done = copy.run("--dry-run", EXPERIMENT)
+    done = copy.run("--dry-run", "--printshellcmds", EXPERIMENT)
     assert '"uri":"postgresql://127.0.0.1:9/runs"' in done.stdout + done.stderr
     assert "secret" not in done.stdout + done.stderr
 

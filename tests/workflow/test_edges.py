@@ -40,7 +40,7 @@ def project(folder: Path) -> Path:
 
 
 def jobs_of(folder: Path, programs: Path) -> list[dict]:
-    command = [programs / "script", Path(__file__).with_name("edges.py"), "jobs.json", "more.yaml", *TARGETS]
+    command = [programs / "python", Path(__file__).with_name("edges.py"), "jobs.json", "more.yaml", *TARGETS]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "jobs.json").read_text())

@@ -35,6 +35,7 @@ class Experiment(Section):
 
     Attributes:
         plain: the settings of the model before the experiment's name changes any.
+        declared_in: the file that declares the model.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Experiment(Section):
     plain: Settings
     tracking: Tracking
     export: Export
+    declared_in: str = str(CONFIG_FILE)
 
 
 def load_config(path: Path = CONFIG_FILE) -> Config:
@@ -144,6 +146,7 @@ def _resolved(config: Config, model: str, name: str) -> Experiment:
         plain=_settings(config, config.models[model].settings, where=where),
         tracking=config.tracking,
         export=config.export,
+        declared_in=config.origin.of(f"models.{model}"),
     )
     for problem in problems(model, experiment.source, settings, where, config.origin):
         raise ConfigError(problem)

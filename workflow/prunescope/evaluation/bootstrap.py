@@ -5,7 +5,7 @@ drawn, not tokens, since the losses of neighbouring tokens are not independent.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -16,6 +16,8 @@ from prunescope.artifacts.perplexity import Interval
 LEVEL = 0.95
 DRAWS = 2000
 SEED = 0
+AT_ONCE = 1 << 20
+"""Windows that are drawn in one call: 8 MiB of their numbers."""
 LARGEST_EXPONENT = 700.0
 """exp overflows beyond; the loss of a destroyed model still says how bad it is."""
 
@@ -29,14 +31,10 @@ def interval(sums: ndarray, tokens: ndarray) -> Interval | None:
     Returns:
         (low, high), or None for fewer than two windows, which cannot tell.
     """
-    random, windows = np.random.default_rng(SEED), len(sums)
-    if windows < 2:
+    if len(sums) < 2:
         return None
-    means = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        chosen = random.integers(windows, size=windows)
-        means[draw] = sums[chosen].sum() / tokens[chosen].sum()
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    means = [sums.take(chosen).sum(axis=1) / tokens.take(chosen).sum(axis=1) for (chosen,) in _draws([len(sums)])]
+    low, high = _quantiles(np.concatenate(means))
     return exponential(low), exponential(high)
 
 
@@ -69,12 +67,29 @@ def mean_interval(differences: Sequence[ndarray]) -> Interval | None:
     Args:
         differences: of each text float64 ``[windows]``.
     """
-    random = np.random.default_rng(SEED)
     if min(map(len, differences)) < 2:
         return None
-    means = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        means[draw] = fmean(found[random.integers(len(found), size=len(found))].mean() for found in differences)
+    means: list[float] = []
+    for chosen in _draws([*map(len, differences)]):
+        texts = [found.take(rows).mean(axis=1) for found, rows in zip(differences, chosen, strict=True)]
+        means.extend(map(fmean, zip(*texts, strict=True)))
+    return _quantiles(means)
+
+
+def _draws(sizes: Sequence[int]) -> Iterator[list[ndarray]]:
+    """Yield the windows of some draws at a time, int64 ``[draws, size]`` per text, as if each draw were made alone.
+
+    Args:
+        sizes: how many windows each text has.
+    """
+    random, highest, ends = np.random.default_rng(SEED), np.repeat(sizes, sizes), np.cumsum(sizes)
+    together = max(1, AT_ONCE // len(highest))
+    for begin in range(0, DRAWS, together):
+        drawn = random.integers(highest, size=(min(together, DRAWS - begin), len(highest)))
+        yield np.split(drawn, ends[:-1], axis=1)
+
+
+def _quantiles(means: Sequence[float] | ndarray) -> tuple[float, float]:
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

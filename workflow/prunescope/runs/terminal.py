@@ -35,6 +35,8 @@ NOISE = re.compile(
     # of every run
     r"(Building DAG of jobs|Assuming unrestricted shared|Using shell: |Select jobs to execute|Execute \d+ jobs|host: "
     r"|Complete log\(s\): |Elapsed time: "
+    # of a dry run, beside reasons
+    r"|Reasons:\n|Some jobs were triggered by provenance"
     # of a step that failed, beside what the step has said
     r"|Exiting because a job|Removing output files of failed job|WorkflowError:\nAt least one job did not complete)"
     r"|[\s\S]*returned non-zero exit status"
@@ -63,8 +65,8 @@ class Running:
 class LogHandler(LogHandlerBase):
     """Shows Snakemake's events to people.
 
-    Whoever asks for Snakemake's own messages (a dry run, ``--verbose``, ``--printshellcmds``, ``--debug-dag``,
-    ``--quiet``) gets those instead.
+    Whoever asks for Snakemake's own messages (``--verbose``, ``--printshellcmds``, ``--debug-dag``, ``--quiet``) gets
+    those instead: also a dry run's reasons.
     """
 
     has_filter = has_formatter = True
@@ -118,7 +120,11 @@ class LogHandler(LogHandlerBase):
         if told.rule_name not in RULES or not told.log:  # a target, not a step
             return
         self.started += 1
-        self.running[told.jobid] = step = Running(self.started, shortened(told.rule_msg, self.only), Path(told.log[0]))
+        step = Running(self.started, shortened(told.rule_msg, self.only), Path(told.log[0]))
+        if self.common_settings.dryrun:
+            self._print(f"{self._count(step)}  {step.what}")
+            return
+        self.running[told.jobid] = step
         if self.console.is_terminal:
             self.live.start()
         else:
@@ -179,7 +185,7 @@ class LogHandler(LogHandlerBase):
 
 def shows_steps(settings: Any) -> bool:
     """Whether Snakemake's settings leave it to us what a run says."""
-    asked = (settings.dryrun, settings.verbose, settings.printshellcmds, settings.debug_dag, settings.quiet)
+    asked = (settings.verbose, settings.printshellcmds, settings.debug_dag, settings.quiet)
     return not any(asked)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prunescope.artifacts.folders import ModelFolder, Resources
+from prunescope.config.files import CONFIG_FILE
 from prunescope.config.sections import DatasetSource, EmbeddedText, ModelSource, WheelMember
 from prunescope.steps.fingerprints import fingerprint, model_files
 from prunescope.steps.spec import Planning, SharedSpec, Spec
@@ -72,13 +73,15 @@ class ModelSpec(SharedSpec):
     name: str
     source: ModelSource
     fingerprint: str | None = None
+    declared_in: str = str(CONFIG_FILE)
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["ModelSpec"]:
         # Neither the licence nor the model's default settings change what is loaded.
         source = planned.experiment.source.model_copy(update={"settings": {}, "license": None, "context": None})
         files = model_files(source.path)
-        yield cls(**common, name=planned.experiment.model, source=source, fingerprint=fingerprint(files))
+        told = {"name": planned.experiment.model, "declared_in": planned.experiment.declared_in}
+        yield cls(**common, **told, source=source, fingerprint=fingerprint(files))
 
     @property
     def slug(self) -> str:
