@@ -215,6 +215,10 @@ def test_a_wrong_configuration_gets_one_sentence(change, said):
             r"evaluation\.efficiency: prompt \+ generate = 1064: longer than the model's window",
         ),
         (
+            {"models": {"x": {"hub": "a"}}, "gradients": {"criteria": ["magnitude"]}},
+            r"gradients\.criteria .* does not contain the experiment's criterion 'taylor'",
+        ),
+        (
             {"models": {"x": {"hub": "a"}}, "gradients": {"mode": "stream"}},
             r"gradients\.mode = stream cannot score 'taylor'; allowed criteria: taylor_stream, gate, wanda",
         ),

@@ -399,8 +399,6 @@ def gradient_of(terms):
     """The gradient that the terms of a criterion read."""
     if terms.of_mean:
         return "mean"
-    if terms.of_curvature:
-        return "output"
     return "batch" if terms.of_batch else "gate" if terms.of_gate else None
 
 
@@ -418,6 +416,6 @@ def test_the_table_says_what_the_formulas_need(name):
 
 def test_modes_score_what_their_gradients_allow():
     assert not_scored("accumulate") == not_scored("auto") == ()
-    assert not_scored("stream") == ("taylor", "taylor_2nd", "surgeon")
+    assert not_scored("stream") == ("taylor", "taylor_2nd")
     assert not_scored("gate") == ("taylor", "taylor_2nd", "taylor_stream")
     assert all(Mode(mode).scored(CRITERIA) == [n for n in CRITERIA if n not in not_scored(mode)] for mode in MODES)

@@ -15,7 +15,7 @@ from prunescope.criteria import not_scored
 from prunescope.environment import CHECKPOINTING, DEVICE_MEMORY, SAVE_BATCHES
 from prunescope.errors import ConfigError
 from prunescope.importance import gradients, modes
-from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes, moment_bytes
+from prunescope.importance.modes import RESERVE, Mode, choose_mode, mean_gradient_bytes
 from prunescope.importance.partial import PartialSums
 from prunescope.models import loading
 from prunescope.models.adapter import ModelAdapter, adapter_for
@@ -91,7 +91,7 @@ def test_auto_goes_by_free_memory(monkeypatch, name, criteria, free, expected):
 @pytest.mark.parametrize(("spare", "expected"), [(RESERVE, "accumulate"), (RESERVE - 1, "layered")])
 def test_mean_gradients_may_be_kept_on_a_host_with_memory_to_spare(monkeypatch, spare, expected):
     adapter = adapter_for(tiny_model())
-    free = {"cuda": RESERVE + moment_bytes(adapter), "cpu": mean_gradient_bytes(adapter) + spare}
+    free = {"cuda": RESERVE, "cpu": mean_gradient_bytes(adapter) + spare}
     monkeypatch.setattr(modes, "free_memory", lambda device: free[device.type])
     monkeypatch.setattr(ModelAdapter, "device", torch.device("cuda"))
     mode = choose_mode("auto", adapter, NAMES)

@@ -6,7 +6,7 @@ A new criterion is a row here, its formula there under the same name, and an ora
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-Gradient = Literal["mean", "batch", "gate", "output"]
+Gradient = Literal["mean", "batch", "gate"]
 RemovalUnit = Literal["group", "layer"]
 
 
@@ -18,11 +18,9 @@ class Criterion:
         meaning: a few words for the reference.
         gradient: which gradient it reads. ``mean``: that of each weight, averaged over all windows, which must be
             accumulated; ``batch``: that of each weight, batch by batch; ``gate``: that of a gate on each group, so
-            of activations alone; ``output``: that of what each block adds to the stream, token by token, whose second
-            moments are kept; None: none.
+            of activations alone; None: none.
         text: whether the calibration text decides.
         unit: what goes together: single groups, or whole layers.
-        extra: whether it costs so much that it is scored only where it is named.
         stability: the criterion whose halves are compared to tell how stable its ranking is: itself, or the nearest
             one that has halves; None: there is nothing to compare.
     """
@@ -31,7 +29,6 @@ class Criterion:
     gradient: Gradient | None = None
     text: bool = True
     unit: RemovalUnit = "group"
-    extra: bool = False
     stability: str | None = None
 
 
@@ -42,19 +39,16 @@ CRITERIA: dict[str, Criterion] = {
         "mean over batches of the absolute value, without a gradient buffer", "batch", stability="taylor_stream"
     ),
     "gate": Criterion("squared derivative by a gate on the group", "gate", stability="gate"),
-    "surgeon": Criterion(
-        "loss that is left when the columns that stay make up for the group", "output", extra=True, stability="gate"
-    ),
     "wanda": Criterion("weight times the norm of its input"),
     "magnitude": Criterion("absolute value of the weight", text=False),
     "shortgpt": Criterion("influence of a layer, removes whole layers", unit="layer"),
 }
 
 MODES: dict[str, tuple[Gradient, ...]] = {
-    "accumulate": ("mean", "batch", "gate", "output"),
-    "layered": ("mean", "batch", "gate", "output"),
+    "accumulate": ("mean", "batch", "gate"),
+    "layered": ("mean", "batch", "gate"),
     "stream": ("batch", "gate"),
-    "gate": ("gate", "output"),
+    "gate": ("gate",),
 }
 """The modes of the gradient pass -> the gradients that each yields."""
 
@@ -63,7 +57,6 @@ AUTO = "auto"
 
 WITHOUT_GRADIENT = tuple(name for name, criterion in CRITERIA.items() if criterion.gradient is None)
 WITHOUT_TEXT = tuple(name for name, criterion in CRITERIA.items() if not criterion.text)
-USUAL = tuple(name for name, criterion in CRITERIA.items() if not criterion.extra)
 OF_WHOLE_LAYERS = tuple(name for name, criterion in CRITERIA.items() if criterion.unit == "layer")
 OF_GROUPS = tuple(name for name in CRITERIA if name not in OF_WHOLE_LAYERS)
 

@@ -82,6 +82,11 @@ def _criterion(settings: Settings) -> Iterator[str]:
                 f"criterion is scored that a search can use; add one of {', '.join(OF_GROUPS)}"
             )
         return
+    if criterion not in gradients.criteria:
+        yield (
+            f"gradients.criteria = {list(gradients.criteria)} does not contain the experiment's criterion "
+            f"'{criterion}'; add it"
+        )
     if criterion in not_scored(gradients.mode):
         able = [name for name in CRITERIA if name not in not_scored(gradients.mode)]
         yield (

@@ -41,12 +41,10 @@ class Collector(ABC):
         terms: the fields of `Terms` that it serves.
         criteria: those of the pass that it serves, by name.
         sums: all that it has gathered so far, by name: what a pass that was interrupted needs to go on.
-        goes_down: whether it needs the way down: where layers run one by one, it watches that one.
         forward: whether a batch is on its way up; checkpointing runs parts of it again on the way down.
     """
 
     terms: tuple[str, ...]
-    goes_down = False
 
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         self.adapter, self.extent = adapter, extent

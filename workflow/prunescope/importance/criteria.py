@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from prunescope.importance.surgeon import surgeon
-
 
 def first_order(change: Tensor) -> Tensor:
     """|w · g|: first-order change of the loss when w goes (Molchanov et al. 2019, eq. 8, without the square)."""
@@ -55,8 +53,6 @@ class Terms:
             averaged over batches by their tokens. of_mean: of w · ḡ. All per weight.
         of_gate: per group, of the derivative of the loss of each sample s by the group's gate ∂L_s/∂m,
             averaged over samples.
-        of_curvature: per group of a block, of H, G, the output projection, the number of groups, and that of tokens
-            (see `importance.surgeon`).
         of_layer: per group, of the influence of its layer (a scalar) and its cost in parameters.
     """
 
@@ -65,7 +61,6 @@ class Terms:
     of_batch: Callable[[Tensor], Tensor] | None = None
     of_mean: Callable[[Tensor], Tensor] | None = None
     of_gate: Callable[[Tensor], Tensor] | None = None
-    of_curvature: Callable[[Tensor, Tensor, Tensor, int, int], Tensor] | None = None
     of_layer: Callable[[Tensor, int], Tensor] | None = None
 
 
@@ -74,7 +69,6 @@ FORMULAS: dict[str, Terms] = {
     "taylor_2nd": Terms(of_mean=first_order, of_batch=second_order),
     "taylor_stream": Terms(of_batch=first_order),
     "gate": Terms(of_gate=squared_gate),
-    "surgeon": Terms(of_curvature=surgeon),
     "wanda": Terms(of_input=weighted_input),
     "magnitude": Terms(of_weight=magnitude),
     "shortgpt": Terms(of_layer=block_influence),

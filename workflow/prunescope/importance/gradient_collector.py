@@ -37,7 +37,6 @@ class GradientCollector(Collector):
     """
 
     compared: str
-    goes_down = True
 
     def __init__(self, adapter: ModelAdapter, criteria: dict[str, Terms], extent: Extent) -> None:
         super().__init__(adapter, criteria, extent)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prunescope.importance.collector import Batch, Collector
+from prunescope.importance.gradient_collector import GradientCollector
 from prunescope.importance.one_pass import GradientPass, Pass, check_loss, transfer
 from prunescope.importance.partial import PartialSums, Reached
 from prunescope.models.loss import predicted_tokens, token_losses
@@ -59,7 +60,7 @@ class LayeredPass(Pass):
         else:
             loss_sum = self._turn(streams)
         with ExitStack() as stack:
-            for collector in self._going_down():
+            for collector in self._of_gradients():
                 collector.attach(stack)
             for layer in reversed(range(count - done)):
                 self._descend(sweep, streams, layer)
@@ -68,9 +69,6 @@ class LayeredPass(Pass):
                     finished = Reached(self.effort.batch_size, self.extent.batches, loss_sum, count - layer)
                     partial.save_if_due(finished, [*self.collectors, border])
         return self._result(loss_sum / self.predicted, resumed_layers=done)
-
-    def _going_down(self) -> list[Collector]:
-        return [collector for collector in self.collectors if collector.goes_down]
 
     def _begin(self, number: int, collectors: Sequence[Collector]) -> None:
         part = self.parts[number]
@@ -81,7 +79,7 @@ class LayeredPass(Pass):
     @torch.no_grad()
     def _climb(self, sweep: Sweep, streams: Streams, layers: int, first: bool) -> None:
         """Keep the streams before the lowest `layers`, and after them; `first`: what the way up shows is noted."""
-        watching = [one for one in self.collectors if not one.goes_down] if first else []
+        watching = [one for one in self.collectors if not isinstance(one, GradientCollector)] if first else []
         rows = rows_of(self.parts)
         for part, place in zip(self.parts, rows, strict=True):
             streams.write(0, place, self.adapter.embed(part))
@@ -110,7 +108,7 @@ class LayeredPass(Pass):
 
     def _descend(self, sweep: Sweep, streams: Streams, layer: int) -> None:
         """Run a layer up and down for every batch; the gradient of the stream before it takes the stream's place."""
-        collectors = self._going_down()
+        collectors = self._of_gradients()
         for number, place in enumerate(rows_of(self.parts)):
             self._begin(number, collectors)
             for collector in collectors:

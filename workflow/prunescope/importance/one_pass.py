@@ -14,7 +14,6 @@ from prunescope.errors import NonFiniteError
 from prunescope.importance.activations import GateDerivatives, InputNorms, LayerInfluence
 from prunescope.importance.collector import Batch, Collector, Extent, Scores, Weights
 from prunescope.importance.criteria import Terms
-from prunescope.importance.curvature import Curvature
 from prunescope.importance.gradient_collector import WAY_OUT, GradientCollector
 from prunescope.importance.modes import Mode
 from prunescope.importance.partial import PartialSums, Reached
@@ -92,7 +91,7 @@ class Pass:
         told = self.adapter, self.chosen, self.extent
         gates = GateDerivatives(*told, observes=mode.name == "gate")
         observer = gates if mode.name == "gate" else WeightGradients(*told, mode.accumulators)
-        others = [*(kind(*told) for kind in (Weights, InputNorms, LayerInfluence, Curvature)), gates]
+        others = [*(kind(*told) for kind in (Weights, InputNorms, LayerInfluence)), gates]
         return [one for one in others if one.criteria and one is not observer] + [observer], observer
 
     def run(self, partial: PartialSums | None) -> GradientPass:

@@ -16,7 +16,7 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
 from prunescope.config.sections import Gradients, Removal
-from prunescope.criteria import CRITERIA, not_scored
+from prunescope.criteria import CRITERIA
 from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
 
@@ -33,14 +33,11 @@ class GradientsSpec(Gradients, ScatteredSpec, SharedSpec):
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["GradientsSpec"]:
-        settings = planned.experiment.settings
-        named = () if settings.method.searched else (settings.method.criterion,)
-        told = dict(settings.gradients) | {"criteria": (*settings.gradients.criteria, *named)}
-        # Mean gradients are as large as the weights, second moments nearly: jobs do not pass them on to each other.
-        scored = set(told["criteria"]) - set(not_scored(told["mode"]))
-        if any(CRITERIA[name].gradient in ("mean", "output") for name in scored):
+        told = planned.experiment.settings.gradients
+        # The mean gradient is as large as the weights: jobs do not pass it on to each other.
+        if told.mode not in ("gate", "stream") and any(CRITERIA[name].gradient == "mean" for name in told.criteria):
             common = dict(common) | {"shards": None}
-        yield cls(**common, **told)
+        yield cls(**common, **dict(told))
 
     @property
     def slug(self) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from prunescope.config.sections.base import Dtype, Percentile, Rate, Section, Tau
-from prunescope.criteria import AUTO, CRITERIA, USUAL, CriterionChoice, CriterionName, in_words, not_scored
+from prunescope.criteria import AUTO, CRITERIA, CriterionChoice, CriterionName, in_words, not_scored
 
 
 class Calibration(Section):
@@ -20,9 +20,7 @@ class Gradients(Section):
     """The gradient pass: every listed criterion is scored in one pass."""
 
     criteria: tuple[CriterionName, ...] = Field(
-        USUAL,
-        min_length=1,
-        description="Criteria to score beside that of the experiment; those that the mode cannot score are left out.",
+        tuple(CRITERIA), min_length=1, description="Criteria to score; those that the mode cannot score are left out."
     )
     mode: Literal["auto", "accumulate", "layered", "stream", "gate"] = Field(
         "auto",
