@@ -18,6 +18,7 @@ from prunescope.config.patches import Patch
 from prunescope.config.sections import Gradients, Removal
 from prunescope.steps.spec import ExperimentSpec, Planning, SharedSpec
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 SHORTER_WINDOWS = (
     "lower calibration.seq_len, or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more beside the weights"
@@ -94,6 +95,7 @@ STEPS = (
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(4, 30),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(
@@ -103,6 +105,7 @@ STEPS = (
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 65),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(
@@ -117,6 +120,7 @@ STEPS = (
         ),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 100),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(

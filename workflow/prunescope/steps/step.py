@@ -9,6 +9,7 @@ from prunescope.artifacts.files import File, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
 from prunescope.packages import Package
 from prunescope.steps.spec import ExperimentSpec, SharedSpec, Spec
+from prunescope.steps.work import Work
 
 LOGS = "logs"
 
@@ -30,6 +31,8 @@ class Step:
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
         package: an optional package that it works with.
+        work: what it asks of a cluster; a step without it takes seconds, or needs a network, and runs where Snakemake
+            does.
         out_of_memory: what a person can do when it runs out of memory.
     """
 
@@ -43,6 +46,7 @@ class Step:
     timed: bool = False
     on_request: bool = False
     package: Package | None = None
+    work: Work | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
 
     @property
