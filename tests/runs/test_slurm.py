@@ -1,8 +1,11 @@
 """What is said of jobs on Slurm, whose programs are scripts here that print what real ones printed."""
 
+import asyncio
 import logging
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,7 +15,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from prunescope.files import write_text
 from prunescope.runs import slurm
 from prunescope.runs.failures import Failed
-from prunescope.runs.slurm import Waiting, asked, check_alone, why_ended, why_refused
+from prunescope.runs.slurm import Waiting, asked, check_alone, watch, why_ended, why_refused
 from prunescope.steps.spec import start
 from prunescope.steps.table import TABLE
 from prunescope.steps.work import Work
@@ -94,6 +97,24 @@ def test_a_job_that_waits_is_named_once(says):
         "Slurm job 7 waits for 5 min: Resources (wh"
     ]
     assert [*waiting.news(["7", "8"], 2 * slurm.PATIENCE)] == []
+
+
+def test_a_look_that_fails_forgets_no_job_and_the_next_is_soon(says, monkeypatch):
+    async def fails(command, logger):
+        return None, None
+
+    plugin = SimpleNamespace(query_job_status=fails, Executor=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "snakemake_executor_plugin_slurm", plugin)
+    slept: list[float] = []
+    monkeypatch.setattr(slurm.asyncio, "sleep", lambda seconds: fails(slept.append(seconds), None))
+    says("squeue", "7|PartitionConfig")
+    said: list[str] = []
+    watch(said.append)
+    assert asyncio.run(plugin.query_job_status("squeue", None)) == ({}, 0.0)
+    jobs = [SimpleNamespace(external_jobid="7")]
+    for wait in (5, 180):
+        asyncio.run(plugin.Executor.sleep(SimpleNamespace(active_jobs=jobs, next_seconds_between_status_checks=wait)))
+    assert slept == [5, slurm.OFTEN] and len(said) == 1
 
 
 def test_jobs_of_an_earlier_run_stop_this_one(says, tmp_path):

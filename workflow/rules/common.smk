@@ -25,7 +25,7 @@ from prunescope.runs.ending import NothingToDo, tell
 from prunescope.runs.failures import Failed, report_failures
 from prunescope.runs.preflight import check_finished, check_reachable, twin
 from prunescope.runs.estimates import TimeLeft
-from prunescope.runs.slurm import check_alone, look_often
+from prunescope.runs.slurm import check_alone, watch
 from prunescope.runs.terminal import shows_steps
 from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES, figures

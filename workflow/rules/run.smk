@@ -24,7 +24,7 @@ failed = Failed(started)
 onstart:
     if workflow.executor_plugin.name == "slurm":
         check_alone(Path.cwd())
-        look_often(say)
+        watch(say)
     say_plan()
     logger.addHandler(TimeLeft(whole + swept, logger))
     logger.addHandler(failed)

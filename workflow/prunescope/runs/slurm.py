@@ -104,11 +104,11 @@ class Waiting:
                 yield f"Slurm job {job} waits{after}: {reason} (what it asks for stands above; scancel {job} ends it)"
 
 
-def look_often(say: Callable[[str], None]) -> None:
-    """Let the plugin look at its jobs every `OFTEN` seconds, and say why jobs wait."""
-    from snakemake_executor_plugin_slurm import Executor
+def watch(say: Callable[[str], None]) -> None:
+    """Let the plugin look at its jobs every `OFTEN` seconds and forget none of them; say why jobs wait."""
+    import snakemake_executor_plugin_slurm as plugin
 
-    waiting = Waiting()
+    waiting, query = Waiting(), plugin.query_job_status
 
     async def sleep(self: Any) -> None:
         if jobs := [job.external_jobid for job in self.active_jobs if job.external_jobid]:
@@ -116,7 +116,12 @@ def look_often(say: Callable[[str], None]) -> None:
                 say(said)
         await asyncio.sleep(min(OFTEN, self.next_seconds_between_status_checks))
 
-    Executor.sleep = sleep
+    async def known(command: str, logger: Any) -> tuple[dict[str, str], float]:
+        found, seconds = await query(command, logger)
+        # None while the controller is down: the plugin would drop all jobs, and wait for them for ever.
+        return found or {}, seconds or 0.0
+
+    plugin.Executor.sleep, plugin.query_job_status = sleep, known
 
 
 def check_alone(folder: Path) -> None:
