@@ -21,7 +21,11 @@ PATIENT = {"None", "Priority", "Resources", "BeginTime", "Dependency"}
 """Reasons to wait that end by themselves."""
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\d+)")
 """What the plugin says of a job."""
-REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
+REFUSED = re.compile(
+    r"SLURM sbatch failed\. The error message was '(.*?)'\.\n|Job submission failed with exception: (.*?)(?:\n|$)",
+    re.DOTALL,
+)
+"""How it says that a job was not taken."""
 OUT_OF_MEMORY = re.compile(r"oom.kill", re.IGNORECASE)
 """What Slurm writes into the output of a job one of whose steps was killed; the job itself counts as failed."""
 ENDED = {
@@ -68,8 +72,8 @@ def why_ended(job: str, rule: str, output: Path | None = None) -> str:
 def why_refused(said: str) -> str:
     """Return why Slurm did not take a job, from what the plugin says of the failure; empty where it was another one."""
     found = REFUSED.search(said)
-    reason = " ".join(found[1].split()).removeprefix("sbatch: error: ") if found else ""
-    return f"Slurm does not take the job: {reason}; see set-resources in profiles/slurm" if found else ""
+    reason = " ".join((found[1] or found[2]).split()).removeprefix("sbatch: error: ") if found else ""
+    return f"Slurm does not take the job: {reason}; docs/cluster.md says what it is asked for" if found else ""
 
 
 def asked(resources: Mapping[str, Any], threads: int) -> str:

@@ -39,7 +39,7 @@ NOISE = re.compile(
     r"|Complete log\(s\): |Elapsed time: "
     # of every run on Slurm
     r"|Using workflow specific profile |SLURM run ID: |MinJobAge |No SLURM account given|No account was given"
-    r"|Unable to guess SLURM account|Cleaning up SLURM log files "
+    r"|Unable to guess SLURM account|Cleaning up SLURM log files |Falling back to 'sacct'"
     # of a step that failed, beside what the step has said
     r"|Exiting because a job|Removing output files of failed job|WorkflowError:\nAt least one job did not complete)"
     r"|[\s\S]*returned non-zero exit status"
