@@ -15,7 +15,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from prunescope.files import write_text
 from prunescope.runs import slurm
 from prunescope.runs.failures import Failed
-from prunescope.runs.slurm import Waiting, asked, check_alone, watch, why_ended, why_refused
+from prunescope.runs.slurm import Waiting, asked_by, check_alone, watch, why_ended, why_refused
 from prunescope.steps.spec import start
 from prunescope.steps.table import TABLE
 from prunescope.steps.work import Work
@@ -74,9 +74,10 @@ def test_the_end_of_a_run_names_slurms_cause_before_the_log(says, tmp_path):
     write_text(logs[1], "prunescope: no such model\ngradients: 8 / 16 tokens, 143 tokens/s, 14 s left\n")
     refused = "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: no'.\n    call"
     failed = Failed(since=0)
+    failed.emit(logging.makeLogRecord({"event": LogEvent.JOB_INFO, "jobid": 3, "resources": {"gpu": 1}}))
     for log, state in zip(logs, ["CANCELLED", "FAILED", "FAILED", "FAILED", ""], strict=True):
         says("scontrol", JOB.format(state, "None", "0:15" if state == "CANCELLED" else "1:0"))
-        told = {"event": LogEvent.JOB_ERROR, "rule_name": "trial", "log": [str(log)]}
+        told = {"event": LogEvent.JOB_ERROR, "jobid": 3, "rule_name": "trial", "log": [str(log)]}
         told |= {"aux": {"external_jobid": "7"}} if state else {"rule_msg": refused}
         failed.emit(logging.makeLogRecord(told))
     cancelled, own, killed, silent, not_taken = failed.why.values()
@@ -84,9 +85,13 @@ def test_the_end_of_a_run_names_slurms_cause_before_the_log(says, tmp_path):
     assert own == "no such model"
     assert killed.startswith("it was killed, perhaps for want of memory, at 'gradients: 8 / 16")
     assert silent.startswith("its log is empty: it was killed")
-    assert not_taken.startswith("Slurm does not take the job: Batch job submission failed: no;")
-    assert "the job: no sinfo;" in why_refused("Job submission failed with exception: no sinfo\nFor further details")
-    assert why_refused("anything else") == ""
+    assert not_taken.startswith(
+        "Slurm does not take the job: Batch job submission failed: no (it asks for 1 GPU, 1 CPU;"
+    )
+    assert "the job: no sinfo (" in why_refused(
+        "Job submission failed with exception: no sinfo\nFor further details", ""
+    )
+    assert why_refused("anything else", "") == ""
 
 
 def test_a_job_that_waits_is_named_once(says):
@@ -128,12 +133,12 @@ def test_jobs_of_an_earlier_run_stop_this_one(says, tmp_path):
 @pytest.mark.parametrize(
     ("resources", "said"),
     [
-        ({"gpu": 1, "gpu_model": "a100", "mem_mb": 4032, "runtime": 31}, "1 GPU, 2 CPUs, a100, 4.0 GB, 31 min"),
-        ({"slurm_partition": "cpu", "mem_mb": "TBD"}, "2 CPUs, partition cpu"),
+        ({"gpu": 1, "gpu_model": "a100", "mem_mb": 4032, "runtime": 31}, "1 GPU, a100, 2 CPUs, 4.0 GB, 31 min"),
+        ({"slurm_partition": "cpu", "mem_mb": "TBD"}, "partition cpu, 2 CPUs"),
     ],
 )
 def test_what_a_job_asks_for(resources, said):
-    assert asked(resources, 2) == said
+    assert asked_by(logging.makeLogRecord({"resources": resources, "threads": 2})) == said
 
 
 def test_what_is_asked_for_follows_the_model_and_the_attempt():

@@ -8,22 +8,22 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from prunescope.runs.logs import SILENT, last_words
-from prunescope.runs.slurm import why_ended, why_refused
+from prunescope.runs.slurm import asked_by, why_ended, why_refused
 from prunescope.steps.planned import Planned, PlannedSweep
 from prunescope.steps.registry import Target
 
 
-def why_failed(record: logging.LogRecord, since: float) -> str:
+def why_failed(record: logging.LogRecord, since: float, asks: str) -> str:
     """Return why a step failed, from what Snakemake logs then.
 
     Args:
-        since: Unix time when the run began; an older log is of another run.
+        since: Unix time when the run began; an older log is of another run. asks: what its job asks for.
     """
     logs = [Path(log) for log in getattr(record, "log", [])]  # the step's, and what Slurm wrote of the job
     output = logs[1] if len(logs) > 1 else None
     job = getattr(record, "aux", {}).get("external_jobid")
     said = why_ended(job, getattr(record, "rule_name", ""), output) if job else ""
-    said = said or why_refused(getattr(record, "rule_msg", None) or "")
+    said = said or why_refused(getattr(record, "rule_msg", None) or "", asks)
     if said:
         return said
     if logs and logs[0].is_file() and logs[0].stat().st_mtime >= since:
@@ -36,11 +36,14 @@ class Failed(logging.Handler):
 
     def __init__(self, since: float) -> None:
         super().__init__()
-        self.since, self.why = since, dict[str, str]()
+        self.since, self.asks, self.why = since, dict[int, str](), dict[str, str]()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "event", None) == LogEvent.JOB_ERROR and (log := getattr(record, "log", [])):
-            self.why[str(log[0])] = why_failed(record, self.since)
+        event, job = getattr(record, "event", None), getattr(record, "jobid", -1)
+        if event == LogEvent.JOB_INFO:
+            self.asks[job] = asked_by(record)
+        elif event == LogEvent.JOB_ERROR and (log := getattr(record, "log", [])):
+            self.why[str(log[0])] = why_failed(record, self.since, self.asks.get(job, ""))
 
 
 def report_failures(

@@ -1,11 +1,12 @@
 """What Slurm knows of jobs: why one ended, why one waits, and which of an earlier run still work."""
 
 import asyncio
+import logging
 import re
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -69,20 +70,21 @@ def why_ended(job: str, rule: str, output: Path | None = None) -> str:
     return f"Slurm ended job {job}: {why}"
 
 
-def why_refused(said: str) -> str:
+def why_refused(said: str, asks: str) -> str:
     """Return why Slurm did not take a job, from what the plugin says of the failure; empty where it was another one."""
     found = REFUSED.search(said)
     reason = " ".join((found[1] or found[2]).split()).removeprefix("sbatch: error: ") if found else ""
-    return f"Slurm does not take the job: {reason}; docs/cluster.md says what it is asked for" if found else ""
+    return f"Slurm does not take the job: {reason} (it asks for {asks}; --set-resources changes that)" if found else ""
 
 
-def asked(resources: Mapping[str, Any], threads: int) -> str:
-    """Return what a job asks for, such as ``1 GPU, 2 CPUs, 4.0 GB, 31 min``."""
+def asked_by(record: logging.LogRecord) -> str:
+    """Return what a job asks for, such as ``1 GPU, 2 CPUs, 4.0 GB, 31 min``, from what Snakemake logs as it begins."""
+    resources, threads = getattr(record, "resources", {}), getattr(record, "threads", 1)
     parts = {"gpu": "{} GPU", "gpu_model": "{}", "slurm_partition": "partition {}"}
-    words = [text.format(resources[name]) for name, text in parts.items() if resources.get(name)]
-    words.insert(1 if resources.get("gpu") else 0, f"{threads} CPU{'' if threads == 1 else 's'}")
-    words += [f"{resources['mem_mb'] / 1000:.1f} GB"] if isinstance(resources.get("mem_mb"), int) else []
-    return ", ".join([*words, *([f"{resources['runtime']} min"] if resources.get("runtime") else [])])
+    words = [text.format(resources.get(name)) for name, text in parts.items() if resources.get(name)]
+    words += [f"{threads} CPU{'' if threads == 1 else 's'}"]
+    words += [f"{resources.get('mem_mb') / 1000:.1f} GB"] if isinstance(resources.get("mem_mb"), int) else []
+    return ", ".join([*words, *([f"{resources.get('runtime')} min"] if resources.get("runtime") else [])])
 
 
 @dataclass

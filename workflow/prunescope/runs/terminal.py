@@ -26,7 +26,7 @@ from prunescope.runs.arguments import check_config_files
 from prunescope.runs.estimates import duration
 from prunescope.runs.failures import why_failed
 from prunescope.runs.logs import reached, result, warnings
-from prunescope.runs.slurm import SUBMITTED, asked
+from prunescope.runs.slurm import SUBMITTED, asked_by
 from prunescope.steps.table import TABLE
 
 WHAT, BRIEFLY = 50, 28
@@ -124,9 +124,8 @@ class LogHandler(LogHandlerBase):
         if told.rule_name not in TABLE or not told.log:  # a target, not a step
             return
         self.started += 1
-        asks = asked(getattr(record, "resources", {}), getattr(record, "threads", 1))
         what = shortened(told.rule_msg, self.only)
-        self.running[told.jobid] = step = Running(self.started, what, Path(told.log[0]), asks)
+        self.running[told.jobid] = step = Running(self.started, what, Path(told.log[0]), asked_by(record))
         if self.console.is_terminal:
             self.live.start()
         else:
@@ -143,7 +142,7 @@ class LogHandler(LogHandlerBase):
 
     def _fail(self, record: LogRecord) -> None:
         if step := self.running.pop(getattr(record, "jobid", -1), None):
-            why = why_failed(record, self.began)
+            why = why_failed(record, self.began, step.asks)
             self._print(f"{self._count(step)}  {step.what} failed: {why} ({step.log})", "red", clip=True)
 
     def _say(self, record: LogRecord) -> None:
