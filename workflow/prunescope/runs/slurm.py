@@ -79,12 +79,12 @@ def why_refused(said: str, asks: str) -> str:
 
 def asked_by(record: logging.LogRecord) -> str:
     """Return what a job asks for, such as ``1 GPU, 2 CPUs, 4.0 GB, 31 min``, from what Snakemake logs as it begins."""
-    resources, threads = getattr(record, "resources", {}), getattr(record, "threads", 1)
+    resources, threads = dict(getattr(record, "resources", {}).items()), getattr(record, "threads", 1)
     parts = {"gpu": "{} GPU", "gpu_model": "{}", "slurm_partition": "partition {}"}
-    words = [text.format(resources.get(name)) for name, text in parts.items() if resources.get(name)]
+    words = [text.format(resources[name]) for name, text in parts.items() if resources.get(name)]
     words += [f"{threads} CPU{'' if threads == 1 else 's'}"]
-    words += [f"{resources.get('mem_mb') / 1000:.1f} GB"] if isinstance(resources.get("mem_mb"), int) else []
-    return ", ".join([*words, *([f"{resources.get('runtime')} min"] if resources.get("runtime") else [])])
+    words += [f"{resources['mem_mb'] / 1000:.1f} GB"] if isinstance(resources.get("mem_mb"), int) else []
+    return ", ".join([*words, *([f"{resources['runtime']} min"] if resources.get("runtime") else [])])
 
 
 @dataclass
