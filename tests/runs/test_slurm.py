@@ -41,12 +41,17 @@ def says(tmp_path, monkeypatch):
     ("state", "reason", "code", "said"),
     [
         ("CANCELLED", "None", "0:15", "it was cancelled; run the same command again"),
-        ("TIMEOUT", "TimeLimit", "0:15", "it reached its time limit of 04:00:00; .*--set-resources trial:runtime=N"),
+        (
+            "TIMEOUT",
+            "TimeLimit",
+            "0:15",
+            "it reached its time limit of 04:00:00; .* raise runtime .* of trial in set-resources",
+        ),
         (
             "OUT_OF_MEMORY",
             "OutOfMemory",
             "0:125",
-            "it took more than the 2000M of .*--set-resources trial:mem_mb=N",
+            "it took more than the 2000M of .* raise mem_mb of trial in set-resources",
         ),
         ("NODE_FAIL", "NodeDown", "1:0", "its node node1 failed; run the same command again"),
         ("FAILED", "RaisedSignal:9(Killed)", "0:9", r"FAILED, reason RaisedSignal:9\(Killed\), signal 9"),
@@ -140,6 +145,7 @@ def test_what_a_job_asks_for(resources, said):
 def test_what_is_asked_for_follows_the_model_and_the_attempt():
     # 7e9 parameters: 14 GB of weights in bfloat16
     assert Work(4, 30).resources(7e9) == {"mem_mb": 60_000, "runtime": 240, "gpu": 1}
+    assert Work(4, 30).resources(7e10) == {"mem_mb": 200_000, "runtime": 1440, "gpu": 1}
     assert Work(1.5, 5, gpu=False).resources(7e9, attempt=2) == {"mem_mb": 50_000, "runtime": 130}
     assert [Work(4, 30).threads(size) for size in (2e4, 1.35e8, 7e9)] == [2, 14, 16]
 

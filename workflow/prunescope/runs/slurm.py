@@ -31,9 +31,9 @@ OUT_OF_MEMORY = re.compile(r"oom.kill", re.IGNORECASE)
 """What Slurm writes into the output of a job one of whose steps was killed; the job itself counts as failed."""
 ENDED = {
     "OUT_OF_MEMORY": "it took more than the {MinMemoryNode} of memory that it asked for; run the command again with "
-    "--set-resources {rule}:mem_mb=N (or --retries 2: each asks for more)",
-    "TIMEOUT": "it reached its time limit of {TimeLimit}; run the command again with --set-resources {rule}:runtime=N "
-    "in minutes (or --retries 2: each asks for more)",
+    "--retries 2, which asks for more each time, or raise mem_mb of {rule} in set-resources of profiles/slurm",
+    "TIMEOUT": "it reached its time limit of {TimeLimit}; run the command again with --retries 2, which asks for more "
+    "each time, or raise runtime (minutes) of {rule} in set-resources of profiles/slurm",
     "CANCELLED": "it was cancelled; run the same command again",
     "NODE_FAIL": "its node {NodeList} failed; run the same command again",
     "PREEMPTED": "other jobs took its place; run the same command again",
@@ -74,7 +74,11 @@ def why_refused(said: str, asks: str) -> str:
     """Return why Slurm did not take a job, from what the plugin says of the failure; empty where it was another one."""
     found = REFUSED.search(said)
     reason = " ".join((found[1] or found[2]).split()).removeprefix("sbatch: error: ") if found else ""
-    return f"Slurm does not take the job: {reason} (it asks for {asks}; --set-resources changes that)" if found else ""
+    return (
+        f"Slurm does not take the job: {reason} (it asks for {asks}; set-resources in profiles/slurm changes that)"
+        if found
+        else ""
+    )
 
 
 def asked_by(record: logging.LogRecord) -> str:

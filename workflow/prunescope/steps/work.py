@@ -7,6 +7,9 @@ UNKNOWN = 7e9
 """Parameters of a model that has not been obtained yet."""
 BEGINNING = 4000, 30
 """MB and minutes of any job: Snakemake, which starts twice in it, imports, and the reading of what is there."""
+MOST = 200_000, 1440
+"""MB and minutes at most, which nodes and partitions have: with less memory, steps read the model layer by layer, and
+gradients and recovery go on where they were ended."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,8 @@ class Work:
 
     def resources(self, parameters: float, attempt: int = 1) -> dict[str, int]:
         """Return what it asks for under Snakemake's names: ``mem_mb`` (MB), ``runtime`` (minutes) and ``gpu``."""
-        memory, minutes = BEGINNING
-        asked = {
-            "mem_mb": ceil(memory + self.memory * 2 * parameters / 1e6) * attempt,
-            "runtime": ceil(minutes + self.minutes * parameters / 1e9) * attempt,
-        }
-        return asked | ({"gpu": 1} if self.gpu else {})
+        grown = self.memory * 2 * parameters / 1e6, self.minutes * parameters / 1e9
+        memory, minutes = (
+            min(most, ceil(start + more)) for start, more, most in zip(BEGINNING, grown, MOST, strict=True)
+        )
+        return {"mem_mb": memory * attempt, "runtime": minutes * attempt} | ({"gpu": 1} if self.gpu else {})
