@@ -16,7 +16,7 @@ from prunescope.files import write_text
 from prunescope.runs.banner import sweep_table
 from prunescope.runs.estimates import TimeLeft, seconds, time_left
 from prunescope.runs.failures import report_failures, why_missing
-from prunescope.runs.logs import last_words
+from prunescope.runs.logs import KILLED, SILENT, last_words
 from prunescope.steps.registry import Registry, Target
 
 CONFIG = load_config(Path(__file__).parents[2] / "config/config.yaml")
@@ -181,7 +181,8 @@ def test_a_trained_model_is_measured_after_training(registry):
     [
         ("a\nprunescope: one\nb\nprunescope: two\nc\n", "two"),
         ("Traceback\n  line\nMemoryError: all of it\n\n", "MemoryError: all of it"),
-        ("\n", ""),
+        ("\n", SILENT),
+        ("a\nb: 8 / 16 c, 1.5 c/s, 4 s left\n", KILLED.format("b: 8 / 16 c, 1.5 c/s, 4 s left")),
     ],
 )
 def test_last_words(tmp_path, text, said):

@@ -72,7 +72,7 @@ def test_a_step_that_fails_says_why(shown, tmp_path):
     for job, said in ((1, "prunescope: no memory\nnoise\n"), (2, "")):
         write_text(log := tmp_path / f"{job}.log", said)
         start(logger, job, "page", "Write the page of m/e", log)
-        logger.error("Error in rule page", extra={"event": LogEvent.JOB_ERROR, "jobid": job})
+        logger.error("Error in rule page", extra={"event": LogEvent.JOB_ERROR, "jobid": job, "log": [str(log)]})
     logger.error("RuleException:\nCommand 'x' returned non-zero exit status 1.", extra={"event": LogEvent.ERROR})
     logger.error("WorkflowError: the sentence", extra={"event": LogEvent.ERROR})
     lines = [line for line in out.getvalue().splitlines() if "..." not in line]

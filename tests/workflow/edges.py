@@ -16,7 +16,7 @@ def jobs(targets: list[str], configfile: str) -> list[dict]:
     sys.argv = ["snakemake", *targets]
     with SnakemakeApi(OutputSettings(quiet=set())) as api:
         workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
+            resource_settings=ResourceSettings(cores=64, nodes=1),
             config_settings=ConfigSettings(configfiles=[Path(configfile)]),
             snakefile=Path("Snakefile"),
         )
@@ -32,6 +32,9 @@ def jobs(targets: list[str], configfile: str) -> list[dict]:
                 "looks_at": sorted(str(file) for file in job.input if file.is_ancient),
                 "outputs": sorted(str(file) for file in job.output),
                 "timed": job.benchmark is not None,
+                "local": job.rule.name in inner._localrules,
+                "asks": {name: job.resources.get(name) for name in ("gpu", "mem_mb", "runtime")},
+                "threads": job.threads,
                 "log": [str(file) for file in job.log],
             }
             for job in inner.dag.jobs

@@ -12,6 +12,7 @@ from prunescope.config.resolve import parse_config
 from prunescope.steps.registry import Registry
 from prunescope.steps.spec import Run
 from prunescope.steps.table import RULES, TABLE
+from prunescope.steps.work import UNKNOWN
 
 ROOT = Path(__file__).parents[2]
 MODEL, SWEEP = "SmolLM2-135M", "two"
@@ -108,6 +109,18 @@ def registry(tmp_path, monkeypatch) -> Registry:
     content["evaluation"] |= MORE["evaluation"]
     told = content | {name: MORE[name] for name in ("report", "sweeps", "gradients")}
     return Registry(parse_config(told), Run(shards=MORE["shards"]))
+
+
+def test_steps_with_work_are_jobs_and_ask_what_their_row_says(jobs):
+    """Of a model that has not been obtained: as much as a large one; the others run where Snakemake does."""
+    for job in jobs:
+        if (step := TABLE.get(job["rule"])) is None:
+            continue
+        assert job["local"] == (step.work is None), job["rule"]
+        if step.work:
+            expected = {"gpu": None} | step.work.resources(UNKNOWN)
+            assert job["asks"] == expected, job["rule"]
+            assert job["threads"] == (64 if job["rule"] == "efficiency" else step.work.threads(UNKNOWN)), job["rule"]
 
 
 def test_every_step_is_a_rule_and_every_rule_a_step(jobs):

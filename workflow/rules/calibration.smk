@@ -11,9 +11,6 @@ rule calibration:
         record="results/{model}/_shared/calibration/{key}/record.json",
     log:
         "logs/{model}/calibration/{key}.log",
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         spec=spec("calibration"),
         folder=subpath(output.samples, parent=True),
@@ -33,9 +30,6 @@ rule trial_text:
         record="results/{model}/_shared/trial_text/{key}/record.json",
     log:
         "logs/{model}/trial_text/{key}.log",
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         spec=spec("trial_text"),
         folder=subpath(output.windows, parent=True),
@@ -55,9 +49,6 @@ rule search_text:
         record="results/{model}/_shared/search_text/{key}/record.json",
     log:
         "logs/{model}/search_text/{key}.log",
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         spec=spec("search_text"),
         folder=subpath(output.windows, parent=True),

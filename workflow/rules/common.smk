@@ -21,9 +21,10 @@ from prunescope.runs.banner import banner, sweep_table
 from prunescope.runs.copies import copied
 from prunescope.runs.preflight import changed
 from prunescope.runs.ending import NothingToDo, tell
-from prunescope.runs.failures import report_failures
+from prunescope.runs.failures import Failed, report_failures
 from prunescope.runs.preflight import check_finished, check_reachable, twin
 from prunescope.runs.estimates import TimeLeft
+from prunescope.runs.slurm import check_alone, watch
 from prunescope.runs.terminal import shows_steps
 from prunescope.steps.spec import start
 from prunescope.steps.diagnosis import FIGURES, figures
@@ -93,7 +94,7 @@ try:
     # The steps read the address from here: a password in it is on no command line and in no log.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(settings.tracking.uri)
     run = Run(
-        start(workflow.overwrite_configfiles),
+        start(workflow.overwrite_configfiles, json.loads(os.environ[TYPED])),
         redact(os.environ["MLFLOW_TRACKING_URI"]),
         settings.shards,
     )
@@ -163,6 +164,24 @@ def spec(name):
 def identity(name):
     """Params function: what decides the result of a step whose files carry no key. Snakemake compares it."""
     return lambda wildcards: task(name, wildcards).spec.decides()
+
+
+def asks(step):
+    """Resources of a step, which follow the size of the model; those of a profile's `set-resources` win."""
+
+    def asked(name):
+        return lambda wildcards, attempt: TABLE[step].work.resources(
+            registry.parameters(wildcards.model), attempt
+        )[name]
+
+    return {name: asked(name) for name in TABLE[step].work.resources(0)}
+
+
+def threads(step):
+    """Threads of a step."""
+    return lambda wildcards: TABLE[step].work.threads(
+        registry.parameters(wildcards.model)
+    )
 
 
 def facts(wildcards):

@@ -1,6 +1,12 @@
 # The trial of other settings, the diagnosis and its figures: before any weight is cut.
 
 
+localrules:
+    diagnosis,
+    plot,
+    before_after,
+
+
 rule trial:
     input:
         model=ancient(shared("model", "model.json")),
@@ -24,11 +30,9 @@ rule trial:
         "logs/{model}/{experiment}/trial.log",
     benchmark:
         "logs/{model}/{experiment}/trial.benchmark.tsv"
-    threads: 16
+    threads: threads("trial")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=240,
+        **asks("trial"),
     params:
         spec=spec("trial"),
         identity=identity("trial"),
@@ -71,9 +75,6 @@ rule diagnosis:
         record="results/{model}/{experiment}/records/diagnosis.json",
     log:
         "logs/{model}/{experiment}/diagnosis.log",
-    resources:
-        mem_mb=4000,
-        runtime=20,
     params:
         spec=spec("diagnosis"),
         identity=identity("diagnosis"),
@@ -107,9 +108,6 @@ rule plot:
         "logs/{model}/{experiment}/plot_{plot}.log",
     wildcard_constraints:
         plot="|".join(FIGURES),
-    resources:
-        mem_mb=4000,
-        runtime=20,
     params:
         spec=spec("plot_{plot}"),
         identity=identity("plot_{plot}"),
@@ -148,9 +146,6 @@ rule before_after:
         record="results/{model}/{experiment}/records/before_after.json",
     log:
         "logs/{model}/{experiment}/before_after.log",
-    resources:
-        mem_mb=4000,
-        runtime=20,
     params:
         spec=spec("before_after"),
         identity=identity("before_after"),

@@ -11,9 +11,6 @@ rule evaluation_text:
         record="results/{model}/_shared/evaluation_text/{key}/record.json",
     log:
         "logs/{model}/evaluation_text/{key}.log",
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         spec=spec("evaluation_text"),
         folder=subpath(output.windows, parent=True),
@@ -37,11 +34,9 @@ rule baseline:
         "logs/{model}/baseline/{key}.log",
     benchmark:
         "results/{model}/_shared/baseline/{key}/benchmark.tsv"
-    threads: 16
+    threads: threads("baseline")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        **asks("baseline"),
     params:
         spec=spec("baseline"),
         folder=subpath(output.perplexity, parent=True),
@@ -87,11 +82,9 @@ rule evaluation:
         "logs/{model}/{experiment}/evaluation.log",
     benchmark:
         "logs/{model}/{experiment}/evaluation.benchmark.tsv"
-    threads: 16
+    threads: threads("evaluation")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        **asks("evaluation"),
     params:
         spec=spec("evaluation"),
         identity=identity("evaluation"),
@@ -125,11 +118,9 @@ rule zeroshot_baseline:
         "logs/{model}/zeroshot_baseline/{key}.log",
     benchmark:
         "results/{model}/_shared/zeroshot_baseline/{key}/benchmark.tsv"
-    threads: 16
+    threads: threads("zeroshot_baseline")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=480,
+        **asks("zeroshot_baseline"),
     params:
         spec=spec("zeroshot_baseline"),
         folder=subpath(output.scores, parent=True),
@@ -151,11 +142,9 @@ rule zeroshot:
         "logs/{model}/{experiment}/zeroshot.log",
     benchmark:
         "logs/{model}/{experiment}/zeroshot.benchmark.tsv"
-    threads: 16
+    threads: threads("zeroshot")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=480,
+        **asks("zeroshot"),
     params:
         spec=spec("zeroshot"),
         identity=identity("zeroshot"),
@@ -174,9 +163,9 @@ rule gguf_baseline:
         record="results/{model}/_shared/gguf_baseline/{key}/record.json",
     log:
         "logs/{model}/gguf_baseline/{key}.log",
+    threads: threads("gguf_baseline")
     resources:
-        mem_mb=48000,
-        runtime=120,
+        **asks("gguf_baseline"),
     params:
         spec=spec("gguf_baseline"),
         folder=subpath(output.record, parent=True),
@@ -207,11 +196,9 @@ rule efficiency:
     benchmark:
         "logs/{model}/{experiment}/efficiency.benchmark.tsv"
     # All cores of this machine: what runs beside it would be measured too.
-    threads: workflow.resource_settings.cores or 16
+    threads: workflow.resource_settings.cores or threads("efficiency")
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=120,
+        **asks("efficiency"),
     params:
         spec=spec("efficiency"),
         identity=identity("efficiency"),

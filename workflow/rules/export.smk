@@ -10,9 +10,9 @@ rule gguf:
         record="results/{model}/{experiment}/records/gguf_{type}.json",
     log:
         "logs/{model}/{experiment}/gguf_{type}.log",
+    threads: threads("gguf")
     resources:
-        mem_mb=48000,
-        runtime=120,
+        **asks("gguf"),
     params:
         spec=spec("gguf_{type}"),
         identity=identity("gguf_{type}"),
@@ -32,9 +32,9 @@ rule uniform:
         record="results/{model}/{experiment}/records/uniform.json",
     log:
         "logs/{model}/{experiment}/uniform.log",
+    threads: threads("uniform")
     resources:
-        mem_mb=48000,
-        runtime=60,
+        **asks("uniform"),
     params:
         spec=spec("uniform"),
         identity=identity("uniform"),

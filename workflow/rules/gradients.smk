@@ -17,11 +17,9 @@ rule gradients:
         "logs/{model}/gradients/{key}.log",
     benchmark:
         "results/{model}/_shared/gradients/{key}/benchmark.tsv"
-    threads: 16
+    threads: threads("gradients")
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=240,
+        **asks("gradients"),
     params:
         spec=spec("gradients"),
         folder=subpath(output.saliency, parent=True),
@@ -56,11 +54,9 @@ rule removal:
         "logs/{model}/removal/{key}.log",
     benchmark:
         "results/{model}/_shared/removal/{key}/benchmark.tsv"
-    threads: 16
+    threads: threads("removal")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=480,
+        **asks("removal"),
     params:
         spec=spec("removal"),
         folder=subpath(output.losses, parent=True),

@@ -2,6 +2,10 @@
 # The importance table and the plan: seconds, no model needed.
 
 
+localrules:
+    importance,
+
+
 rule search:
     input:
         model=ancient(shared("model", "model.json")),
@@ -17,11 +21,9 @@ rule search:
         "logs/{model}/{experiment}/search.log",
     benchmark:
         "logs/{model}/{experiment}/search.benchmark.tsv"
-    threads: 16
+    threads: threads("search")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=720,
+        **asks("search"),
     params:
         spec=spec("search"),
         identity=identity("search"),
@@ -56,9 +58,6 @@ rule importance:
         record="results/{model}/{experiment}/records/importance.json",
     log:
         "logs/{model}/{experiment}/importance.log",
-    resources:
-        mem_mb=4000,
-        runtime=20,
     params:
         spec=spec("importance"),
         identity=identity("importance"),

@@ -16,9 +16,9 @@ rule pruning:
         "logs/{model}/{experiment}/pruning.log",
     benchmark:
         "logs/{model}/{experiment}/pruning.benchmark.tsv"
+    threads: threads("pruning")
     resources:
-        mem_mb=24000,
-        runtime=60,
+        **asks("pruning"),
     params:
         spec=spec("pruning"),
         identity=identity("pruning"),

@@ -11,9 +11,6 @@ rule recovery_text:
         record="results/{model}/_shared/recovery_text/{key}/record.json",
     log:
         "logs/{model}/recovery_text/{key}.log",
-    resources:
-        mem_mb=8000,
-        runtime=60,
     params:
         spec=spec("recovery_text"),
         folder=subpath(output.samples, parent=True),
@@ -36,11 +33,9 @@ rule recovery:
         "logs/{model}/{experiment}/recovery.log",
     benchmark:
         "logs/{model}/{experiment}/recovery.benchmark.tsv"
-    threads: 16
+    threads: threads("recovery")
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=720,
+        **asks("recovery"),
     params:
         spec=spec("recovery"),
         identity=identity("recovery"),
@@ -68,11 +63,9 @@ rule recovered:
         "logs/{model}/{experiment}/recovered.log",
     benchmark:
         "logs/{model}/{experiment}/recovered.benchmark.tsv"
-    threads: 16
+    threads: threads("recovered")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        **asks("recovered"),
     params:
         spec=spec("recovered"),
         identity=identity("recovered"),

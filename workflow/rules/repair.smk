@@ -11,9 +11,6 @@ rule refit_text:
         record="results/{model}/_shared/refit_text/{key}/record.json",
     log:
         "logs/{model}/refit_text/{key}.log",
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         spec=spec("refit_text"),
         folder=subpath(output.samples, parent=True),
@@ -36,11 +33,9 @@ rule refit:
         "logs/{model}/{experiment}/refit.log",
     benchmark:
         "logs/{model}/{experiment}/refit.benchmark.tsv"
-    threads: 16
+    threads: threads("refit")
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=240,
+        **asks("refit"),
     params:
         spec=spec("refit"),
         identity=identity("refit"),
@@ -65,11 +60,9 @@ rule scales:
         "logs/{model}/{experiment}/scales.log",
     benchmark:
         "logs/{model}/{experiment}/scales.benchmark.tsv"
-    threads: 16
+    threads: threads("scales")
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=240,
+        **asks("scales"),
     params:
         spec=spec("scales"),
         identity=identity("scales"),

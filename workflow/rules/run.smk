@@ -18,9 +18,16 @@ def say_end():
         say(f"\n{said}")
 
 
+failed = Failed(started)
+
+
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        check_alone(Path.cwd())
+        watch(say)
     say_plan()
     logger.addHandler(TimeLeft(whole + swept, logger))
+    logger.addHandler(failed)
 
 
 # Page and row in MLflow do not depend on exports, so that a run which made one updates both at its end.
@@ -38,7 +45,7 @@ onsuccess:
 
 
 onerror:
-    if said := report_failures(asked, sweeps, started):
+    if said := report_failures(asked, sweeps, started, failed.why):
         say(said)
 
 

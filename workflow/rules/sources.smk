@@ -18,9 +18,6 @@ rule wheel:
         "resources/wheels/{wheel}.whl",
     log:
         "logs/wheels/{wheel}.log",
-    resources:
-        mem_mb=500,
-        runtime=30,
     params:
         spec=spec("wheel"),
     message:
@@ -39,9 +36,6 @@ rule corpus:
     wildcard_constraints:
         name="[^/]+",
         hash="[0-9a-f]{8}",
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         spec=spec("corpus"),
     message:
@@ -58,9 +52,6 @@ rule model:
         record="results/{model}/_shared/model/{key}/record.json",
     log:
         "logs/{model}/model/{key}.log",
-    resources:
-        mem_mb=8000,
-        runtime=240,
     params:
         spec=spec("model"),
         # When a local copy moves, this step runs again and no other.

@@ -8,13 +8,20 @@ END = 2000
 """Bytes at the end of a log that hold its last line: it is looked at several times a second."""
 OWN = "prunescope: "
 """Begins the sentence of an error."""
+SILENT = "its log is empty: it was killed, perhaps for want of memory"
+KILLED = "it was killed, perhaps for want of memory, at '{}'"
 
 
 def last_words(log: Path) -> str:
-    """Return why a step failed: our own sentence or, where there is none, the last line."""
+    """Return why a step failed: our own sentence or, where there is none, the last line; of one that was killed
+    without a word, how far it was.
+    """
     lines = _lines(log)
     own = [line.removeprefix(OWN) for line in lines if line.startswith(OWN)]
-    return next(reversed(own or lines), "")
+    last = next(reversed(own or lines), "")
+    if not last:
+        return SILENT
+    return KILLED.format(last) if not own and Reached.read(last) else last
 
 
 def result(log: Path) -> str:

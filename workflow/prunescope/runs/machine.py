@@ -88,7 +88,9 @@ def _memory() -> Iterator[Check]:
     found = f"{gib(free)} free of {gib(system.total)}"
     if left and min(left) < system.available:
         found += f" (a control group leaves {gib(min(left))}, the system {gib(system.available)})"
-    advice = "free the machine of other work, or ask for more memory (Slurm: `mem_mb` in profiles/slurm)"
+    advice = (
+        "free the machine of other work, or ask for more memory (Slurm: `mem_mb` in `set-resources` of profiles/slurm)"
+    )
     little = free < LITTLE_MEMORY
     yield Check("memory", "note" if little else "ok", found, advice if little else "")
 

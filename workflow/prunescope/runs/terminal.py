@@ -24,7 +24,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from prunescope.errors import ConfigError
 from prunescope.runs.arguments import check_config_files
 from prunescope.runs.estimates import duration
-from prunescope.runs.logs import last_words, reached, result, warnings
+from prunescope.runs.failures import why_failed
+from prunescope.runs.logs import reached, result, warnings
+from prunescope.runs.slurm import SUBMITTED, asked_by
 from prunescope.steps.table import RULES
 
 WHAT, BRIEFLY = 50, 28
@@ -37,12 +39,14 @@ NOISE = re.compile(
     r"|Complete log\(s\): |Elapsed time: "
     # of a dry run, beside reasons
     r"|Reasons:\n|Some jobs were triggered by provenance"
+    # of every run on Slurm
+    r"|Using workflow specific profile |SLURM run ID: |MinJobAge |No SLURM account given|No account was given"
+    r"|Unable to guess SLURM account|Cleaning up SLURM log files |Falling back to 'sacct'"
     # of a step that failed, beside what the step has said
     r"|Exiting because a job|Removing output files of failed job|WorkflowError:\nAt least one job did not complete)"
     r"|[\s\S]*returned non-zero exit status"
 )
 """What Snakemake says and nobody needs; it is in its own log."""
-SILENT = "its log is empty; was it killed for want of memory?"
 OURS = "prunescope"
 """Attribute of records that we log ourselves: `left` (the time), `plan` (with `only`, see `shortened`), or `said`."""
 
@@ -54,6 +58,7 @@ class Running:
     number: int
     what: str
     log: Path
+    asks: str = ""
     begin: float = field(default_factory=time.monotonic)
     spinner: Spinner = field(default_factory=lambda: Spinner("line"))
 
@@ -80,6 +85,7 @@ class LogHandler(LogHandlerBase):
             raise WorkflowError(str(error)) from None
         self.console = Console(stderr=not self.common_settings.stdout, no_color=self.common_settings.nocolor or None)
         self.running: dict[int, Running] = {}
+        self.began = time.time()
         self.started, self.steps, self.left = 0, 0, ""
         self.only = ""  # the experiment, where there is one
         self.live = Live(console=self.console, get_renderable=self._under_way, refresh_per_second=2, transient=True)
@@ -111,7 +117,7 @@ class LogHandler(LogHandlerBase):
             case LogEvent.JOB_FINISHED:
                 self._end(getattr(record, "job_id", -1))
             case LogEvent.JOB_ERROR:
-                self._fail(getattr(record, "jobid", -1))
+                self._fail(record)
             case LogEvent.ERROR | None:
                 self._say(record)
 
@@ -120,7 +126,8 @@ class LogHandler(LogHandlerBase):
         if told.rule_name not in RULES or not told.log:  # a target, not a step
             return
         self.started += 1
-        step = Running(self.started, shortened(told.rule_msg, self.only), Path(told.log[0]))
+        what = shortened(told.rule_msg, self.only)
+        step = Running(self.started, what, Path(told.log[0]), asked_by(record))
         if self.common_settings.dryrun:
             self._print(f"{self._count(step)}  {step.what}")
             return
@@ -139,15 +146,17 @@ class LogHandler(LogHandlerBase):
         for warning in warnings(step.log):
             self._print(f"warning: {warning} ({step.log})", "yellow")
 
-    def _fail(self, job: int) -> None:
-        if step := self.running.pop(job, None):
-            why = last_words(step.log) if step.log.is_file() else ""
-            self._print(f"{self._count(step)}  {step.what} failed: {why or SILENT} ({step.log})", "red", clip=True)
+    def _fail(self, record: LogRecord) -> None:
+        if step := self.running.pop(getattr(record, "jobid", -1), None):
+            why = why_failed(record, self.began, step.asks)
+            self._print(f"{self._count(step)}  {step.what} failed: {why} ({step.log})", "red", clip=True)
 
     def _say(self, record: LogRecord) -> None:
         """Print what we log ourselves, and what Snakemake says of other matters than steps."""
         said, ours = record.getMessage(), getattr(record, OURS, None)
-        if ours == "left":
+        if (sent := SUBMITTED.match(said)) and (step := self.running.get(int(sent[1]))):
+            self._print(f"{self._count(step)}  {step.what} is Slurm job {sent[2]}: {step.asks}")
+        elif ours == "left":
             about, untimed, _ = said.partition("; ")
             self.left = f"{about}{', or more' if untimed else ''}" if about.startswith("about") else ""
         elif ours == "plan":

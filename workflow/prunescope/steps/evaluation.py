@@ -22,6 +22,7 @@ from prunescope.steps.fingerprints import fingerprint
 from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage
+from prunescope.steps.work import Work
 
 LESS = "or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more beside the weights"
 SHORTER = f"take shorter windows in evaluation.protocols, {LESS}"
@@ -140,6 +141,7 @@ STEPS = (
         needs=(EvaluationTextFolder.windows,),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 15),
         out_of_memory=SHORTER,
     ),
     Step(
@@ -155,6 +157,7 @@ STEPS = (
             BaselineFolder.words,
         ),
         timed=True,
+        work=Work(2, 15),
         out_of_memory=SHORTER,
     ),
     Step(
@@ -164,6 +167,7 @@ STEPS = (
         looks_at=(ModelFolder.facts,),
         package=LM_EVAL,
         timed=True,
+        work=Work(2, 65),
         out_of_memory=SMALLER,
     ),
     Step(
@@ -173,6 +177,7 @@ STEPS = (
         needs=(*FINAL, ZeroshotBaselineFolder.scores),
         package=LM_EVAL,
         timed=True,
+        work=Work(2, 65),
         out_of_memory=SMALLER,
     ),
     Step(
@@ -181,6 +186,7 @@ STEPS = (
         GgufBaselineFolder,
         looks_at=(ModelFolder.facts,),
         package=LLAMA_CPP,
+        work=Work(3, 15, gpu=False),
     ),
     Step(
         EfficiencySpec,
@@ -189,6 +195,7 @@ STEPS = (
         needs=(*FINAL, Own.gguf, GgufBaselineFolder.gguf),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(4, 15),
         out_of_memory="the models must all fit on one device together: lower evaluation.efficiency.batch_sizes or "
         "prompt, or set evaluation.efficiency to null",
     ),

@@ -10,6 +10,7 @@ from prunescope.config.sections import GGUF_TYPES, Closeness, GgufExport, GgufTy
 from prunescope.packages import LLAMA_CPP
 from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 
 class GgufSpec(Section):
@@ -73,6 +74,14 @@ FINAL = (Own.checkpoint, Own.recovered)
 """The checkpoint, and the one that was trained after pruning where there is one."""
 
 STEPS = (
-    Step(GgufExportSpec, "export.steps:export_gguf", Own, needs=FINAL, on_request=True, package=LLAMA_CPP),
-    Step(UniformSpec, "export.steps:export_uniform", Own, needs=FINAL, on_request=True),
+    Step(
+        GgufExportSpec,
+        "export.steps:export_gguf",
+        Own,
+        needs=FINAL,
+        on_request=True,
+        package=LLAMA_CPP,
+        work=Work(3, 15, gpu=False),
+    ),
+    Step(UniformSpec, "export.steps:export_uniform", Own, needs=FINAL, on_request=True, work=Work(3, 5, gpu=False)),
 )

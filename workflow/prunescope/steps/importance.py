@@ -19,6 +19,7 @@ from prunescope.config.sections import Gradients, Removal
 from prunescope.criteria import CRITERIA
 from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 SHORTER_WINDOWS = (
     "lower calibration.seq_len, or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more beside the weights"
@@ -100,6 +101,7 @@ STEPS = (
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(4, 30),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(
@@ -110,6 +112,7 @@ STEPS = (
         needs=(CalibrationFolder.samples,),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 65),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(
@@ -124,6 +127,7 @@ STEPS = (
         ),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 100),
         out_of_memory=SHORTER_WINDOWS,
     ),
     Step(

@@ -9,6 +9,7 @@ from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.artifacts.folders import ModelFolder
 from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 
 class PruningSpec(ExperimentSpec):
@@ -44,5 +45,6 @@ STEPS = (
         # A report that is merely worded anew must not cut again.
         looks_at=(ModelFolder.facts, Own.diagnosis),
         timed=True,
+        work=Work(1.5, 5, gpu=False),
     ),
 )

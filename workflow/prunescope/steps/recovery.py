@@ -14,6 +14,7 @@ from prunescope.steps.evaluation import SHORTER
 from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec
 from prunescope.steps.step import Step
 from prunescope.steps.texts import leakage, recovery_dataset
+from prunescope.steps.work import Work
 
 
 class RecoverySpec(Recovery, ExperimentSpec):
@@ -58,6 +59,7 @@ STEPS = (
         looks_at=(ModelFolder.facts, RecoveryTextFolder.manifest),
         package=PEFT,
         timed=True,
+        work=Work(4, 100),
         out_of_memory="the model must fit on one device as a whole: take a larger one, or leave recovery out",
     ),
     Step(
@@ -67,6 +69,7 @@ STEPS = (
         part="evaluation.steps:recovered_part",
         needs=(Own.recovered, EvaluationTextFolder.windows, Own.perplexity, Own.windows, Own.words),
         timed=True,
+        work=Work(2, 15),
         out_of_memory=SHORTER,
     ),
 )

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
-from prunescope.artifacts.folders import RESULTS
+from prunescope.artifacts.folders import RESULTS, ModelFolder
 from prunescope.config.names import NAME
 from prunescope.config.resolve import COMPARISON, resolve
 from prunescope.config.sections import Config
@@ -17,6 +18,7 @@ from prunescope.steps.sources import CorpusSpec, WheelSpec
 from prunescope.steps.spec import Run
 from prunescope.steps.step import Task
 from prunescope.steps.table import TABLE
+from prunescope.steps.work import UNKNOWN
 
 FILE_OPTIONS = ("--report", "--archive", "--configfile")
 """Options of Snakemake before a file that is no target."""
@@ -75,6 +77,7 @@ class Registry:
     experiments: dict[tuple[str, str], Planned] = field(default_factory=dict)
     shared: dict[tuple[str, str, str], Task] = field(default_factory=dict)
     sweeps: dict[tuple[str, str], PlannedSweep] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def experiment(self, model: str, name: str) -> Planned:
         """Resolve an experiment, once; its reference too, so that the keys of its steps are known.
@@ -156,6 +159,17 @@ class Registry:
                 f"{did_you_mean(key, keys)} Ask for the experiment instead: {RESULTS}/{{model}}/{{experiment}}"
             )
         return self.shared[model, name, key]
+
+    def parameters(self, model: str) -> float:
+        """Return the parameters of a model; those of a large one until it has been obtained."""
+        if model not in self.sizes:
+            tasks = (task for (name, step, _), task in self.shared.items() if (name, step) == (model, ModelFolder.step))
+            facts = (ModelFolder(Path(task.folder)).facts for task in tasks)
+            known = next((file.read().total_parameters for file in facts if file.exists()), None)
+            if known is None:
+                return UNKNOWN
+            self.sizes[model] = known
+        return self.sizes[model]
 
     def targets(self, arguments: Iterable[str]) -> list[Target]:
         """Find the experiments among command-line arguments.

@@ -10,6 +10,7 @@ from prunescope.artifacts.folders import ModelFolder, RefitTextFolder
 from prunescope.config.sections import Dtype, Scales
 from prunescope.steps.spec import ExperimentSpec, Planning
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 
 class RefitSpec(ExperimentSpec):
@@ -48,6 +49,7 @@ STEPS = (
         needs=(Own.plan, RefitTextFolder.samples),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(2, 30),
         out_of_memory="lower repair.refit.seq_len, or set PRUNESCOPE_DEVICE_MEMORY to fewer GiB, which leaves more "
         "beside the weights",
     ),
@@ -58,6 +60,7 @@ STEPS = (
         needs=(Own.plan, Own.fitted, RefitTextFolder.samples),
         looks_at=(ModelFolder.facts,),
         timed=True,
+        work=Work(4, 30),
         out_of_memory="the model must fit on one device as a whole: take a larger one, or leave scales out",
     ),
 )

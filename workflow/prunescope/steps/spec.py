@@ -2,8 +2,9 @@
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,14 +23,25 @@ if TYPE_CHECKING:
 
 START = "snakemake --cores all"
 """How the commands that a report recommends begin."""
+PROFILE_OPTIONS = ("--workflow-profile", "--profile")
+JOBS_OPTIONS = ("--cores", "-c", "--jobs", "-j")
 
 
-def start(configfiles: Iterable[Path]) -> str:
-    """Return `START` with the configuration files of a run, if it was given any; paths as seen from here."""
+def start(configfiles: Iterable[Path], arguments: Sequence[str] = ()) -> str:
+    """Return how the commands of a run begin: as it began itself, with its profile and its configuration files, if any.
+
+    Args:
+        configfiles: paths are given as seen from here. arguments: of the command line.
+    """
     here = Path.cwd()
     files = [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in configfiles]
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    kept = [pair for pair in pairwise(words) if pair[0] in (*PROFILE_OPTIONS, *JOBS_OPTIONS)]
+    # Without a profile, which may say how many jobs run, the machine is the reader's.
+    profiled = any(option in PROFILE_OPTIONS for option, _ in kept)
+    begin = ["snakemake", *chain(*kept)] if profiled else START.split()
     # A list of files ends where `--` says so.
-    return shlex.join([*START.split(), "--configfile", *files, "--"]) if files else START
+    return shlex.join([*begin, "--configfile", *files, "--"] if files else begin)
 
 
 @dataclass(frozen=True)

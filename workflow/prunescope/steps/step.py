@@ -13,6 +13,7 @@ from prunescope.errors import DataError
 from prunescope.packages import Package
 from prunescope.shards import Shard
 from prunescope.steps.spec import ExperimentSpec, ScatteredSpec, SharedSpec, Spec
+from prunescope.steps.work import Work
 
 LOGS = "logs"
 SHARDS = "shards"
@@ -38,6 +39,8 @@ class Step:
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
         package: an optional package that it works with.
+        work: what it asks of a cluster; a step without it takes seconds, or needs a network, and runs where Snakemake
+            does.
         out_of_memory: what a person can do when it runs out of memory.
     """
 
@@ -52,6 +55,7 @@ class Step:
     timed: bool = False
     on_request: bool = False
     package: Package | None = None
+    work: Work | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
 
     @property

@@ -13,6 +13,7 @@ from prunescope.config.sections.base import Rate
 from prunescope.steps.importance import SHORTER_WINDOWS
 from prunescope.steps.spec import START, ExperimentSpec, Planning, ScatteredSpec
 from prunescope.steps.step import Step
+from prunescope.steps.work import Work
 
 
 class TrialSpec(Deciding, ScatteredSpec, ExperimentSpec):
@@ -63,6 +64,7 @@ STEPS = (
         # How long the pass took.
         looks_at=(ModelFolder.facts, GradientsFolder.record, GradientsFolder.stability),
         timed=True,
+        work=Work(2, 30),
         out_of_memory=SHORTER_WINDOWS,
     ),
 )
