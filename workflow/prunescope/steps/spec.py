@@ -131,6 +131,11 @@ class Spec(Section):
         """Return what decides the result. Settings at their default are left out, so that a new one changes no key."""
         return self.model_dump(mode="json", exclude=set(self.aside), exclude_defaults=True)
 
+    def decides(self) -> str:
+        """Return what runs the step again where it changes, as text, if its files carry no key."""
+        raised = {"version": self.version} if self.version > 1 else {}
+        return canonical(self.identity() | raised)
+
     def digest(self) -> str:
         """Return eight hex digits that identify the step, its version and what decides its result."""
         return hashlib.sha256(f"{self.step}:{self.version}:{canonical(self.identity())}".encode()).hexdigest()[:8]
@@ -177,11 +182,6 @@ class ExperimentSpec(Spec):
 
     model: str = Field(description="Name of the model.")
     experiment: str = Field(description="Name of the experiment.")
-
-    def decides(self) -> str:
-        """Return what runs the step again where it changes, as text: its files carry no key."""
-        raised = {"version": self.version} if self.version > 1 else {}
-        return canonical(self.identity() | raised)
 
     @property
     def record_key(self) -> str:
