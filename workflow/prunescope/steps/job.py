@@ -15,8 +15,9 @@ from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
 from prunescope.artifacts.record import StepRecord, recording
 from prunescope.config.messages import sentence
 from prunescope.errors import ConfigError, did_you_mean
+from prunescope.steps.lease import leased
 from prunescope.steps.spec import Spec
-from prunescope.steps.step import Step
+from prunescope.steps.step import Step, Task
 from prunescope.steps.table import TABLE
 
 S = TypeVar("S", bound=Spec)
@@ -87,9 +88,11 @@ def run(name: str, path: Path, told: str) -> None:
     if step.package and spec.needs_package:
         step.package.require()
     module, _, function = step.run.partition(":")
-    getattr(importlib.import_module(f"prunescope.{module}"), function)(Job.of(step, spec, path))
-    if step.shared:
-        step.folder(path).key.write(json.loads(spec.text()))  # type: ignore[attr-defined]
+    with leased(Task(step, spec, str(path))) as work:
+        if work:
+            getattr(importlib.import_module(f"prunescope.{module}"), function)(Job.of(step, spec, path))
+        if step.shared:
+            step.folder(path).key.write(json.loads(spec.text()))  # type: ignore[attr-defined]
 
 
 def read_spec(kind: type[S], told: str) -> S:
