@@ -90,6 +90,8 @@ class OwnWarnings(logging.Formatter):
 def _out_of_memory(error: Exception) -> bool:
     if not isinstance(error, RuntimeError):
         return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if "can't start new thread" in str(error):
+        return True
     from prunescope.models.memory import out_of_memory
 
     return out_of_memory(error)

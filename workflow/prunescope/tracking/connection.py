@@ -9,12 +9,16 @@ from alembic.util import CommandError
 from filelock import SoftFileLease, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.db import utils as db_utils
 from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from prunescope.errors import PrunescopeError
 from prunescope.steps.lease import EXPIRES, held_by
 from prunescope.tracking import store
+
+# Ten attempts, the last after 51 s, at a database that is down.
+db_utils.MAX_RETRY_COUNT = 3
 
 PATIENCE = 600.0
 """Seconds to wait for other processes at the store."""
