@@ -266,6 +266,7 @@ def in_turn() -> list[tuple[str, str]]:
     for name, fault in FAULTS.items():
         step = next(step for step in steps if fault.of(step))
         steps.remove(step)
+        steps.append(step)  # again after all others
         pairs.append((step, name))
     return pairs
 
