@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-compat bench lint ui reference docs docs-serve pictures screenshots clean help
+.PHONY: demo test faults test-compat bench lint ui reference docs docs-serve pictures screenshots clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+faults: $(STAMP) ## every step through every fault, and the table of both (an hour on two cores)
+	python -m pytest -m faults tests/faults
 
 screenshots: $(STAMP) ## pictures of MLflow for the documentation, of taylor_T0_20_wiki and others in results/ (needs chromium)
 	PRUNESCOPE_RESULTS=results PRUNESCOPE_SCREENSHOTS=docs/images python -m pytest tests/browser

@@ -1,6 +1,7 @@
 """Temporary files: what killed processes left goes, what others are writing stays; JSON is read strictly."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -19,8 +20,11 @@ def gone():
 
 
 def test_only_what_killed_processes_left_is_deleted(tmp_path, gone):
-    kept = [tmp_path / f".a.json.{os.getppid()}.tmp.json", tmp_path / f".a.csv.{gone}.tmp.csv"]
-    left = [tmp_path / f".a.json.{pid}.tmp.json" for pid in (gone, os.getpid())]
+    here = socket.gethostname()
+    living, other_file = f".a.json.{here}.{os.getppid()}.tmp.json", f".a.csv.{here}.{gone}.tmp.csv"
+    other_hosts = [f".a.json.{host}.{gone}.tmp.json" for host in ("elsewhere", f"{here}.org", f"a.{here}")]
+    kept = [tmp_path / name for name in (living, other_file, *other_hosts)]
+    left = [tmp_path / f".a.json.{here}.{pid}.tmp.json" for pid in (gone, os.getpid())]
     for file in (*kept, *left):
         file.write_text("half")
     with replacing(tmp_path / "a.json") as temporary:
@@ -29,8 +33,8 @@ def test_only_what_killed_processes_left_is_deleted(tmp_path, gone):
 
 
 def test_a_folder_of_a_killed_process_is_deleted(tmp_path, gone):
-    (tmp_path / f".model.{gone}.tmp").mkdir()
-    (tmp_path / f".model.{os.getpid()}.tmp").mkdir()
+    for pid in (gone, os.getpid()):
+        (tmp_path / f".model.{socket.gethostname()}.{pid}.tmp").mkdir()
     with replacing_directory(tmp_path / "model") as temporary:
         (temporary / "config.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

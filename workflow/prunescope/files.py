@@ -3,7 +3,9 @@
 import glob
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     # The suffix survives because some writers (matplotlib, pandas) choose the format by it.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_temporary(path)}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -47,23 +49,38 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; rename it to `path` when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with scratch(path) as temporary:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary directory beside `path`; it is deleted, by the next process if this one is killed."""
+    temporary = path.with_name(_temporary(path))
     _sweep(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _temporary(path: Path) -> str:
+    return f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
+
+
 def _sweep(path: Path) -> None:
-    """Delete what killed processes left beside `path`; one that lives is still writing."""
+    """Delete what killed processes of this host left beside `path`.
+
+    One that lives is still writing, and whether one of another host does, only that host knows.
+    """
+    own = re.compile(re.escape(f".{path.name}.{socket.gethostname()}.") + r"(\d+)\.tmp.*")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
-        pid = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        pid = own.fullmatch(left.name)
         # Numbers come again, in containers often: our own one was another process's.
-        if pid.isdigit() and (int(pid) == os.getpid() or not _runs(int(pid))):
+        if pid and (int(pid[1]) == os.getpid() or not _runs(int(pid[1]))):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 

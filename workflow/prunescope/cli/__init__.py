@@ -1,5 +1,6 @@
 """The command line: `prunescope run STEP` for the rules, and commands for people."""
 
+import errno
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from prunescope.cli import export, people, prune, unexpected
+from prunescope.cli import export, people, prune, trouble, unexpected
 from prunescope.environment import DEBUG, switch
 from prunescope.errors import PrunescopeError
 from prunescope.progress import WARNING
@@ -73,6 +74,8 @@ def main() -> None:
             sys.exit(_fail(f"out of memory: {_way_out(sys.argv)} ({error})"))
         if debug:
             raise
+        if said := trouble.explain(error):
+            sys.exit(_fail(unexpected.without_secrets(said)))
         sys.exit(_fail(unexpected.describe(error, unexpected.command_of(sys.argv))))
 
 
@@ -86,7 +89,9 @@ class OwnWarnings(logging.Formatter):
 
 def _out_of_memory(error: Exception) -> bool:
     if not isinstance(error, RuntimeError):
-        return isinstance(error, MemoryError)
+        return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if "can't start new thread" in str(error):
+        return True
     from prunescope.models.memory import out_of_memory
 
     return out_of_memory(error)

@@ -8,6 +8,7 @@ import typer
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.config.files import CONFIG_FILE
 from prunescope.config.resolve import COMPARISON, load_config
+from prunescope.confine import confine
 from prunescope.errors import DataError, did_you_mean
 from prunescope.steps.diagnosis import FIGURES, BeforeAfterSpec
 from prunescope.steps.table import TABLE
@@ -210,6 +211,7 @@ def run(
     """Run a step of the pipeline: what the rules call. A line of a log can be run again."""
     from prunescope.steps.job import run as run_step
 
+    confine(step, network=step not in TABLE or TABLE[step].network)
     run_step(step, folder, spec)
 
 

@@ -1,6 +1,7 @@
 """Errors that nobody expected: one sentence on the terminal, and the traceback in a file."""
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -14,6 +15,10 @@ from prunescope.config.files import CONFIG_FILE
 from prunescope.files import last_read, write_text
 from prunescope.steps.step import LOGS
 from prunescope.steps.table import TABLE
+from prunescope.tracking.store import ENVIRONMENT, redact
+
+SECRET = re.compile(r"TOKEN|PASSWORD|SECRET|CREDENTIAL|API_?KEY")
+"""In the names of environment variables that hold one."""
 
 
 class Commands(TyperGroup):
@@ -38,7 +43,7 @@ def describe(error: BaseException, command: str) -> str:
     parts = [f"{cause}, which nobody expected, in {command}"]
     parts += [f"the last file that was read is {path}"] if path else []
     parts += [f"the full text is in {_write(error, command, path)}; please report it"]
-    return "; ".join(parts)
+    return without_secrets("; ".join(parts))
 
 
 def command_of(arguments: list[str]) -> str:
@@ -49,10 +54,20 @@ def command_of(arguments: list[str]) -> str:
     return f"`prunescope {names[0]}`" if names else "`prunescope`"
 
 
+def without_secrets(text: str) -> str:
+    """Return text without what is secret in the environment, and without users and passwords of addresses."""
+    if uri := os.environ.get(ENVIRONMENT):
+        text = text.replace(uri, redact(uri))
+    for name, value in os.environ.items():
+        if value and SECRET.search(name):
+            text = text.replace(value, f"({name})")
+    return re.sub(r"(\w://)[^/\s@]+@", r"\1", text)
+
+
 def _write(error: BaseException, command: str, path: Path | None) -> Path:
     """Write what a report of the mistake needs: in a project below `LOGS`, elsewhere to a temporary folder."""
     text = f"{command}\nlast file read: {path}\npython {sys.version.split()[0]}\n\n"
-    text += "".join(traceback.format_exception(error))
+    text = without_secrets(text + "".join(traceback.format_exception(error)))
     name = f"{command.strip('`').split()[-1]}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     temporary = Path(tempfile.gettempdir())
     for folder in [Path(LOGS, "unexpected")] * CONFIG_FILE.is_file() + [temporary]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prunescope.data.archives import Bounded, allowed
 from prunescope.errors import DataError
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -32,7 +33,9 @@ def check_copies(files: Iterable[Path]) -> None:
             continue
         try:
             with opener(file) if opener else file.open("rb") as content:
-                place = _null_in(content, is_json)
+                place = _null_in(Bounded(content, allowed(file.stat().st_size)), is_json)
+        except DataError as error:
+            raise DataError(f"{file} is not read, {error}: correct `files` or `path`, or unpack it") from None
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{file} is truncated or damaged ({reason}): download or copy it again") from error

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from zipfile import ZipFile
 
+from prunescope.data.archives import read_member
 from prunescope.data.documents import SEPARATOR, Document
 
 SHORTEST = 100
@@ -18,7 +19,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 def read_speeches(archive: bytes) -> Iterator[Document]:
     """Yield the debates in ``en.csv`` of a zip archive: one agenda item on one day, speeches in order."""
     with ZipFile(io.BytesIO(archive)) as files:
-        table = io.StringIO(files.read("en.csv").decode("utf-8"))
+        table = io.StringIO(read_member(files, "en.csv", len(archive)).decode("utf-8"))
     debates = defaultdict(list)
     for row in csv.DictReader(table):
         if len(row["text"]) >= SHORTEST:

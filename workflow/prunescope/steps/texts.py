@@ -235,11 +235,15 @@ def leakage(experiment: Experiment, *also: str) -> dict[str, Leakage]:
 
 
 READS = (ModelFolder.facts, Resources.corpus)
-STEPS = (
-    Step(CalibrationSpec, "data.calibration:calibrate", CalibrationFolder, looks_at=READS),
-    Step(EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder, looks_at=READS),
-    Step(TrialTextSpec, "data.trial_text:draw_trial_text", TrialTextFolder, looks_at=READS),
-    Step(SearchTextSpec, "data.trial_text:draw_trial_text", SearchTextFolder, looks_at=READS),
-    Step(RefitTextSpec, "data.refit_text:draw_refit_text", RefitTextFolder, looks_at=READS),
-    Step(RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder, looks_at=READS),
+# Texts may be on the hub.
+STEPS = tuple(
+    Step(spec, run, folder, looks_at=READS, network=True)
+    for spec, run, folder in (
+        (CalibrationSpec, "data.calibration:calibrate", CalibrationFolder),
+        (EvaluationTextSpec, "data.evaluation_text:cut_evaluation_text", EvaluationTextFolder),
+        (TrialTextSpec, "data.trial_text:draw_trial_text", TrialTextFolder),
+        (SearchTextSpec, "data.trial_text:draw_trial_text", SearchTextFolder),
+        (RefitTextSpec, "data.refit_text:draw_refit_text", RefitTextFolder),
+        (RecoveryTextSpec, "recovery.text:draw_recovery_text", RecoveryTextFolder),
+    )
 )
