@@ -124,8 +124,8 @@ MEASURED = ("speed/", "memory/", "usage/")
 
 
 def _content(file: Path) -> object:
-    if file.name == "efficiency.json":
-        return None  # nothing but speeds
+    if file.name in ("efficiency.json", "timing.json"):
+        return None  # nothing but times
     if file.suffix == ".json":
         return _stable(json.loads(file.read_text()))
     return hashlib.sha256(file.read_bytes()).hexdigest()

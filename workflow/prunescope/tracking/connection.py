@@ -23,9 +23,9 @@ db_utils.MAX_RETRY_COUNT = 3
 PATIENCE = 600.0
 """Seconds to wait for other processes at the store."""
 
-# Retries, and the migrations of a fresh database: what comes of them is said in one sentence.
+# Retries, the migrations of a fresh database, tracebacks of a full disk: what comes of them is said in one sentence.
 for name in ("urllib3.connectionpool", "mlflow.store.db"):
-    logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class TrackingUnavailable(PrunescopeError):
