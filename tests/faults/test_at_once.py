@@ -12,9 +12,7 @@ import urllib.request
 
 import pytest
 
-from workflow.conftest import Project, make_project, programs
-
-__all__ = ["programs"]
+from workflow.conftest import Project, make_project
 
 SECONDS = int(os.environ.get("SECONDS_AT_ONCE", "600"))
 EXPERIMENTS = ["results/tiny/taylor_T1_tau0_20_words", "results/tiny/taylor_T0_20_words"]
