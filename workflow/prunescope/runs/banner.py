@@ -29,7 +29,7 @@ def _samples(planned: Planned) -> str:
         text += f", {subset} windows of them for the prior"
     chosen = {"samples": calibration.samples, "seq_len": calibration.seq_len}
     if presets.get("calibration") == chosen:
-        text += f" (set for this model in {planned.experiment.declared_in})"
+        text += " (set for this model)"
     return text
 
 
