@@ -11,6 +11,7 @@ BAD = {
     environment.SAVE_STEPS: ["x", "0"],
     environment.CHECKPOINTING: ["maybe", "2"],
     environment.DEBUG: ["on please"],
+    environment.ONE_GPU: ["two"],
     environment.DEVICE_MEMORY: ["much", "nan", "inf", "-1"],
     environment.HOST_MEMORY: ["much", "-1"],
 }

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,6 +107,12 @@ def test_a_job_that_waits_is_named_once(says):
     assert [*waiting.news(["7", "8"], 2 * slurm.PATIENCE)] == []
 
 
+def finished(work):
+    """Run a coroutine; a browser that other tests have open keeps a loop in this thread."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def test_a_look_that_fails_forgets_no_job_and_the_next_is_soon(says, monkeypatch):
     async def fails(command, logger):
         return None, None
@@ -117,10 +124,10 @@ def test_a_look_that_fails_forgets_no_job_and_the_next_is_soon(says, monkeypatch
     says("squeue", "7|PartitionConfig")
     said: list[str] = []
     watch(said.append)
-    assert asyncio.run(plugin.query_job_status("squeue", None)) == ({}, 0.0)
+    assert finished(plugin.query_job_status("squeue", None)) == ({}, 0.0)
     jobs = [SimpleNamespace(external_jobid="7")]
     for wait in (5, 180):
-        asyncio.run(plugin.Executor.sleep(SimpleNamespace(active_jobs=jobs, next_seconds_between_status_checks=wait)))
+        finished(plugin.Executor.sleep(SimpleNamespace(active_jobs=jobs, next_seconds_between_status_checks=wait)))
     assert slept == [5, slurm.OFTEN] and len(said) == 1
 
 
