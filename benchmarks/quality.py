@@ -6,7 +6,7 @@
 
 Every cell is an experiment of the pipeline under `benchmarks/quality.yaml`. By hand it is
 
-    snakemake --cores all --configfile benchmarks/quality.yaml -- results/SmolLM2-135M/gate_T0_20_wiki_max50_refit
+    snakemake --cores all --configfile benchmarks/quality.yaml -- results/SmolLM2-135M/gate_T0_20_wiki_n128_max50_refit
 """
 
 import argparse
@@ -38,9 +38,9 @@ class Row:
 
     def experiment(self, seed: int) -> str:
         """Return the name of the experiment with another calibration text."""
-        name = f"gate_T0_{self.percent}_wiki"
-        options = ["max50" if self.percent <= 20 else "max80", f"seed{seed}" if seed else "", self.lever]
-        return "_".join([name, *filter(None, options)])
+        limit = "max50" if self.percent <= 20 else "max80"
+        options = ["n128", f"seed{seed}" if seed else "", limit, self.lever]
+        return "_".join([f"gate_T0_{self.percent}_wiki", *filter(None, options)])
 
 
 def rows(only: str) -> list[Row]:

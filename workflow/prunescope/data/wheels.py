@@ -81,7 +81,9 @@ def _explain(output: str, spec: WheelSpec, destination: Path) -> str:
     # pip words an unreachable index like an unknown version; "none" means that it saw no list at all.
     unreachable = "from versions: none" in output
     errors = re.findall(r"^ERROR: (.+)$", output, re.M) or ["it gave no reason"]
-    reason = "PyPI could not be reached, or does not list it" if unreachable else f"pip: {errors[0]}"
+    # Of what it did not expect, such as a full disk, it prints the traceback, which ends with the error.
+    said = output.strip().splitlines()[-1] if errors[0] == "Exception:" else errors[0]
+    reason = "PyPI could not be reached, or does not list it" if unreachable else f"pip: {said}"
     return (
         f"the wheel of {spec.requirement} could not be downloaded ({reason}): run `pip download {spec.requirement} "
         f"{PLATFORM}` on a machine with a connection and copy the wheel (SHA-256 {spec.sha256}) to {destination}"
