@@ -69,7 +69,7 @@ def test_artifacts_and_lock_lie_beside_the_database(tmp_path, monkeypatch):
     assert store.artifact_root("http://host") is None
     assert store.folder("sqlite:///sub/mlflow.db") == tmp_path / "sub"
     assert str(store.folder("sqlite:////elsewhere/mlflow.db")) == "/elsewhere"
-    assert store.lock_file("sqlite:///sub/mlflow.db") == tmp_path / "sub/mlflow.db.lock"
+    assert store.lock_file("sqlite:///sub/mlflow.db") == tmp_path / "sub/.mlflow.db.lease"
 
 
 def test_a_port_in_use_is_replaced():

@@ -287,7 +287,7 @@ def test_four_processes_on_a_fresh_store(programs, project, store_counts):
 
 def test_the_lock_is_beside_the_database(project):
     with connected(URI):
-        assert (project / "mlflow.db.lock").exists()
+        assert (project / ".mlflow.db.lease").exists()
 
 
 def test_a_second_sync_is_quick(project, directory):

@@ -63,9 +63,9 @@ def absolute(uri: str) -> str:
 
 
 def lock_file(uri: str) -> Path:
-    """Return the file that synchronising processes lock: beside the database, or in the working directory."""
+    """Return the file that says which process synchronises: beside the database, or in the working directory."""
     database = database_file(uri)
-    return database.with_name(f"{database.name}.lock") if database else Path(".mlflow/sync.lock")
+    return database.with_name(f".{database.name}.lease") if database else Path(".mlflow/sync.lease")
 
 
 def artifact_root(uri: str) -> str | None:
