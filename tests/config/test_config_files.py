@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope.config.files import CONFIG_FILE, load_merged, read_config_file
+from prunescope.config.files import CONFIG_FILE, Origin, load_merged, read_config_file
 from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Efficiency
 from prunescope.errors import ConfigError
@@ -107,3 +107,22 @@ def test_an_error_names_the_file_that_says_it(tmp_path, monkeypatch):
     mine.write_text(yaml.safe_dump({"limits": {"min_rate": 0.1}}))
     with pytest.raises(ConfigError, match=r"^config/config.yaml: limits.max_rate = 2"):
         parse_config(*load_merged(CONFIG_FILE, [mine], {}))
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("models.Qwen2.5-7B.context", "mine.yaml"),
+        ("models.Qwen2.5-7B.hub", "config.yaml"),
+        ("models.Qwen2", "config.yaml"),
+        ("report.language", "config.yaml"),
+    ],
+)
+def test_the_file_that_sets_something_is_the_last_one_that_has_most_of_its_path(path, file):
+    default = {"models": {"Qwen2.5-7B": {"hub": "Qwen/Qwen2.5-7B"}, "Qwen2": {}}, "report": {}}
+    origin = Origin({"config.yaml": default, "mine.yaml": {"models": {"Qwen2.5-7B": {"context": 8}}}})
+    assert origin.of(path) == file
+
+
+def test_what_no_file_sets_is_expected_in_the_first():
+    assert Origin({"config.yaml": {}, "mine.yaml": {"models": None}}).of("seed") == "config.yaml"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic_core import to_jsonable_python
 
+from prunescope.config.files import load_merged
 from prunescope.config.patches import merge
 from prunescope.config.resolve import parse_config, resolve
 from prunescope.config.sections import Section
@@ -407,3 +408,13 @@ def test_names_of_files_need_not_be_utf_8(tmp_path):
     file = tmp_path / os.fsdecode(b"\xff.txt")
     file.write_text("a text")
     assert fingerprint([file])
+
+
+def test_the_model_step_knows_the_file_that_declares_the_model_and_its_key_does_not(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(yaml.safe_dump({"models": {"mine": {"hub": "me/mine"}}}), encoding="utf-8")
+    told, origin = load_merged(Path("config/config.yaml"), [overlay], {})
+    config = parse_config(told, origin)
+    mine, shipped = (Planned(resolve(config, model, BASE)).shared[0].spec for model in ("mine", "Mistral-7B-v0.3"))
+    assert mine.declared_in.endswith("mine.yaml") and shipped.declared_in == "config/config.yaml"
+    assert mine.model_copy(update={"declared_in": "elsewhere.yaml"}).key == mine.key

@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml
 
-from prunescope.config.patches import Patch, at, merge
+from prunescope.config.patches import Patch, merge
 from prunescope.errors import ConfigError
 from prunescope.files import note_read
 
 CONFIG_FILE = Path("config/config.yaml")
-_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,17 @@ class Origin:
 
     def of(self, path: str) -> str:
         """Return the last file that sets a dotted path or, where none does, what it is in; else the first."""
-        keys = path.split(".")
-        for depth in range(len(keys), 0, -1):
-            for name, content in reversed(self.files.items()):
-                if at(content, ".".join(keys[:depth]), _MISSING) is not _MISSING:
-                    return name
-        return next(iter(self.files))
+        reach = {name: _reach(content, path) for name, content in self.files.items()}
+        last_first = reversed(reach) if any(reach.values()) else iter(reach)
+        return max(last_first, key=reach.__getitem__)
+
+
+def _reach(content: Any, path: str) -> int:
+    """Return how much of a dotted path is there, in characters; the name of a model may hold dots itself."""
+    if not isinstance(content, dict):
+        return 0
+    found = [key for key in content if f"{path}.".startswith(f"{key}.")]
+    return max((len(key) + 1 + _reach(content[key], path[len(key) + 1 :]) for key in found), default=0)
 
 
 def read_config_file(path: Path) -> Patch:
