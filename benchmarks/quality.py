@@ -26,27 +26,30 @@ from prunescope.markdown import table
 RESULTS, OVERLAY = Path("results/SmolLM2-135M"), "benchmarks/quality.yaml"
 TEXTS = ("wiki", "hansard")
 TRAINED = ("recover", "recover_projections", "recover_kl_projections", "recover_cekl_projections", "recover_cekl")
-LEVERS = ("", "refit", "refit_scales", "uniform", "uniform_refit", *(f"refit_{way}" for way in TRAINED))
+BEST = "refit_scales_recover_projections"
+LEVERS = ("", "refit", "refit_scales", "uniform", "uniform_refit", *(f"refit_{way}" for way in TRAINED), BEST)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what is removed, in percent, and what is done about it."""
+    """A row of the table: what is removed, in percent, what is done about it, and calibration windows of 128 tokens."""
 
     percent: int
     lever: str
+    samples: int = 128
 
     def experiment(self, seed: int) -> str:
         """Return the name of the experiment with another calibration text."""
         limit = "max50" if self.percent <= 20 else "max80"
-        options = ["n128", f"seed{seed}" if seed else "", limit, self.lever]
+        options = [f"n{self.samples}", f"seed{seed}" if seed else "", limit, self.lever]
         return "_".join([f"gate_T0_{self.percent}_wiki", *filter(None, options)])
 
 
 def rows(only: str) -> list[Row]:
     """Return the rows, those first that are asked about most."""
-    others = product((10, 30, 40), ("", "refit", "refit_recover_cekl_projections"))
-    every = [*(Row(20, lever) for lever in LEVERS), *(Row(*cell) for cell in others)]
+    texts = product((20,), ("", "refit", "refit_scales", BEST), (32, 512, 2048))
+    others = product((10, 30, 40), ("", "refit", "refit_scales", BEST))
+    every = [*(Row(20, lever) for lever in LEVERS), *(Row(*cell) for cell in (*texts, *others))]
     return [row for row in every if only in row.experiment(0)]
 
 
