@@ -129,6 +129,11 @@ def sums_of(inputs, lacking, stream):
     return sums
 
 
+def change_by(sums, ridge):
+    solution, used = solve(sums.gram, sums.cross, ridge)
+    return solution.T, used
+
+
 @pytest.fixture
 def problem():
     """Inputs [200, 9] with some correlation, what [200, 7] lacks and can be made up for in part, and of what."""
@@ -146,7 +151,7 @@ def left_by(problem, change):
 def test_more_damping_moves_less_and_fits_less(problem):
     sums = sums_of(*problem)
     ridges = (0.0, 1e-4, 1e-2, 1.0, 1e2, 1e6)
-    changes = [solve(sums, ridge)[0] for ridge in ridges]
+    changes = [change_by(sums, ridge)[0] for ridge in ridges]
     errors, sizes = [sums.left(change) for change in changes], [change.norm().item() for change in changes]
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < 1e-4 * sizes[0]
@@ -157,12 +162,12 @@ def test_more_damping_moves_less_and_fits_less(problem):
 
 def test_a_token_counts_as_a_share_of_its_stream(problem):
     inputs, lacking, stream = problem
-    change, _ = solve(sums_of(*problem), 0.0)
+    change, _ = change_by(sums_of(*problem), 0.0)
     scale = stream.norm(dim=1, keepdim=True).numpy()
     expected = np.linalg.lstsq(inputs.numpy() / scale, lacking.numpy() / scale, rcond=None)[0].T
     np.testing.assert_allclose(change.numpy(), expected, rtol=1e-8)
     longer = torch.cat([torch.full((1, 1), 1e6, dtype=torch.float64), torch.ones(199, 1, dtype=torch.float64)])
-    massive, _ = solve(sums_of(inputs * longer, lacking * longer, stream * longer), 0.0)
+    massive, _ = change_by(sums_of(inputs * longer, lacking * longer, stream * longer), 0.0)
     torch.testing.assert_close(massive, change)
 
 
@@ -186,7 +191,7 @@ def test_singular_sums_are_damped_until_they_are_not(problem, caplog):
     inputs[:, 2] = 0
     sums = sums_of(inputs, lacking, stream)
     with caplog.at_level("INFO"):
-        change, used = solve(sums, 0.0)
+        change, used = change_by(sums, 0.0)
     assert used > 0 and change.isfinite().all()
     assert "singular with a damping of 0" in caplog.text
     assert sums.left(change) < sums.lost
