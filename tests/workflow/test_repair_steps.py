@@ -1,11 +1,16 @@
 """An experiment that is repaired and trained: its steps, what runs again, and what page, card and tracking show."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from prunescope.artifacts.folders import ExperimentFolder
+from prunescope.config.files import CONFIG_FILE, load_merged
+from prunescope.config.resolve import parse_config
+from prunescope.steps.registry import Registry
 from prunescope.tracking.gather import gather
 from workflow.test_dag import change_configuration
 
@@ -62,6 +67,22 @@ def test_what_it_is_compared_with_is_refitted_too(refitted):
     assert "All of them, this one too, were refitted before they were measured" in folder.page.read()
     assert "gram" in folder.identity.read().shared and "gram" not in plain.identity.read().shared
     assert "ridge" not in json.loads(plain.trials.path.read_text())
+
+
+def test_the_benchmark_measures_its_plans_in_three_ways(refitted, monkeypatch):
+    monkeypatch.chdir(refitted.folder)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import ranking
+
+    registry = Registry(parse_config(*load_merged(CONFIG_FILE, [], {})))
+    names, values = ranking.measure(registry.experiment("tiny", EXPERIMENT.rpartition("/")[2]), 4)
+    trials = ExperimentFolder(refitted.folder / EXPERIMENT).trials.read()
+    blocks = {one.name: one.distance.kl for one in trials.ranked}
+    for name, (plain, refitted_blocks, refit) in zip(names, values, strict=True):
+        assert refitted_blocks == pytest.approx(blocks[name], rel=1e-4)
+        assert min(plain, refit) >= 0 and len({plain, refitted_blocks, refit}) == 3
+    assert len(values) == 4 and (np.diff(values[:, 0]) > 0).all()
+    assert "By blocks refitted: Spearman" in ranking.report(names, values)
 
 
 def test_it_is_the_repaired_checkpoint_that_is_trained(refitted):

@@ -39,7 +39,7 @@ rule gram:
         spec=spec("gram"),
         folder=subpath(output.record, parent=True),
     message:
-        "Sum up what refits before the cut rest on {wildcards.key}"
+        "Sum up the inputs of the output projections {wildcards.key}"
     shell:
         "prunescope run gram {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
