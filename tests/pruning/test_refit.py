@@ -15,6 +15,7 @@ from prunescope.errors import DataError, NonFiniteError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint, load_offloaded
 from prunescope.pruning import refit as refitting
+from prunescope.pruning.as_cut import as_cut
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.fitted import FittedLayers, load_fitted
 from prunescope.pruning.least_squares import Sums, best_fit, solve
@@ -121,6 +122,10 @@ def test_it_is_the_least_squares_of_numpy_and_the_checkpoint_computes_it(tmp_pat
     write_checkpoint(facts, plan, tmp_path / "model", fitted=weights)
     pruned = load_checkpoint(tmp_path / "model", torch.float64, CPU)
     torch.testing.assert_close(pruned(tiny_tokens()).logits, model(tiny_tokens()).logits, rtol=1e-6, atol=1e-6)
+    for unpruned in (load_checkpoint(facts.path, torch.float64, CPU), load_offloaded(facts.path, torch.float64, CPU)):
+        with torch.no_grad(), as_cut(adapter_for(unpruned), plan, weights):
+            torch.testing.assert_close(unpruned(tiny_tokens()).logits, pruned(tiny_tokens()).logits)
+        assert not torch.allclose(unpruned(tiny_tokens()).logits, pruned(tiny_tokens()).logits)
 
 
 def sums_of(inputs, lacking, stream):

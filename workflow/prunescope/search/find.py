@@ -179,7 +179,8 @@ def plain_name(experiment: str, patch: Patch) -> Name | None:
 
 def metrics(search: Search) -> dict[str, float]:
     """Return what tracking shows."""
-    return {
+    ranked_kl = search.winner.ranked_kl
+    return ({} if ranked_kl is None else {"search/ranked_kl": ranked_kl}) | {
         "search/kl": search.winner.kl,
         "search/ratio": search.winner.ratio,
         "search/gain": search.gain.ratio,

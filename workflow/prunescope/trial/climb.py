@@ -157,7 +157,7 @@ class Climb:
             for groups, rows in groupby(range(len(slots)), silent.__getitem__):
                 first, *others = rows
                 if groups:
-                    one = self.stand_ins.find(layer, kind, mask[first], groups, self.streams)
+                    one = self.stand_ins.find(layer, kind, mask[first], groups, self.streams.dtype)
                     played.append((slice(first, first + 1 + len(others)), one))
         return Heard(mask, played)
 

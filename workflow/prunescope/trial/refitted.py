@@ -92,12 +92,15 @@ class RefittedMeter(Meter):
 
     def found(self, plans: Mapping[str, PruningPlan], windows: Tensor) -> Losses:
         """Return what each plan loses; see `Meter.found`."""
-        dense = torch.stack([hidden.cpu() for _, hidden in self._states(windows)])
-        rows = [self._row(plan, digest, windows, dense) for digest, plan in plans.items()]
+        return in_smaller_batches(partial(self._found, plans, windows), forward_batch(windows, self.model))
+
+    def _found(self, plans: Mapping[str, PruningPlan], windows: Tensor, batch_size: int) -> Losses:
+        dense = torch.stack([hidden.cpu() for _, hidden in self._states(windows, batch_size)])
+        rows = [self._row(plan, digest, windows, dense, batch_size) for digest, plan in plans.items()]
         loss, divergence = torch.stack(rows).unbind(dim=1)
         return Losses(loss, divergence)
 
-    def _row(self, plan: PruningPlan, digest: str, windows: Tensor, dense: Tensor) -> Tensor:
+    def _row(self, plan: PruningPlan, digest: str, windows: Tensor, dense: Tensor, batch_size: int) -> Tensor:
         """Return what a plan loses on each window, float64 ``[2, windows]``: loss and divergence.
 
         Args:
@@ -108,7 +111,7 @@ class RefittedMeter(Meter):
             weights = self.real.weights(self.fitted, self.facts.path, plan, digest)
         head, columns = self.model.get_output_embeddings(), list[Tensor]()
         with torch.no_grad(), as_cut(adapter_for(self.model), plan, weights):
-            for tokens, hidden in self._states(windows):
+            for tokens, hidden in self._states(windows, batch_size):
                 wanted = dense[len(columns)].to(hidden.device)
                 loss, divergence = losses_and_divergences(head, hidden[None], wanted, tokens)
                 columns.append(torch.cat([loss / (len(tokens) - 1), divergence / len(tokens)]).cpu())
@@ -116,7 +119,7 @@ class RefittedMeter(Meter):
         return torch.stack(columns, dim=1)
 
     @torch.no_grad()
-    def _states(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _states(self, windows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each window, and what the head reads of it, ``[tokens, d]``."""
-        for tokens, hidden in final_states(self.model, windows, forward_batch(windows, self.model)):
+        for tokens, hidden in final_states(self.model, windows, batch_size):
             yield from zip(tokens, hidden, strict=True)

@@ -47,11 +47,11 @@ class StandIns:
         self.grams: dict[BlockKind, Tensor] = {}
         self.known: dict[tuple[BlockKind, Groups], StandIn] = {}
 
-    def find(self, layer: int, kind: BlockKind, speaking: Tensor, silent: Groups, like: Tensor) -> StandIn:
+    def find(self, layer: int, kind: BlockKind, speaking: Tensor, silent: Groups, dtype: torch.dtype) -> StandIn:
         """Return what plays the silent groups of a block.
 
         Args:
-            speaking: bool ``[groups]``, on the device to compute on. silent: the others. like: of the dtype to return.
+            speaking: bool ``[groups]``, on the device to compute on. silent: the others. dtype: of the weights.
         """
         if layer != self.layer:
             self.grams.clear()
@@ -60,14 +60,15 @@ class StandIns:
         if kind not in self.grams:
             self.grams[kind] = self.read(layer, kind).to(speaking.device)
         if (kind, silent) not in self.known:
-            self.known[kind, silent] = self._fit(self.grams[kind], speaking, like.dtype)
+            self.known[kind, silent] = self._fit(self.grams[kind], speaking, dtype)
         return self.known[kind, silent]
 
     def _fit(self, gram: Tensor, speaking: Tensor, dtype: torch.dtype) -> StandIn:
         stays = speaking.repeat_interleave(len(gram) // len(speaking))
         kept, silent = stays.nonzero().flatten(), (~stays).nonzero().flatten()
-        rows = gram[kept].double()
-        return StandIn(kept, silent, solve(rows[:, kept], rows[:, silent], self.ridge)[0].to(dtype))
+        rows = gram[kept]
+        weights, _ = solve(rows[:, kept].double(), rows[:, silent].double(), self.ridge)
+        return StandIn(kept, silent, weights.to(dtype))
 
 
 @dataclass(frozen=True)
