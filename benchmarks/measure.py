@@ -31,6 +31,7 @@ from prunescope.trial.blocks import PARTS
 from prunescope.trial.first_order import TOKENS, measure_first_order
 from prunescope.trial.interventions import Intervention, measure
 from prunescope.trial.removal import measure_removal
+from prunescope.trial.stand_ins import Heard
 
 CRITERIA = ("taylor", "taylor_2nd", "taylor_stream", "gate", "wanda", "magnitude", "shortgpt")
 NAIVE, FLOOR = "naive", "bare forward + backward"
@@ -239,7 +240,7 @@ def one_by_one(
                     speaking = torch.ones(len(part), block.facts.groups, dtype=torch.bool)
                     speaking[:, list(plan.silent[block.name] or ())] = False
                     where = block.facts.layer, block.facts.block
-                    stack.enter_context(adapter.masked(*where, speaking.to(adapter.device)))
+                    stack.enter_context(adapter.reading(*where, Heard(speaking.to(adapter.device))))
                 found += next_token_losses(adapter.model, part).mean(dim=1).tolist()
         losses.append(found)
     return losses

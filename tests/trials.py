@@ -7,7 +7,15 @@ import numpy as np
 import torch
 
 from prunescope.artifacts.facts import ModelFacts
-from prunescope.artifacts.folders import ExperimentFolder, GradientsFolder, ModelFolder, RemovalFolder, TrialTextFolder
+from prunescope.artifacts.folders import (
+    ExperimentFolder,
+    GradientsFolder,
+    GramFolder,
+    ModelFolder,
+    RefitTextFolder,
+    RemovalFolder,
+    TrialTextFolder,
+)
 from prunescope.artifacts.manifests import TrialManifest
 from prunescope.artifacts.passes import BlockValues, LayerStatistics, StatisticsFile
 from prunescope.artifacts.stability import Stability
@@ -15,6 +23,8 @@ from prunescope.config.names import parse_name
 from prunescope.config.patches import merge
 from prunescope.config.sections import Settings
 from prunescope.importance.decision import score_and_select
+from prunescope.pruning.repair import keep_grams
+from prunescope.steps.gram import GramSpec
 from prunescope.steps.importance import ImportanceSpec
 from prunescope.steps.job import Job
 from prunescope.steps.trial import Deciding, TrialSpec
@@ -42,13 +52,22 @@ class Ready:
         settings = Settings(**merge(PLAIN.model_dump(), parse_name(name, ["wiki"])[1]))
         deciding = dict(Deciding.within(settings))
         steps = [kind.step for kind in (ModelFolder, GradientsFolder, TrialTextFolder)]
-        inputs = {step: self.root / step for step in (*steps, *(["removal"] if prior else []))}
+        ridge = settings.repair.refit.middle
+        more = (*(["removal"] if prior else []), *([] if ridge is None else ["gram"]))
+        inputs = {step: self.root / step for step in (*steps, *more)}
         folder = ExperimentFolder(self.root / name)
         names = {"model": "tiny", "experiment": name}
         score_and_select(Job(ImportanceSpec(**names, **deciding), folder, inputs))
-        thresholds = {"extreme_rate": 0.5, "early_layers": 2}
-        spec = TrialSpec(**names, **deciding, **thresholds, plain=Deciding.within(PLAIN), candidates=candidates)
+        told = {"extreme_rate": 0.5, "early_layers": 2, "ridge": ridge, "candidates": candidates}
+        spec = TrialSpec(**names, **deciding, **told, plain=Deciding.within(PLAIN))
         return Job(spec, folder, inputs)
+
+    def refitted(self) -> "Ready":
+        """Write what trials and searches of refitted experiments read too."""
+        inputs = {step: self.root / step for step in ("model", "refit_text")}
+        RefitTextFolder(inputs["refit_text"]).samples.write({"input_ids": tiny_tokens(17).to(torch.int32)})
+        keep_grams(Job(GramSpec(dtype="auto"), GramFolder(self.root / "gram"), inputs))
+        return self
 
 
 def ready(root: Path) -> Ready:

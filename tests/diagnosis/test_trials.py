@@ -37,9 +37,9 @@ def counted(monkeypatch) -> list[int]:
     """How many interventions each sweep measured."""
     counts: list[int] = []
 
-    def counting(adapter, windows, interventions, *rest):
+    def counting(adapter, windows, interventions, *rest, **told):
         counts.append(len(interventions))
-        return measure(adapter, windows, interventions, *rest)
+        return measure(adapter, windows, interventions, *rest, **told)
 
     measure = measured.measure
     monkeypatch.setattr(measured, "measure", counting)
@@ -98,6 +98,18 @@ def test_every_candidate_loses_what_the_masked_model_loses(tiny):
             assert effect.ratio == pytest.approx(math.exp(loss[name].mean() - own[name].mean()), rel=1e-9)
         logs = [math.log(effect.ratio) for effect in candidate.texts.values()]
         assert candidate.ratio == pytest.approx(math.exp(np.mean(logs)))
+
+
+@torch.no_grad()
+def test_a_refitted_experiment_is_compared_with_refitted_candidates(tiny):
+    plain, job = tiny.job(NAME), tiny.refitted().job(f"{NAME}_refit")
+    before, found = tried(plain), tried(job)
+    assert before.ridge is None and found.ridge == 0.1
+    kl = {one.plan: one.distance.kl for one in before.ranked}
+    changed = [one.plan for one in found.ranked if one.distance.kl != kl[one.plan]]
+    assert {one.plan for one in found.ranked} == set(kl) and len(changed) >= len(kl) - 1
+    assert before == tried(plain)  # what was measured of the refitted ones is kept apart
+    assert len([*tiny.root.glob("trial_text/measured/*")]) == 2
 
 
 def divergence(job, plan: PruningPlan) -> dict[str, np.ndarray]:

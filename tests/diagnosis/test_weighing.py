@@ -306,6 +306,13 @@ def test_the_first_line_names_the_best_setting(diagnosed, ratio, said):
     assert (trial.best.experiment, trial.rank, trial.windows) == (best, 2 if best != "me" else 1, WINDOWS)
 
 
+@pytest.mark.parametrize(("ridge", "count"), [(0.1, 1), (None, 0)])
+def test_the_first_line_says_that_refitted_cuts_were_measured(diagnosed, ridge, count):
+    for language, said in (("en", "were measured refitted"), ("zh", "refit")):
+        headline = diagnosed({}, candidate(0.5, **GATE), ridge=ridge, language=language).headline
+        assert headline.count(said) == count
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_several_texts_are_each_told(diagnosed, language):
     said = diagnosed(

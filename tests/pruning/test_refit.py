@@ -15,6 +15,7 @@ from prunescope.errors import DataError, NonFiniteError
 from prunescope.models.adapter import adapter_for
 from prunescope.models.loading import load_checkpoint, load_offloaded
 from prunescope.pruning import refit as refitting
+from prunescope.pruning.as_cut import as_cut
 from prunescope.pruning.checkpoint import write_checkpoint
 from prunescope.pruning.fitted import FittedLayers, load_fitted
 from prunescope.pruning.least_squares import Sums, best_fit, solve
@@ -121,12 +122,21 @@ def test_it_is_the_least_squares_of_numpy_and_the_checkpoint_computes_it(tmp_pat
     write_checkpoint(facts, plan, tmp_path / "model", fitted=weights)
     pruned = load_checkpoint(tmp_path / "model", torch.float64, CPU)
     torch.testing.assert_close(pruned(tiny_tokens()).logits, model(tiny_tokens()).logits, rtol=1e-6, atol=1e-6)
+    for unpruned in (load_checkpoint(facts.path, torch.float64, CPU), load_offloaded(facts.path, torch.float64, CPU)):
+        with torch.no_grad(), as_cut(adapter_for(unpruned), plan, weights):
+            torch.testing.assert_close(unpruned(tiny_tokens()).logits, pruned(tiny_tokens()).logits)
+        assert not torch.allclose(unpruned(tiny_tokens()).logits, pruned(tiny_tokens()).logits)
 
 
 def sums_of(inputs, lacking, stream):
     sums = Sums(inputs.shape[1], lacking.shape[1], inputs.dtype, CPU)
     sums.add(inputs, lacking, stream)
     return sums
+
+
+def change_by(sums, ridge):
+    solution, used = solve(sums.gram, sums.cross, ridge)
+    return solution.T, used
 
 
 @pytest.fixture
@@ -146,7 +156,7 @@ def left_by(problem, change):
 def test_more_damping_moves_less_and_fits_less(problem):
     sums = sums_of(*problem)
     ridges = (0.0, 1e-4, 1e-2, 1.0, 1e2, 1e6)
-    changes = [solve(sums, ridge)[0] for ridge in ridges]
+    changes = [change_by(sums, ridge)[0] for ridge in ridges]
     errors, sizes = [sums.left(change) for change in changes], [change.norm().item() for change in changes]
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < 1e-4 * sizes[0]
@@ -157,12 +167,12 @@ def test_more_damping_moves_less_and_fits_less(problem):
 
 def test_a_token_counts_as_a_share_of_its_stream(problem):
     inputs, lacking, stream = problem
-    change, _ = solve(sums_of(*problem), 0.0)
+    change, _ = change_by(sums_of(*problem), 0.0)
     scale = stream.norm(dim=1, keepdim=True).numpy()
     expected = np.linalg.lstsq(inputs.numpy() / scale, lacking.numpy() / scale, rcond=None)[0].T
     np.testing.assert_allclose(change.numpy(), expected, rtol=1e-8)
     longer = torch.cat([torch.full((1, 1), 1e6, dtype=torch.float64), torch.ones(199, 1, dtype=torch.float64)])
-    massive, _ = solve(sums_of(inputs * longer, lacking * longer, stream * longer), 0.0)
+    massive, _ = change_by(sums_of(inputs * longer, lacking * longer, stream * longer), 0.0)
     torch.testing.assert_close(massive, change)
 
 
@@ -186,7 +196,7 @@ def test_singular_sums_are_damped_until_they_are_not(problem, caplog):
     inputs[:, 2] = 0
     sums = sums_of(inputs, lacking, stream)
     with caplog.at_level("INFO"):
-        change, used = solve(sums, 0.0)
+        change, used = change_by(sums, 0.0)
     assert used > 0 and change.isfinite().all()
     assert "singular with a damping of 0" in caplog.text
     assert sums.left(change) < sums.lost

@@ -35,6 +35,15 @@ def test_where_no_text_is_held_out_figure_and_page_say_so():
     assert trials_section(found) == "No other setting was tried, since no text is held out.\n\n- c4: too short"
 
 
+@pytest.mark.parametrize("ridge", [0.1, None])
+def test_refitted_cuts_are_called_so(ridge):
+    found = trials({"gate_T0": 0.4, "mine": 1.0}, own="mine").model_copy(update={"ridge": ridge})
+    assert any("each refitted" in text.get_text() for text in trials_figure(found).texts) is (ridge is not None)
+    said = trials_section(found, repaired=True)
+    assert ("were refitted before they were measured" in said) is (ridge is not None)
+    assert ("as the cut leaves them, without repair" in said) is (ridge is None)
+
+
 def test_a_destroyed_model_does_not_squeeze_the_others():
     (axes,) = trials_figure(trials({"gate_T0": 0.4, "mine": 1.0, "magnitude_T0": 20_000.0}, own="mine")).axes
     assert axes.get_xlim()[1] == 10

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from transformers import PreTrainedModel
 
 from prunescope.artifacts.folders import ExperimentFolder, SearchTextFolder
 from prunescope.artifacts.manifests import TrialManifest
@@ -19,11 +20,17 @@ from prunescope.config.sections import Settings
 from prunescope.diagnosis import trials
 from prunescope.errors import DataError
 from prunescope.importance.decision import score_and_select
+from prunescope.models.loading import load_checkpoint
+from prunescope.pruning.checkpoint import write_checkpoint
+from prunescope.pruning.fitted import load_fitted
+from prunescope.pruning.refit import refit
+from prunescope.pruning.repair import fit_projections
 from prunescope.search import find, gauge
-from prunescope.steps.importance import ImportanceSpec, SearchSpec
+from prunescope.steps.importance import ImportanceSpec, RefitTold, SearchSpec
 from prunescope.steps.job import Job
+from prunescope.steps.repair import RefitSpec
 from prunescope.steps.trial import TrialSpec
-from prunescope.trial import measured
+from prunescope.trial import measured, refitted
 from prunescope.trial.measured import Meter
 from tiny import mask_model, tiny_model, tiny_tokens
 from trials import PLAIN, ready
@@ -51,8 +58,10 @@ def tiny(tmp_path):
 
 def search_job(tiny, name: str, trials: int = 32) -> Job:
     settings = Settings(**merge(PLAIN.model_dump(), parse_name(name, ["wiki"])[1]))
-    spec = SearchSpec(model="tiny", experiment=name, trials=trials, seed=0, **dict(Deciding.within(settings)))
-    steps = ("model", "gradients", "removal", "trial_text", "search_text")
+    refit = settings.repair.refit
+    told = {"trials": trials, "seed": 0, "ridge": refit.middle, "refit": RefitTold.of(refit)}
+    spec = SearchSpec(model="tiny", experiment=name, **told, **dict(Deciding.within(settings)))
+    steps = ("model", "gradients", "removal", "trial_text", "search_text", *(["gram"] if refit.enabled else []))
     return Job(spec, ExperimentFolder(tiny.root / name), {step: tiny.root / step for step in steps})
 
 
@@ -102,6 +111,68 @@ def test_what_is_found_is_the_closest_of_what_was_measured(tiny):
     assert found.winner.kl == pytest.approx(np.mean(means))
 
 
+def checkpoint_of(job: Job, tiny) -> PreTrainedModel:
+    """Return the model that an experiment ends with, by its own steps."""
+    told = {"model": "tiny", "experiment": job.spec.experiment}
+    inputs = {step: tiny.root / step for step in ("model", "refit_text")}
+    fit_projections(Job(RefitSpec(**told, **job.spec.refit.model_dump()), job.folder, inputs))
+    plan = PruningPlan.read(job.folder.plan.path, tiny.facts)
+    target = job.folder.path / "model"
+    write_checkpoint(tiny.facts, plan, target, fitted=load_fitted(job.folder.fitted.path, "refit"))
+    return load_checkpoint(target, torch.float64, torch.device("cpu"))
+
+
+@torch.no_grad()
+def kl_of(model, windows) -> float:
+    """Return KL(dense || model), the mean of the texts."""
+    dense, found = tiny_model(), []
+    for text in windows.values():
+        one, two = (log_softmax(each(text.long(), use_cache=False).logits, -1) for each in (dense, model))
+        found.append(kl_div(two, one, log_target=True, reduction="sum").item() / text.numel())
+    return np.mean(found)
+
+
+def test_the_best_of_a_refitted_search_are_refitted_and_measured_as_the_checkpoint(tiny):
+    job = search_job(tiny.refitted(), "auto_20_wiki_refit")
+    find.find_settings(job)
+    found, table = job.folder.search.read(), job.folder.searched.read().set_index("trial")
+    shortlist = table[table["kl_6"].notna()].sort_values("kl_6", kind="stable").drop_duplicates("plan")["plan"][:3]
+    assert found.winner.plan in {*shortlist, found.start.plan}
+    assert found.winner.kl <= min(found.runner_up.kl, found.start.kl)
+    for one in (found.winner, found.runner_up, found.start):
+        assert one.ranked_kl == table["kl_6"][one.trial] != one.kl
+        assert one.kl == pytest.approx(np.mean([text.kl for text in one.texts.values()]), rel=1e-5)
+    assert "_refit" in found.winner.experiment
+    decided(job)
+    pruned = checkpoint_of(job, tiny)
+    assert found.winner.kl == pytest.approx(kl_of(pruned, job.input(SearchTextFolder).windows.read()), rel=1e-4)
+    assert not job.folder.confirming.exists()
+
+
+def test_a_refit_that_was_killed_goes_on_and_finds_the_same(tiny, monkeypatch):
+    job, refits = search_job(tiny.refitted(), "auto_20_wiki_refit"), []
+    find.find_settings(job)
+    expected = job.folder.search.path.read_bytes()
+    job.folder.search.path.unlink()
+    shutil.rmtree(tiny.root / "search_text/measured")
+
+    def killed(*told):
+        refits.append(told)
+        if len(refits) == 2:
+            raise KeyboardInterrupt
+        return refit(*told)
+
+    monkeypatch.setattr(refitted, "refit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        find.find_settings(job)
+    assert not job.folder.search.exists()
+    find.find_settings(job)
+    assert job.folder.search.path.read_bytes() == expected
+    assert len(refits) in (4, 5)  # three or four plans, one of them twice
+    find.find_settings(job)
+    assert len(refits) in (4, 5)
+
+
 def test_all_that_follows_reads_what_was_found(tiny):
     job = search_job(tiny, "auto_20_wiki")
     find.find_settings(job)
@@ -137,11 +208,11 @@ def test_killed_and_run_again_it_measures_the_rest_and_finds_the_same(tiny, monk
     job.folder.search.path.unlink()
     measure, calls = measured.measure, []
 
-    def killed(adapter, windows, interventions, *rest):
+    def killed(adapter, windows, interventions, *rest, **told):
         calls.append(len(interventions))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return measure(adapter, windows, interventions, *rest)
+        return measure(adapter, windows, interventions, *rest, **told)
 
     monkeypatch.setattr(measured, "measure", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -305,12 +305,14 @@ def test_a_refit_that_is_off_is_in_no_spec():
     off, on = told(BASE), told(f"{BASE}_refit")
     assert off == told(BASE, repair={"refit": {"ridge": [0.5]}})
     assert "repair" not in "".join(off.values())
-    assert set(on) - set(off) == {"refit_text", "refit"}
+    assert set(on) - set(off) == {"refit_text", "gram", "refit"}
     assert '"refit": true' in on["pruning"] and "refit" not in off["pruning"]
     other = told(f"{BASE}_refit", repair={"refit": {"ridge": [0.5]}})
-    assert {name for name in on if on[name] != other[name]} == {"refit", "page"}
+    assert {name for name in on if on[name] != other[name]} == {"trial", "refit", "page"}
     longer = told(f"{BASE}_refit", repair={"refit": {"tokens": 1024}})
-    assert {name for name in on if on[name] != longer[name]} == {"refit_text", "refit", "page"}
+    assert {name for name in on if on[name] != longer[name]} == {"refit_text", "gram", "trial", "refit", "page"}
+    enabled = told(BASE, repair={"refit": {"enabled": True}})
+    assert {name for name in off if off[name] != enabled[name]} == {"trial", "pruning", "page"}
     scaled, both = told(f"{BASE}_scales"), told(f"{BASE}_refit", repair={"scales": {"enabled": True}})
     assert off == told(BASE, repair={"scales": {"tokens": 64}})
     assert set(scaled) - set(off) == {"refit_text", "scales"}

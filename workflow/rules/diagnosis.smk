@@ -22,6 +22,7 @@ rule trial:
         removal=shared("removal", "block_importance.json"),
         windows=shared("trial_text", "windows.safetensors"),
         text=shared("trial_text", "manifest.json"),
+        gram=shared("gram", "layers"),
         parts=parts("trial"),
     output:
         trials="results/{model}/{experiment}/analysis/trials.json",

@@ -13,6 +13,8 @@ rule search:
         removal=shared("removal", "block_importance.json"),
         windows=shared("search_text", "windows.safetensors"),
         text=shared("search_text", "manifest.json"),
+        gram=shared("gram", "layers"),
+        refitted=shared("gram", "samples.safetensors"),
     output:
         search="results/{model}/{experiment}/analysis/search.json",
         searched="results/{model}/{experiment}/analysis/search.parquet",

@@ -20,6 +20,30 @@ rule refit_text:
         "prunescope run refit_text {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
 
 
+rule gram:
+    input:
+        model=ancient(before("gram", "model", "model.json")),
+        samples=before("gram", "refit_text", "samples.safetensors"),
+    output:
+        layers=directory("results/{model}/_shared/gram/{key}/layers"),
+        samples="results/{model}/_shared/gram/{key}/samples.safetensors",
+        record="results/{model}/_shared/gram/{key}/record.json",
+    log:
+        "logs/{model}/gram/{key}.log",
+    benchmark:
+        "results/{model}/_shared/gram/{key}/benchmark.tsv"
+    threads: threads("gram")
+    resources:
+        **asks("gram"),
+    params:
+        spec=spec("gram"),
+        folder=subpath(output.record, parent=True),
+    message:
+        "Sum up the inputs of the output projections {wildcards.key}"
+    shell:
+        "prunescope run gram {params.folder:q} --spec {params.spec:q} 2>&1 | tee {log:q}"
+
+
 rule refit:
     input:
         model=ancient(shared("model", "model.json")),

@@ -122,6 +122,17 @@ class RefitTextFolder(SharedFolder, step="refit_text"):
     manifest = File("manifest.json", Json(CalibrationManifest), about=MANIFEST)
 
 
+class GramFolder(SharedFolder, step="gram"):
+    layers = File(
+        "layers",
+        Opaque(),
+        about="a file per layer: XᵀPX of all inputs of its output projections, float32 `[inputs, inputs]` under "
+        "`attention` and `mlp`",
+    )
+    samples = File("samples.safetensors", Tensors("`input_ids`: the windows of the refit, as `refit_text` drew them"))
+    summing = File(".layers", Opaque(), about="the layers of a pass under way or killed", always=False)
+
+
 class EvaluationTextFolder(SharedFolder, step="evaluation_text"):
     windows = File("windows.safetensors", Tensors("int32 `[spans, tokens]` under `{dataset}/{protocol}`, no BOS"))
     manifest = File("manifest.json", Json(EvaluationManifest), about=MANIFEST)
@@ -178,6 +189,7 @@ class ExperimentFolder(Folder):
     tracked = File("mlflow.json", Json(Receipt), "track", "where its row in MLflow is")
 
     search = File("analysis/search.json", Json(Search), "search", "the settings that stand in place of `auto`")
+    confirming = File("analysis/.search", Opaque(), "search", "a refit under way or killed", always=False)
     searched = File("analysis/search.parquet", Table(*tables.SEARCH), "search", "a row per setting that was tried")
     table = File("analysis/importance_table.parquet", Table(*tables.IMPORTANCE), "importance", "a row per group")
     plan = File("analysis/plan.json", Json(PlanFile), "importance", "what is cut")

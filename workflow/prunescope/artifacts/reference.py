@@ -47,6 +47,7 @@ SECTIONS: dict[str, tuple[type[Folder], ...]] = {
         folders.TrialTextFolder,
         folders.SearchTextFolder,
         folders.RefitTextFolder,
+        folders.GramFolder,
         folders.EvaluationTextFolder,
         folders.BaselineFolder,
         folders.ZeroshotBaselineFolder,

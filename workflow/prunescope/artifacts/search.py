@@ -25,9 +25,14 @@ class Found(Document):
     patch: dict[str, Any] = Field(description="What it changes in the settings of the experiment.")
     experiment: str | None = Field(description="The plain name that says the same; null where no name can say it.")
     plan: str = Field(description="Digest of what is cut.")
-    kl: float = Field(description="Mean of all texts; what the search makes small.")
-    ratio: float = Field(description="Geometric mean of the ratios of all texts.")
-    texts: dict[str, Closeness] = Field(description="By text.")
+    kl: float = Field(
+        description="Mean of all texts; what the search makes small. With `refit`: after the refit of the whole plan."
+    )
+    ranked_kl: float | None = Field(
+        None, description="With `refit`: KL by which it was ranked, each block refitted to what it loses itself."
+    )
+    ratio: float = Field(description="Geometric mean of the ratios of all texts; of the same model as `kl`.")
+    texts: dict[str, Closeness] = Field(description="By text; of the same model as `kl`.")
 
 
 class Gain(Document):

@@ -103,6 +103,11 @@ class Trials(Document):
 
     texts: dict[str, TriedText] = Field(description="By name of the text; none where no text is held out.")
     vocabulary: int | None = Field(None, description="Tokens that the model knows: the perplexity of a blind guess.")
+    ridge: float | None = Field(
+        None,
+        description="Damping by which every plan, the experiment's too, was refitted before it was measured, block by "
+        "block; null: all are plain cuts.",
+    )
     left_out: dict[str, str] = Field(description="Texts that are not tried on, and why.")
     measured: int = Field(description="Different plans that were compared, the experiment's among them.")
     rank: int = Field(description="Of the experiment among them; 1: none is better; 0: none was measured.")

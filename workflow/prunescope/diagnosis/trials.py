@@ -27,7 +27,7 @@ from prunescope.shards import Shard
 from prunescope.steps.job import Job
 from prunescope.steps.trial import TrialSpec
 from prunescope.trial.cuts import Cut, Scores
-from prunescope.trial.measured import Meter, finite, nothing, plan_digest
+from prunescope.trial.measured import BlockRefit, Meter, finite, nothing, plan_digest
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def measure(job: TrialJob) -> None:
             log.warning("no settings are tried: no text is held out")
             return
         facts = job.input(ModelFolder).ready()
-        tries, meter = decide(job, now, facts), Meter(text, facts)
+        tries, meter = decide(job, now, facts), Meter(text, facts, refit=BlockRefit.of(job))
         losses = meter.measure(tries.plans, gathered=job.gathered)
         effects = Effects(losses, plan_digest(nothing(facts)), tries.own.digest)
         candidates = [_described(proposal, cut, now.context, effects) for proposal, cut in tries.decided]
@@ -60,7 +60,8 @@ def measure(job: TrialJob) -> None:
         seconds = passed.read().seconds if passed.exists() else None
         less = less_text(job, tries.half, effects) if tries.half else None
         trials = ranked(candidates, texts, text.manifest.read().left_out, seconds, less)
-        trials = trials.model_copy(update={"vocabulary": meter.vocabulary})
+        refitted = {} if spec.ridge is None else {"ridge": spec.ridge}
+        trials = trials.model_copy(update={"vocabulary": meter.vocabulary, **refitted})
         folder.trials.write(trials)
         record.metrics = {
             "trial/best_ratio": trials.best.ratio or math.nan,
@@ -77,7 +78,7 @@ def measure_part(job: TrialJob, shard: Shard) -> Part:
     if not text.manifest.read().texts:
         return Part()
     facts = job.input(ModelFolder).ready()
-    return Meter(text, facts).part(decide(job, situation(job), facts).plans, shard)
+    return Meter(text, facts, refit=BlockRefit.of(job)).part(decide(job, situation(job), facts).plans, shard)
 
 
 @dataclass(frozen=True)

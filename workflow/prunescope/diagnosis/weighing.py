@@ -91,7 +91,8 @@ class Weighing:
         kinds = ("best", "nearly_best") if trials.best is best else ("own", "nearly_own")
         check = self.check
         said |= {"measured": check.measured, "windows": check.windows}
-        return self.words.headline(kinds[not clear], said) + self._promise
+        refitted = "" if trials.ridge is None else self.words.headline("refitted", {})
+        return self.words.headline(kinds[not clear], said) + refitted + self._promise
 
     @property
     def _promise(self) -> str:

@@ -183,19 +183,14 @@ class ModelAdapter:
             yield
 
     @contextmanager
-    def masked(self, layer: int, kind: BlockKind, speaking: Tensor) -> Iterator[None]:
-        """Within the block, groups of a block add nothing to the residual stream, row by row.
+    def reading(self, layer: int, kind: BlockKind, read: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Within the block, the output projection of a block reads ``read(inputs)`` in place of its inputs.
 
         Args:
-            speaking: bool ``[batch, groups]``, False for groups that are silent. An output bias is no group's.
+            read: takes ``[batch, tokens, inputs]``, and must not change them; an output bias is added all the same.
         """
-
-        def silence(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
-            (inputs,) = args
-            mask = speaking.repeat_interleave(inputs.shape[-1] // speaking.shape[1], dim=1)
-            return (inputs * mask[:, None, :].to(inputs),)
-
-        handle = self.output_projection(layer, kind).register_forward_pre_hook(silence)
+        projection = self.output_projection(layer, kind)
+        handle = projection.register_forward_pre_hook(lambda _, args: (read(*args),))
         try:
             yield
         finally:

@@ -72,22 +72,25 @@ class Sums:
         return (self.lost + products).clamp_min(0).item()
 
 
-def solve(sums: Sums, ridge: float) -> tuple[Tensor, float]:
-    """Return what is added to W_K, float64 ``[width, kept]``, and the damping λ that it took.
+def solve(gram: Tensor, cross: Tensor, ridge: float) -> tuple[Tensor, float]:
+    """Return (G + λ m I)⁻¹ C, float64 ``[kept, columns]``, and the damping λ that it took.
 
     Where the damped sums are singular all the same, the damping grows until they are not.
+
+    Args:
+        gram: G, float64 ``[kept, kept]``; m is the mean of its diagonal. cross: C, float64 ``[kept, columns]``.
     """
-    diagonal = sums.gram.diagonal().clone()
+    diagonal = gram.diagonal().clone()
     mean = diagonal.mean().item()
     if not mean:
-        return torch.zeros_like(sums.cross.T), ridge
+        return torch.zeros_like(cross), ridge
     while True:
-        damped = sums.gram.clone()
+        damped = gram.clone()
         damped.diagonal().copy_(diagonal + ridge * mean)
         factor, failed = torch.linalg.cholesky_ex(damped)
         del damped
         if not failed:
-            return torch.cholesky_solve(sums.cross, factor).T, ridge
+            return torch.cholesky_solve(cross, factor), ridge
         stronger = max(10 * ridge, LEAST)
         log.info("singular with a damping of %g: %g is taken", ridge, stronger)
         ridge = stronger
@@ -119,8 +122,8 @@ def best_fit(sums: Sums, held_out: Sums, cut: Tensor, ridges: Iterable[float]) -
     before = held_out.lost.item() / held_out.tokens
     best = Fit(None, None, before, before)
     for ridge in ridges:
-        change, used = solve(sums, ridge)
-        fitted = change.add_(exact).to(cut.dtype)
+        change, used = solve(sums.gram, sums.cross, ridge)
+        fitted = change.T.add_(exact).to(cut.dtype)
         error = held_out.left(fitted.double() - exact) / held_out.tokens
         if error < best.error:
             best = Fit(fitted, used, before, error)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from prunescope.artifacts.facts import KINDS
 from prunescope.artifacts.refit import BlockFit
@@ -23,6 +22,7 @@ from prunescope.models.loss import batches
 from prunescope.models.memory import trim
 from prunescope.models.sweep import Streams, Sweep, rows_of
 from prunescope.progress import Progress
+from prunescope.pruning.as_cut import block_as_cut, kept_inputs, output_weights, projected
 from prunescope.pruning.fitted import FittedLayers, Weights
 from prunescope.pruning.least_squares import Sums, best_fit
 
@@ -91,10 +91,7 @@ class Refit:
         self.parts = fitting + batches(windows[-held_out:], batch_size, adapter.device)
         self.rows = rows_of(self.parts)
         self.fitting = len(fitting)
-        self.outputs = {
-            (block.facts.layer, block.facts.block): next(one for one in block.weights if one.dim == 1)
-            for block in adapter.blocks
-        }
+        self.names = output_weights(adapter)
         self.sweep = Sweep(adapter, self.parts[0][:1])
         self.streams = Streams(adapter, 2, self.count, self.tokens, done.folder.parent)
         self.parted = False
@@ -125,8 +122,8 @@ class Refit:
         self.parted = True
         self._climb(DENSE, block)
         layer, kind = block.facts.layer, block.facts.block
-        name, projection = self.outputs[layer, kind].name, self.adapter.output_projection(layer, kind)
-        kept = self._kept(block)
+        name, projection = self.names[layer, kind], self.adapter.output_projection(layer, kind)
+        kept = kept_inputs(self.adapter, block)
         cut = self.read(name).to(kept.device)[:, kept]
         sums, held_out = (Sums(len(kept), len(cut), cut.dtype, kept.device) for _ in range(2))
         inputs = Streams(self.adapter, 1, self.count, self.tokens, self.done.folder.parent, len(kept))
@@ -136,7 +133,7 @@ class Refit:
             with running(projection, partial(_take, projection, kept, inputs, rows)):
                 before = self._run(CUT, block, number)
             here = inputs.read(0, rows)
-            lacking = self._lacking(rows, before + _projected(projection, kept, None, here).to(before))
+            lacking = self._lacking(rows, before + projected(projection, kept, None, here).to(before))
             taken.add(here, lacking.to(kept.device), self.streams.read(DENSE, rows).to(kept.device))
         if not (sums.finite and held_out.finite):
             raise NonFiniteError(
@@ -148,7 +145,7 @@ class Refit:
             weights[name] = best.weight
         for rows in self.rows:
             before = self.streams.read(CUT, rows)
-            added = _projected(projection, kept, best.weight, inputs.read(0, rows))
+            added = projected(projection, kept, best.weight, inputs.read(0, rows))
             self.streams.write(CUT, rows, before + added.to(before))
         return BlockFit(layer, kind, best.ridge, best.cut_error, best.error)
 
@@ -165,10 +162,8 @@ class Refit:
             return
         with ExitStack() as stack:
             if len(block.removed):
-                layer, kind = block.facts.layer, block.facts.block
-                projection = self.adapter.output_projection(layer, kind)
-                fitted = weights.get(self.outputs[layer, kind].name)
-                stack.enter_context(running(projection, partial(_project, projection, self._kept(block), fitted)))
+                fitted = weights.get(self.names[block.facts.layer, block.facts.block])
+                stack.enter_context(block_as_cut(self.adapter, block, fitted))
             self._climb(CUT, block)
 
     def _climb(self, stream: int, block: "BlockPlan") -> None:
@@ -190,26 +185,8 @@ class Refit:
         self.progress.advance(len(self.parts[number]), f"{kind} of layer {layer}")
         return after
 
-    def _kept(self, block: "BlockPlan") -> Tensor:
-        """Return which inputs of the output projection stay, ascending int64 indices, on the device that it is on."""
-        place = block.facts.layer, block.facts.block
-        columns = torch.arange(self.outputs[place].width * block.facts.groups)[None]
-        kept = self.outputs[place].select(columns, torch.from_numpy(block.kept))[0]
-        return kept.to(self.adapter.output_projection(*place).weight.device)
-
 
 def _take(projection: nn.Linear, kept: Tensor, inputs: Streams, rows: slice, entering: Tensor) -> Tensor:
     """Keep what enters an output projection and stays; nothing leaves it yet."""
     inputs.write(0, rows, entering[..., kept])
     return entering.new_zeros(*entering.shape[:-1], projection.out_features)
-
-
-def _project(projection: nn.Linear, kept: Tensor, fitted: Tensor | None, inputs: Tensor) -> Tensor:
-    """Compute what an output projection computes in the checkpoint; `fitted`: None for the plain cut."""
-    return _projected(projection, kept, fitted, inputs[..., kept])
-
-
-def _projected(projection: nn.Linear, kept: Tensor, fitted: Tensor | None, inputs: Tensor) -> Tensor:
-    """The same, of the inputs that are kept alone."""
-    weight = projection.weight[:, kept] if fitted is None else fitted.to(inputs)
-    return functional.linear(inputs, weight, projection.bias)

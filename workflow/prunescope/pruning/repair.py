@@ -1,11 +1,12 @@
-"""The refit step: fitted output projections, layer by layer, and how each did on held-out tokens."""
+"""The refit step: fitted output projections, and how each did on held-out tokens; the gram step: what refits
+before the cut rest on."""
 
 import hashlib
 import shutil
 from functools import partial
 
 from prunescope.artifacts.facts import KINDS
-from prunescope.artifacts.folders import ExperimentFolder, ModelFolder, RefitTextFolder
+from prunescope.artifacts.folders import ExperimentFolder, GramFolder, ModelFolder, RefitTextFolder
 from prunescope.artifacts.plan import PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
 from prunescope.artifacts.record import StepRecord
@@ -16,7 +17,9 @@ from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches
 from prunescope.pruning.fitted import FittedLayers
+from prunescope.pruning.gram import write_grams
 from prunescope.pruning.refit import held_out_windows, refit
+from prunescope.steps.gram import GramSpec
 from prunescope.steps.job import Job
 from prunescope.steps.repair import RefitSpec
 
@@ -48,6 +51,26 @@ def fit_projections(job: Job[RefitSpec, ExperimentFolder]) -> None:
         shutil.rmtree(folder.fitted.path, ignore_errors=True)
         folder.fitting.path.rename(folder.fitted.path)
         _note(record, report, facts.layers)
+
+
+def keep_grams(job: Job[GramSpec, GramFolder]) -> None:
+    """Sum up XᵀPX over the windows that a refit is fitted on, without those that it holds out.
+
+    Raises:
+        NonFiniteError: the inputs of an output projection are not finite.
+    """
+    spec, folder = job.spec, job.folder
+    samples = job.input(RefitTextFolder).samples.read()
+    windows = samples["input_ids"][: -held_out_windows(len(samples["input_ids"]))]
+    with job.recording(spec.model_dump(include={"dtype"})) as record:
+        model = load_model(job.input(ModelFolder).ready().path, calibration_dtype(spec.dtype))
+        work = partial(write_grams, adapter_for(model), windows, folder.summing.path)
+        in_smaller_batches(work, forward_batch(windows, model))
+        shutil.rmtree(folder.layers.path, ignore_errors=True)
+        folder.summing.path.rename(folder.layers.path)
+        folder.samples.write(samples)
+        record.tags |= compute_tags(model)
+        record.metrics = {"gram/tokens": windows.numel()}
 
 
 def _note(record: StepRecord, report: RefitReport, layers: int) -> None:

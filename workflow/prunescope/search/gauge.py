@@ -18,15 +18,20 @@ from prunescope.trial.measured import Meter, finite, nothing, plan_digest
 
 @dataclass(frozen=True)
 class Gauge:
-    """Measures plans on the first windows of each text, rung by rung; what a rung adds is measured alone, and once."""
+    """Measures plans on the first windows of each text, rung by rung; what a rung adds is measured alone, and once.
+
+    Attributes:
+        at_once: whether there is one rung alone, which has all windows.
+    """
 
     meter: Meter
+    at_once: bool = False
 
     @cached_property
     def rungs(self) -> tuple[int, ...]:
         """Windows per text of each rung; the last has all."""
         most = max(len(windows) for windows in self.meter.windows.values())
-        return (*(windows for windows in RUNGS if windows < most), most)
+        return (*(windows for windows in RUNGS if windows < most and not self.at_once), most)
 
     @cached_property
     def dense(self) -> str:

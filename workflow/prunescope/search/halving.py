@@ -141,11 +141,23 @@ def digest_of(one: Tried) -> str:
     return one.cut.digest
 
 
-def best(tried: Iterable[Tried], rungs: int, beside: Tried | None = None) -> Tried | None:
-    """Return the best of the settings that were measured on every rung; `beside`: that cuts something else than it."""
-    whole = [one for one in tried if len(one.values) == rungs]
-    others = [one for one in whole if beside is None or digest_of(one) != digest_of(beside)]
-    return min(others, key=lambda one: one.values[-1], default=None)
+def best(tried: Iterable[Tried], rungs: int) -> Tried | None:
+    """Return the best of the settings that were measured on every rung."""
+    return next(iter(ranked(tried, rungs)), None)
+
+
+def ranked(tried: Iterable[Tried], rungs: int) -> list[Tried]:
+    """Return the settings that were measured on every rung, the best first, each plan once."""
+    whole = (one for one in tried if len(one.values) == rungs)
+    return each_plan_once(sorted(whole, key=lambda one: one.values[-1]))
+
+
+def each_plan_once(some: Iterable[Tried]) -> list[Tried]:
+    """Return settings, of those that cut the same the first."""
+    first: dict[str, Tried] = {}
+    for one in some:
+        first.setdefault(digest_of(one), one)
+    return [*first.values()]
 
 
 def importances(tried: Iterable[Tried], space: Space) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from prunescope.artifacts.folders import (
     CalibrationFolder,
     GradientsFolder,
+    GramFolder,
     ModelFolder,
     RemovalFolder,
     SearchTextFolder,
@@ -15,9 +16,9 @@ from prunescope.artifacts.folders import (
 from prunescope.artifacts.folders import ExperimentFolder as Own
 from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
-from prunescope.config.sections import Gradients, Removal
+from prunescope.config.sections import Dtype, Gradients, Refit, Removal, Section
 from prunescope.criteria import CRITERIA
-from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec
+from prunescope.steps.spec import ExperimentSpec, Planning, ScatteredSpec, SharedSpec, Spec
 from prunescope.steps.step import Step
 from prunescope.steps.work import Work
 
@@ -64,7 +65,27 @@ class RemovalSpec(Removal, ScatteredSpec, SharedSpec):
         return self.slug_of("calibration")
 
 
-class SearchSpec(Deciding, ExperimentSpec):
+class RankedSpec(Spec):
+    """Base of the specs of steps that measure what many plans lose, before one of them is cut."""
+
+    ridge: float | None = Field(
+        None, description="Damping by which every plan is refitted, block by block; null: plain cuts are measured."
+    )
+
+
+class RefitTold(Section):
+    """What the refit step is told, beside its text."""
+
+    ridge: tuple[float, ...]
+    dtype: Dtype
+
+    @classmethod
+    def of(cls, refit: Refit) -> "RefitTold | None":
+        """Return it; None: nothing is refitted."""
+        return cls(ridge=refit.ridge, dtype=refit.dtype) if refit.enabled else None
+
+
+class SearchSpec(Deciding, RankedSpec, ExperimentSpec):
     """Find the settings that keep the model closest to the unpruned one on held-out text."""
 
     step = "search"
@@ -72,12 +93,15 @@ class SearchSpec(Deciding, ExperimentSpec):
     seconds: int | None = None
     seed: int
     candidates: tuple[Patch, ...] = Field((), description="Those of the configuration, to begin with.")
+    refit: RefitTold | None = Field(None, description="How the best plans are refitted in the end; null: not at all.")
 
     @classmethod
     def of(cls, planned: Planning, common: Mapping[str, Any]) -> Iterable["SearchSpec"]:
         settings = planned.experiment.settings
         if settings.method.searched:
             told = settings.search.model_dump(exclude={"samples"})  # in the key of the text
+            refit = settings.repair.refit
+            told |= {"ridge": refit.middle, "refit": RefitTold.of(refit)}
             yield cls(**common, **told, **dict(Deciding.within(settings)), candidates=configured(settings))
 
 
@@ -124,6 +148,8 @@ STEPS = (
             RemovalFolder.losses,
             SearchTextFolder.windows,
             SearchTextFolder.manifest,
+            GramFolder.layers,
+            GramFolder.samples,
         ),
         looks_at=(ModelFolder.facts,),
         timed=True,

@@ -4,6 +4,7 @@ from prunescope.steps import (
     diagnosis,
     evaluation,
     export,
+    gram,
     importance,
     pruning,
     recovery,
@@ -15,7 +16,7 @@ from prunescope.steps import (
 )
 from prunescope.steps.step import Step
 
-MODULES = (sources, texts, importance, trial, diagnosis, repair, pruning, recovery, evaluation, export, reporting)
+MODULES = (sources, texts, gram, importance, trial, diagnosis, repair, pruning, recovery, evaluation, export, reporting)
 TABLE: dict[str, Step] = {step.name: step for module in MODULES for step in module.STEPS}
 RULES: dict[str, Step] = TABLE | {f"{name}_part": step for name, step in TABLE.items() if step.part}
 """The step of each rule: its own, and that of a part of it."""

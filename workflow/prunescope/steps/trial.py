@@ -6,17 +6,17 @@ from typing import Any
 from pydantic import Field
 
 from prunescope.artifacts.folders import ExperimentFolder as Own
-from prunescope.artifacts.folders import GradientsFolder, ModelFolder, RemovalFolder, TrialTextFolder
+from prunescope.artifacts.folders import GradientsFolder, GramFolder, ModelFolder, RemovalFolder, TrialTextFolder
 from prunescope.config.candidates import Deciding, configured
 from prunescope.config.patches import Patch
 from prunescope.config.sections.base import Rate
-from prunescope.steps.importance import SHORTER_WINDOWS
+from prunescope.steps.importance import SHORTER_WINDOWS, RankedSpec
 from prunescope.steps.spec import START, ExperimentSpec, Planning, ScatteredSpec
 from prunescope.steps.step import Step
 from prunescope.steps.work import Work
 
 
-class TrialSpec(Deciding, ScatteredSpec, ExperimentSpec):
+class TrialSpec(Deciding, RankedSpec, ScatteredSpec, ExperimentSpec):
     """Measure on held-out text what other settings would do that need no other pass over the model."""
 
     step = "trial"
@@ -37,6 +37,7 @@ class TrialSpec(Deciding, ScatteredSpec, ExperimentSpec):
                 start=planned.run.start,
                 **dict(Deciding.within(settings)),
                 plain=Deciding.within(plain),
+                ridge=settings.repair.refit.middle,
                 candidates=configured(settings),
                 extreme_rate=settings.diagnosis.extreme_rate,
                 early_layers=settings.diagnosis.early_layers,
@@ -60,6 +61,7 @@ STEPS = (
             RemovalFolder.losses,
             TrialTextFolder.windows,
             TrialTextFolder.manifest,
+            GramFolder.layers,
         ),
         # How long the pass took.
         looks_at=(ModelFolder.facts, GradientsFolder.record, GradientsFolder.stability),

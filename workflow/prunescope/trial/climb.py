@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from prunescope.artifacts.facts import KINDS, BlockKind
 from prunescope.models.sweep import Sweep
 from prunescope.progress import Progress
+from prunescope.trial.stand_ins import Heard, StandIns
 
 Silent = Mapping[str, tuple[int, ...] | None]
 """By block (``"3.mlp"``) its groups that are silent, ascending; None: all, so that the block adds exactly zero."""
@@ -36,6 +38,7 @@ class Climb:
         dense: the stream of the dense model before layer `start`, ``[windows, tokens, d]``.
         silent: what each intervention silences. call: streams of windows that a layer takes at a time.
         device: where the streams are kept. progress: counts layers.
+        stand_ins: what plays the groups that are silent in a block that is not; None: nothing does.
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class Climb:
         call: int,
         device: torch.device,
         progress: Progress,
+        stand_ins: StandIns | None = None,
     ) -> None:
-        self.progress = progress
+        self.progress, self.stand_ins = progress, stand_ins
         self.sweep, self.adapter, self.silent, self.call = sweep, sweep.adapter, silent, call
         self.start, self.windows, self.computes = start, len(dense), dense.device
         self.streams = torch.empty((1 + len(silent)) * len(dense), *dense.shape[1:], dtype=dense.dtype, device=device)
@@ -136,19 +140,26 @@ class Climb:
                 for kind in KINDS:
                     if kind not in kinds:
                         stack.enter_context(self.adapter.silenced(layer, kind))
-                    elif (mask := self._mask(layer, kind, [owners[row] for row in range(begin, end)])) is not None:
-                        stack.enter_context(self.adapter.masked(layer, kind, mask))
+                    elif heard := self._heard(layer, kind, [owners[row] for row in range(begin, end)]):
+                        stack.enter_context(self.adapter.reading(layer, kind, heard))
                 rows.copy_(self.sweep.run(layer, rows.to(self.computes)))
 
-    def _mask(self, layer: int, kind: BlockKind, slots: Sequence[Slot]) -> Tensor | None:
-        """Return which groups of a block speak, bool ``[rows, groups]``; None: all of them, in every row."""
+    def _heard(self, layer: int, kind: BlockKind, slots: Sequence[Slot]) -> Heard | None:
+        """Return what the output projection of a block reads, a row per slot; None: its inputs, in every row."""
         silent = [self._silent(slot, layer, kind) or () for slot in slots]
         if not any(silent):
             return None
         mask = torch.ones(len(slots), self.groups[layer, kind], dtype=torch.bool)
         for row, groups in enumerate(silent):
             mask[row, list(groups)] = False
-        return mask.to(self.computes)
+        mask, played = mask.to(self.computes), []
+        if self.stand_ins:
+            for groups, rows in groupby(range(len(slots)), silent.__getitem__):
+                first, *others = rows
+                if groups:
+                    one = self.stand_ins.find(layer, kind, mask[first], groups, self.streams.dtype)
+                    played.append((slice(first, first + 1 + len(others)), one))
+        return Heard(mask, played)
 
 
 def _ranges(rows: Sequence[int], longest: int) -> Iterator[tuple[int, int]]:

@@ -5,8 +5,9 @@ block on that it silences; interventions that agree up to a block share the stre
 a layer before the next one, so that its weights are read once for all of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from prunescope.models.memory import free_memory
 from prunescope.models.sweep import SHARE_OF_HOST, Sweep, rows_of
 from prunescope.progress import Progress
 from prunescope.trial.climb import DENSE, Climb, Silent, Watch
+from prunescope.trial.stand_ins import StandIns
 
 if TYPE_CHECKING:  # it needs pydantic, which measuring must do without
     from prunescope.artifacts.plan import PruningPlan
@@ -68,6 +70,7 @@ def measure(
     held: int | None = None,
     divergence: bool = True,
     watch: Watch | None = None,
+    stand_ins: StandIns | None = None,
 ) -> Losses:
     """Measure the loss of every window without and with each intervention.
 
@@ -75,21 +78,31 @@ def measure(
         windows: int ``[n, tokens]``, full windows without padding.
         batch_size: windows that a layer takes at a time.
         held: residual streams of windows that exist at a time, the dense ones aside; None: `HELD` times `batch_size`
-            or, where the layers are read as they run, as many as the host's memory takes. No size changes a number.
+            or, where a layer is costly to begin with, as many as the host's memory takes. No size changes a number.
         divergence: whether KL is measured too.
         watch: is shown the dense stream around every block.
+        stand_ins: what plays the silent groups of blocks that stay; None: they add nothing.
     """
     count = len(interventions)
-    sweep = Sweep(adapter, windows[:1].to(adapter.device))
-    held = held or _held(adapter, windows, batch_size)
-    together = min(len(windows) if adapter.offloaded else batch_size, max(1, held // max(1, count)))
+    # Its weights are read as it runs, or its stand-ins are computed: once for all windows, if memory takes them.
+    costly = adapter.offloaded or stand_ins is not None
+    held = held or (_held(adapter, windows, batch_size) if costly else HELD * batch_size)
+    together = min(len(windows) if costly else batch_size, max(1, held // max(1, count)))
     parts = batches(windows, together, adapter.device)
     chunks = [_chunks(interventions, max(1, held // len(part))) for part in parts]
     climbs = [len(adapter.layers) - chunk.start for some in chunks for chunk in some]
     progress = Progress("interventions", total=sum(climbs), unit="layers")
+    climb = partial(
+        Climb,
+        Sweep(adapter, windows[:1].to(adapter.device)),
+        call=batch_size,
+        device=torch.device("cpu") if costly else adapter.device,
+        progress=progress,
+        stand_ins=stand_ins,
+    )
     results = torch.zeros(2, 1 + count, len(windows), dtype=torch.float64)
     for part, rows, some in zip(parts, rows_of(parts), chunks, strict=True):
-        for row, values in _climb_all(sweep, part, interventions, some, batch_size, divergence, watch, progress):
+        for row, values in _climb_all(climb, adapter, part, interventions, some, divergence, watch):
             results[:, row, rows] = values.cpu()
     return Losses(results[0], results[1] if divergence else None)
 
@@ -110,45 +123,40 @@ def _chunks(interventions: Sequence[Intervention], span: int) -> list[Chunk]:
 
 
 def _held(adapter: ModelAdapter, windows: Tensor, batch_size: int) -> int:
-    if not adapter.offloaded:
-        return HELD * batch_size
     weight = adapter.model.get_input_embeddings().weight
     stream = windows.shape[1] * weight.shape[1] * weight.element_size()
     return max(HELD * batch_size, int(SHARE_OF_HOST * free_memory(torch.device("cpu")) // stream))
 
 
 def _climb_all(
-    sweep: Sweep,
+    climbing: Callable[..., Climb],
+    adapter: ModelAdapter,
     part: Tensor,
     interventions: Sequence[Intervention],
     chunks: Sequence[Chunk],
-    call: int,
     divergence: bool,
     watch: Watch | None,
-    progress: Progress,
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield rows of the results of some windows, float64 ``[2, windows]``: loss and divergence.
 
     The first climb takes the dense stream to the top, and leaves a copy where each of the other chunks begins.
     """
-    adapter = sweep.adapter
-    kept = torch.device("cpu") if adapter.offloaded else adapter.device
     saved: dict[int, Tensor] = {}
     for number, chunk in enumerate(chunks):
         silent = [interventions[index].silent for index in chunk.members]
-        below = saved[chunk.start] if number else adapter.embed(part)
-        climb = Climb(sweep, below, chunk.start, silent, call, kept, progress)
+        below = saved[chunk.start].to(part.device) if number else adapter.embed(part)
+        climb = climbing(dense=below, start=chunk.start, silent=silent)
         if not number:
             saved = climb.run(alone=True, save=frozenset(other.start for other in chunks[1:]), watch=watch)
             top = adapter.normed(climb.stream(climb.dense).to(part.device))
         else:
             climb.run(alone=False)
-        for slot, values in zip(climb.slots, _heads(adapter, climb, top, part, call, divergence), strict=True):
+        for slot, values in zip(climb.slots, _heads(adapter, climb, top, part, divergence), strict=True):
             for member in slot.members:
                 yield 0 if member == DENSE else 1 + chunk.members[member], values
 
 
-def _heads(adapter: ModelAdapter, climb: Climb, dense: Tensor, part: Tensor, call: int, divergence: bool) -> Tensor:
+def _heads(adapter: ModelAdapter, climb: Climb, dense: Tensor, part: Tensor, divergence: bool) -> Tensor:
     """Return loss and divergence of each slot, float64 ``[slots, 2, windows]``.
 
     Args:
@@ -163,11 +171,11 @@ def _heads(adapter: ModelAdapter, climb: Climb, dense: Tensor, part: Tensor, cal
             sums = losses_and_divergences(adapter.model.get_output_embeddings(), hidden, dense[window], tokens)
             found[:, 0, window], found[:, 1, window] = sums[0] / (len(tokens) - 1), sums[1] / len(tokens)
             continue
-        for begin in range(0, len(places), call):
-            hidden = _streams(streams, places[begin : begin + call], window, part.device)
+        for begin in range(0, len(places), climb.call):
+            hidden = _streams(streams, places[begin : begin + climb.call], window, part.device)
             targets = tokens[1:].expand(len(hidden), -1)
             losses = token_losses(adapter.logits, hidden[:, :-1], targets).sum(dim=1, dtype=torch.float64)
-            found[begin : begin + call, 0, window] = losses / (len(tokens) - 1)
+            found[begin : begin + climb.call, 0, window] = losses / (len(tokens) - 1)
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prunescope.artifacts.facts import ModelFacts
 from prunescope.artifacts.files import Entry
-from prunescope.artifacts.folders import SearchTextFolder, TrialTextFolder
+from prunescope.artifacts.folders import GramFolder, SearchTextFolder, TrialTextFolder
 from prunescope.artifacts.parts import Part
 from prunescope.artifacts.plan import BlockPlan, PruningPlan
 from prunescope.artifacts.plan_file import PlanFile
@@ -25,8 +25,12 @@ from prunescope.models.adapter import adapter_for
 from prunescope.models.configuration import load_config
 from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
 from prunescope.models.memory import in_smaller_batches
+from prunescope.pruning.gram import read_gram
 from prunescope.shards import WHOLE, Shard
-from prunescope.trial.interventions import Intervention, measure
+from prunescope.steps.importance import RankedSpec
+from prunescope.steps.job import Job
+from prunescope.trial.interventions import Intervention, Losses, measure
+from prunescope.trial.stand_ins import StandIns
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,29 @@ def nothing(facts: ModelFacts) -> PruningPlan:
 
 
 @dataclass(frozen=True)
+class BlockRefit:
+    """How plans are refitted before they are measured: each block to what it loses itself, on the dense stream."""
+
+    gram: GramFolder
+    ridge: float
+
+    @classmethod
+    def of(cls, job: Job[Any, Any]) -> "BlockRefit | None":
+        """Return how the plans of a job are refitted; None: they are plain cuts."""
+        spec: RankedSpec = job.spec
+        return None if spec.ridge is None else cls(job.input(GramFolder), spec.ridge)
+
+    @property
+    def conditions(self) -> list[Any]:
+        """What the numbers of a plan depend on."""
+        return [self.gram.path.name, self.ridge]
+
+    def stand_ins(self) -> StandIns:
+        """Return what plays silent groups."""
+        return StandIns(partial(read_gram, self.gram.layers.path), self.ridge)
+
+
+@dataclass(frozen=True)
 class Meter:
     """Measures plans on the windows of a trial or a search, and keeps what it measured.
 
@@ -66,12 +93,14 @@ class Meter:
 
     Attributes:
         text: the windows. facts: the model. dtype: to compute in; ``auto`` as for gradients.
+        refit: how plans are refitted; None: plain cuts are measured.
         tags: device and dtype that were used; none as long as nothing had to be measured.
     """
 
     text: TrialTextFolder | SearchTextFolder
     facts: ModelFacts
     dtype: str = "auto"
+    refit: BlockRefit | None = None
     tags: dict[str, str] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -95,7 +124,12 @@ class Meter:
         """All but plan, windows and model that the numbers depend on; the model is in the key of the folder."""
         dtype = calibration_dtype(self.dtype)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return [VERSION, self.facts.revision, dtype, device, self.text.manifest.read().sha256]
+        return [VERSION, self.facts.revision, dtype, device, self.text.manifest.read().sha256, *self.refitted]
+
+    @property
+    def refitted(self) -> list[Any]:
+        """What the numbers depend on where plans are refitted; nothing for plain cuts."""
+        return self.refit.conditions if self.refit else []
 
     def measure(
         self, plans: Mapping[str, PruningPlan], span: slice = EVERY, gathered: Gathered = at_once
@@ -148,21 +182,27 @@ class Meter:
 
     def _measure(self, plans: Mapping[str, PruningPlan], span: slice, shard: Shard) -> Part:
         """Return the losses of plans on a shard of the windows of a span, float64 ``[windows]`` of each text."""
-        interventions = [Intervention.of_plan(digest, plan) for digest, plan in plans.items()]
         texts = self._within(span)
         parts = {name: windows[shard.rows(len(windows))] for name, windows in texts.items()}
         windows = torch.cat([*parts.values()])
         if not len(windows):
             return Part()
-        work = partial(measure, adapter_for(self.model), windows, interventions)
-        found = in_smaller_batches(work, forward_batch(windows, self.model))
-        sums = {}
+        found, sums = self.found(plans, windows), {}
         for kind in WindowLosses.model_fields:
-            for digest, row in zip(plans, getattr(found, kind)[1:], strict=True):
+            for digest, row in zip(plans, getattr(found, kind), strict=True):
                 for name, values in zip(parts, row.split([*map(len, parts.values())]), strict=True):
                     sums[self._name(kind, digest, name)] = whole = row.new_zeros(len(texts[name]))
                     whole[shard.rows(len(whole))] = values
         return Part(sums, compute_tags(self.model))
+
+    def found(self, plans: Mapping[str, PruningPlan], windows: Tensor) -> Losses:
+        """Return what each plan loses on windows, int ``[n, tokens]``; a row per plan."""
+        interventions = [Intervention.of_plan(digest, plan) for digest, plan in plans.items()]
+        stand_ins = self.refit.stand_ins() if self.refit else None
+        work = partial(measure, adapter_for(self.model), windows, interventions, stand_ins=stand_ins)
+        losses = in_smaller_batches(work, forward_batch(windows, self.model))
+        assert losses.divergence is not None
+        return Losses(losses.loss[1:], losses.divergence[1:])
 
     def _name(self, kind: str, digest: str, text: str) -> str:
         """Return what the losses by a plan are called in a part."""

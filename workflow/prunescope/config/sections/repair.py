@@ -23,7 +23,7 @@ class Refit(Section):
         (0.01, 0.1, 1.0),
         min_length=1,
         description="Dampings to choose from, block by block, by the error on held-out tokens; in units of the mean of "
-        "diag(XᵀX).",
+        "diag(XᵀX). Trial and search refit with the one in the middle.",
     )
     dtype: Dtype = Field(
         "auto", description="Dtype of the forward passes; auto: bfloat16 on hardware that has it, else float32."
@@ -33,6 +33,11 @@ class Refit(Section):
     @classmethod
     def _in_one_order(cls, ridge: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted(set(ridge)))
+
+    @property
+    def middle(self) -> float | None:
+        """The damping of what is measured before the cut; None: plain cuts are measured."""
+        return self.ridge[len(self.ridge) // 2] if self.enabled else None
 
 
 class Scales(Section):

@@ -28,7 +28,8 @@ def trials_figure(trials: Trials, subtitle: str = "", words: Language = ENGLISH)
     the unpruned model. What is worse by more than `FAR` stands at the right edge, with its ratio.
     """
     found = trials.ranked
-    figure = style.figure(HEAD + ROW * len(found), words.labels["trials"], subtitle)
+    title = words.labels["trials" if trials.ridge is None else "refitted_trials"]
+    figure = style.figure(HEAD + ROW * len(found), title, subtitle)
     if not found:
         figure.text(0.5, 0.4, words.labels["nothing_tried"], ha="center")
         return figure

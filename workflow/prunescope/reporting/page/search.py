@@ -31,6 +31,11 @@ def _tried(search: Search) -> str:
         f"{search.impossible} could not be measured. The search made KL(unpruned ‖ pruned) small, the mean of the "
         "texts."
     )
+    if search.winner.ranked_kl is not None:
+        said += (
+            " They were ranked with each block refitted to what it loses itself; the best three, and the best start, "
+            "were then refitted as a checkpoint is, and all figures but that of the ranking are of these."
+        )
     said += " Time ended it (`search.seconds`)." if search.stopped else ""
     said += f" Kept as configured: {', '.join(f'`{path}`' for path in search.fixed)}." if search.fixed else ""
     return said + "".join(f" Not searched on {name}: {reason}." for name, reason in search.left_out.items())
@@ -38,14 +43,17 @@ def _tried(search: Search) -> str:
 
 def _table(search: Search) -> str:
     rows = {"found": search.winner, "next": search.runner_up, "best start": search.start}
-    columns = ("", "settings", "KL", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in search.texts.items()))
+    ranked = ("KL ranked by",) if search.winner.ranked_kl is not None else ()
+    texts = (f"{name} ({shown(text.dense)} unpruned)" for name, text in search.texts.items())
+    columns = ("", "settings", "KL", *ranked, *texts)
     found = [_row(name, one, search) for name, one in rows.items() if one is not None]
-    return table(columns, found, "llr" + "r" * len(search.texts))
+    return table(columns, found, "ll" + "r" * (len(columns) - 2))
 
 
 def _row(name: str, one: Found, search: Search) -> tuple[str, ...]:
     texts = (f"{shown(one.texts[text].perplexity)} ({shown(one.texts[text].ratio)})" for text in search.texts)
-    return (name, _settings(one), f"{one.kl:.4f}", *texts)
+    ranked = () if one.ranked_kl is None else (f"{one.ranked_kl:.4f}",)
+    return (name, _settings(one), f"{one.kl:.4f}", *ranked, *texts)
 
 
 def _settings(one: Found) -> str:

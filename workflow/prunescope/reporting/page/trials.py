@@ -13,7 +13,7 @@ def trials_section(trials: Trials, repaired: bool = False) -> str:
     """Return where the experiment stands, and a table of the best settings; or why none was tried.
 
     Args:
-        repaired: whether the experiment's weights are repaired after the cut, which was not tried.
+        repaired: whether the experiment's weights are repaired after the cut.
     """
     if not trials.texts:
         reasons = "".join(f"\n- {name}: {reason}" for name, reason in trials.left_out.items())
@@ -30,7 +30,12 @@ def trials_section(trials: Trials, repaired: bool = False) -> str:
     ]
     columns = ("", "setting", *(f"{name} ({shown(text.dense)} unpruned)" for name, text in trials.texts.items()), "KL")
     said.append(table(columns, rows, "rl" + "r" * (len(trials.texts) + 1)))
-    if repaired:
+    if trials.ridge is not None:
+        said.append(
+            "All of them, this one too, were refitted before they were measured, each block to what it loses itself. "
+            "The refit of the checkpoint also makes up for what the blocks below have lost."
+        )
+    elif repaired:
         said.append("All of them, this one too, as the cut leaves them, without repair.")
     said.append(
         "Perplexity, and in parentheses its ratio to this experiment's, with the paired 95 % bootstrap interval; KL to "
