@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from prunescope.models.loading import native_bfloat16
 from prunescope.steps.table import TABLE
 
 NAME = "results/tiny/taylor_T1_tau0_20_words"
@@ -71,7 +72,8 @@ def test_parts_are_gone_when_they_are_added_up(scattered):
     assert not list(project.folder.glob("results/**/*of3.safetensors"))
     for step in OWN:
         record = json.loads((project.folder / NAME / f"records/{step}.json").read_text())
-        assert record["tags"]["shards"] == "3" and record["tags"]["dtype"] == "float32"
+        native = step == "trial" and native_bfloat16()
+        assert record["tags"]["shards"] == "3" and record["tags"]["dtype"] == ("bfloat16" if native else "float32")
 
 
 def test_another_number_makes_nothing_again(scattered, finished):

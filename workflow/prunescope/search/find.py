@@ -115,7 +115,8 @@ class Outcome:
             reason = self.tried[0].reason or NO_NUMBER
             raise BudgetError(f"none of {len(self.tried)} settings can be kept: {reason}")
         winner, *others = found
-        start = start or winner
+        if start is None or not math.isfinite(self._kl(start)):
+            start = winner
         assert winner.cut and start.cut
         return Search(
             **dict(scores.changed(winner.patch)),

@@ -23,7 +23,14 @@ from prunescope.errors import DataError
 from prunescope.files import canonical
 from prunescope.models.adapter import adapter_for
 from prunescope.models.configuration import load_config
-from prunescope.models.loading import calibration_dtype, compute_tags, forward_batch, load_model
+from prunescope.models.loading import (
+    calibration_dtype,
+    compute_dtype,
+    compute_tags,
+    default_device,
+    forward_batch,
+    load_model,
+)
 from prunescope.models.memory import in_smaller_batches
 from prunescope.pruning.gram import read_gram
 from prunescope.shards import WHOLE, Shard
@@ -94,7 +101,8 @@ class Meter:
     Attributes:
         text: the windows. facts: the model. dtype: to compute in; ``auto`` as for gradients.
         refit: how plans are refitted; None: plain cuts are measured.
-        tags: device and dtype that were used; none as long as nothing had to be measured.
+        tags: of the record, when something was asked for: device and dtype of the numbers, also of those that were
+            known, and how many jobs measured the others.
     """
 
     text: TrialTextFolder | SearchTextFolder
@@ -127,6 +135,13 @@ class Meter:
         return [VERSION, self.facts.revision, dtype, device, self.text.manifest.read().sha256, *self.refitted]
 
     @property
+    def computed(self) -> dict[str, str]:
+        """Device and dtype of the numbers, as tags."""
+        device = default_device()
+        dtype = compute_dtype(calibration_dtype(self.dtype), device)
+        return {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
+
+    @property
     def refitted(self) -> list[Any]:
         """What the numbers depend on where plans are refitted; nothing for plain cuts."""
         return self.refit.conditions if self.refit else []
@@ -143,6 +158,7 @@ class Meter:
         Raises:
             DataError: they measured under other conditions.
         """
+        self.tags.update(self.computed)
         wanted = self._with_dense(plans)
         known = self._known_of(wanted, span)
         if missing := {digest: plan for digest, plan in wanted.items() if digest not in known}:
