@@ -19,8 +19,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import yaml
+from safetensors.torch import load_file
 
 from faults import child
+from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.config.resolve import load_config
 from prunescope.steps.registry import Registry
 from prunescope.steps.spec import Run
@@ -115,8 +117,13 @@ class EveryStep:
     def numbers(self, step: str) -> dict[str, object]:
         """Return what a step left, file by file, without what differs from run to run: times, speeds and memory."""
         paths = [self.folder / file for file in self.tasks[step].outputs]
-        files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
-        return {str(file.relative_to(self.folder)): _content(file) for file in sorted(files) if file.is_file()}
+        files = [file for path in paths for file in (_inside(path) if path.is_dir() else [path]) if file.is_file()]
+        return {str(file.relative_to(self.folder)): _content(file) for file in sorted(files)}
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what a step left in a folder; the card of a checkpoint is the page's."""
+    return [file for file in folder.rglob("*") if file.name != CheckpointFolder.card.path]
 
 
 VOLATILE = ("started", "finished", "seconds", "peak_memory_bytes", "git_sha", "synced_at", "run_id", "experiment_id")
@@ -128,6 +135,8 @@ def _content(file: Path) -> object:
         return None  # nothing but times
     if file.suffix == ".json":
         return _stable(json.loads(file.read_text()))
+    if file.suffix == ".safetensors":
+        return {name: tensor.double().tolist() for name, tensor in load_file(file).items()}
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -11,7 +11,10 @@ from prunescope.errors import DataError
 from prunescope.files import note_read
 
 SEPARATORS = ("\t", ";", ",", "|")
-FORMS = "expected JSON, JSON lines, or a CSV table with a line of column names"
+FORMS = (
+    "expected JSON, JSON lines, or a CSV table with a line of column names; if it is the file of a step, delete it and "
+    "run its step again"
+)
 # With a mark at its start a file says itself what it is; Excel and PowerShell write UTF-16.
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 

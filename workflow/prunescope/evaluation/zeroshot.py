@@ -1,6 +1,7 @@
 """Zero-shot tasks through lm-evaluation-harness (EleutherAI, `lm_eval` on PyPI), an optional dependency."""
 
 import contextlib
+import errno
 import logging
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,12 @@ from prunescope.steps.evaluation import ZeroshotBaselineSpec, ZeroshotSpec
 from prunescope.steps.job import Job
 
 log = logging.getLogger(__name__)
+
+WITHOUT_HUB = (
+    "most tasks come from the hub; where it cannot be reached give evaluation.zeroshot.task_dir a folder with task "
+    "files that read local data"
+)
+WITHOUT_LOCKS = "the library that reads them locks its cache: set HF_HOME to a folder on a file system that has locks"
 
 
 def run_baseline(job: Job[ZeroshotBaselineSpec, ZeroshotBaselineFolder]) -> None:
@@ -75,10 +82,9 @@ def run_tasks(checkpoint: Path, told: ZeroshotBaselineSpec | ZeroshotSpec) -> Ze
             )
     except (DatasetsError, OSError) as error:  # what cannot be downloaded is an OSError too
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        way_out = WITHOUT_LOCKS if getattr(error, "errno", None) == errno.ENOLCK else WITHOUT_HUB
         raise DataError(
-            f"the data of evaluation.zeroshot.tasks ({', '.join(told.tasks)}) could not be read ({reason}): most "
-            "tasks come from the hub; where it cannot be reached give evaluation.zeroshot.task_dir a folder with "
-            "task files that read local data"
+            f"the data of evaluation.zeroshot.tasks ({', '.join(told.tasks)}) could not be read ({reason}): {way_out}"
         ) from error
     settings = {"lm_eval": version("lm_eval"), "limit": told.limit, "num_fewshot": found["n-shot"]}
     settings |= {"task_versions": found["versions"], "samples": found["n-samples"]} | compute_tags(model)
