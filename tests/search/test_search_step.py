@@ -173,6 +173,15 @@ def test_a_refit_that_was_killed_goes_on_and_finds_the_same(tiny, monkeypatch):
     assert len(refits) in (4, 5)
 
 
+def test_a_start_that_loses_its_numbers_in_the_refit_is_not_compared_with(tiny, monkeypatch):
+    job = search_job(tiny.refitted(), "auto_20_wiki_refit")
+    kl = find.Outcome._kl
+    monkeypatch.setattr(find.Outcome, "_kl", lambda self, one: math.inf if one.start else kl(self, one))
+    find.find_settings(job)
+    found, starts = job.folder.search.read(), job.folder.searched.read().set_index("trial")["start"]
+    assert found.start == found.winner and not starts[found.winner.trial] and found.gain.ratio == 1
+
+
 def test_all_that_follows_reads_what_was_found(tiny):
     job = search_job(tiny, "auto_20_wiki")
     find.find_settings(job)
