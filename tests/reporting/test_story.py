@@ -1,11 +1,14 @@
 """The ten lines at the end of a run say what the files of the experiment say."""
 
+from types import SimpleNamespace
+
 import pytest
 from folders import write
 
 from prunescope.artifacts.folders import ExperimentFolder
 from prunescope.artifacts.perplexity import geomean
-from prunescope.reporting.story import ending, overview, story
+from prunescope.config.names import parse_name
+from prunescope.reporting.story import REPAIRS, ending, overview, repaired_name, story
 
 
 @pytest.fixture
@@ -62,3 +65,24 @@ def test_several_stand_below_each_other_the_best_first(two):
 def test_what_is_not_finished_is_named(two):
     two[1].identity.path.unlink()
     assert overview(two).splitlines()[2].split()[:2] == ["another_with_a_longer_name", "unfinished:"]
+
+
+def told(verdict, experiment):
+    best = SimpleNamespace(experiment=experiment, command="snakemake", patch={})
+    trial = SimpleNamespace(verdict=verdict, best=best, more_text=None)
+    return SimpleNamespace(diagnosis=[], checks=SimpleNamespace(trial=trial))
+
+
+def test_what_repairs_the_best_setting_is_named_unless_it_is_repaired(tmp_path):
+    folder = ExperimentFolder(tmp_path / "results/M/taylor_T0_20_wiki_recover")
+    assert repaired_name(folder, told("better", "gate_T0_20_wiki_max50")) == "gate_T0_20_wiki_max50_refit_scales"
+    assert repaired_name(folder, told("same", None)) == "taylor_T0_20_wiki_recover_refit_scales"
+    assert repaired_name(folder, told("unclear", None)) == "taylor_T0_20_wiki_recover_refit_scales"
+    assert repaired_name(ExperimentFolder(tmp_path / "results/M/guarded"), told("same", None)) is None
+    folder.fitted.path.mkdir(parents=True)
+    assert repaired_name(folder, told("better", "gate_T0_20_wiki_max50")) is None
+
+
+def test_the_name_that_repairs_is_one_that_can_be_asked_for():
+    _, patch = parse_name("gate_T0_20_wiki_max50_refit_scales", ["wiki"])
+    assert patch["repair"] == REPAIRS["repair"]

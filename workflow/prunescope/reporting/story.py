@@ -10,6 +10,7 @@ from prunescope.artifacts.diagnosis import DiagnosisReport, TrialCheck
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.artifacts.perplexity import changes, geomean, times
 from prunescope.artifacts.summary import PruningSummary
+from prunescope.config.names import known_name, rename
 from prunescope.diagnosis.words import LANGUAGES, Language
 from prunescope.reporting.console import wrap
 from prunescope.reporting.remedies import next_line
@@ -17,6 +18,8 @@ from prunescope.reporting.remedies import next_line
 Rows = Iterator[tuple[str, str]]
 """What stands to the left, and what is said of it."""
 BROWSER = "make ui"
+REPAIRS = {"repair": {"refit": {"enabled": True}, "scales": {"enabled": True}}}
+"""What gave most without training (docs/quality.md)."""
 
 
 def ending(experiments: Sequence[ExperimentFolder], comparisons: Sequence[ComparisonFolder]) -> str:
@@ -48,6 +51,8 @@ def _told(folder: ExperimentFolder, report: DiagnosisReport, language: Language)
         yield words["best"], _best(report.checks.trial, language)
         if report.checks.trial.verdict in ("better", "unclear"):
             yield words["run"], next_line(report) or ""
+    if repaired := repaired_name(folder, report):
+        yield words["repair"], language.story("repaired", name=repaired)
     if folder.page.exists():
         yield words["page"], str(folder.page.path)
     yield words["more"], f"prunescope diagnose {shlex.quote(str(folder.path))} --all"
@@ -105,6 +110,17 @@ def _best(trial: TrialCheck, language: Language) -> str:
     clear = trial.verdict == "better"
     said = {"name": name, "ratio": f"{best.ratio:.2f}", "interval": interval, "clear": clear}
     return language.story("better", measured=trial.measured, **said)
+
+
+def repaired_name(folder: ExperimentFolder, report: DiagnosisReport) -> str | None:
+    """Return the name of the best setting with its repairs; None where it has some, or no name can say it."""
+    trial = report.checks.trial
+    if trial is None or next_line(report) is None or folder.fitted.exists() or folder.scaled.exists():
+        return None
+    better = trial.best.experiment if trial.verdict in ("better", "unclear") else None
+    name = known_name(better or folder.path.name)
+    repaired = rename(name, REPAIRS) if name else None
+    return str(repaired) if repaired else None
 
 
 def _parameters(count: int) -> str:
