@@ -5,8 +5,7 @@ from fake_results import MODEL, NAME, URI, write_comparison, write_experiment
 from mlflow import MlflowClient
 
 from prunescope.tracking.gather import RecordError
-from prunescope.tracking.sync import sync
-from prunescope.tracking.track import track_all
+from prunescope.tracking.track import track_all, track_one
 
 OTHER, TAG = "taylor_T0_20_wiki", "prunescope.best_of.remedies"
 
@@ -63,4 +62,4 @@ def test_what_a_failed_run_compared_is_not_tracked(project, experiments):
     (folder / "record.json").unlink()
     assert track_all(project, URI)["unfinished"] == 1
     with pytest.raises(RecordError, match="compares what a failed run left"):
-        sync([folder], URI)
+        track_one(folder, URI)

@@ -3,9 +3,11 @@ import logging
 import socket
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from fake_results import MODEL, NAME, URI, write_comparison, write_experiment
+from mlflow import MlflowClient
 
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder
 from prunescope.errors import DataError
@@ -13,6 +15,7 @@ from prunescope.steps.job import Job
 from prunescope.steps.reporting import TrackComparisonSpec, TrackSpec
 from prunescope.steps.table import TABLE
 from prunescope.tracking.connection import TrackingUnavailable
+from prunescope.tracking.gather import RecordError, gather
 from prunescope.tracking.track import track, track_all, track_one
 
 
@@ -93,6 +96,38 @@ def test_a_broken_experiment_does_not_stop_the_others(project, directory, caplog
     assert "left out" in caplog.text and str(directory) in caplog.text
     assert (other / "mlflow.json").is_file()
     assert not (directory / "mlflow.json").exists()
+
+
+@pytest.fixture
+def run_again(directory, monkeypatch):
+    """Remove what has been gathered and is about to be copied, as Snakemake does before a step runs again."""
+    log, gone = MlflowClient.log_artifact, next(iter(gather(directory).artifacts.values()))
+
+    def slow(client, run_id, path, *args):
+        if Path(path) == gone:
+            gone.unlink()
+        log(client, run_id, path, *args)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", slow)
+
+
+def test_an_experiment_that_is_run_again_meanwhile_is_left_out_as_unfinished(project, directory, run_again):
+    other = write_experiment(project, name="taylor_T0_20_wiki", key="33334444")
+    assert track_all(project, URI) == Counter(new=1, unfinished=1)
+    assert (other / "mlflow.json").is_file() and not (directory / "mlflow.json").exists()
+
+
+def test_an_experiment_that_is_run_again_meanwhile_is_no_trouble_of_the_store(directory, run_again):
+    with pytest.raises(RecordError, match="is being run again"):
+        track_one(directory, URI)
+
+
+def test_a_store_that_has_lost_a_file_of_its_own_is_not_an_experiment_that_runs_again(directory, monkeypatch):
+    def lost(*_):
+        raise FileNotFoundError(2, "No such file or directory", "/elsewhere/artifact")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", lost)
+    assert json.loads(track_one(directory, URI).read_text())["pending"]
 
 
 def test_a_bug_is_never_swallowed(directory, monkeypatch):

@@ -1,22 +1,26 @@
 """Records into MLflow, which is a view that `results/` can rebuild at any time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow.entities import Run
 
 from prunescope.artifacts.folders import ComparisonFolder, ExperimentFolder, SharedFolder
+from prunescope.errors import PrunescopeError
 from prunescope.tracking import view
 from prunescope.tracking.connection import connected
-from prunescope.tracking.gather import gather, gather_shared, gather_unpruned, open_folder
+from prunescope.tracking.gather import RecordError, gather, gather_shared, gather_unpruned, open_folder
 from prunescope.tracking.links import KEY
 from prunescope.tracking.rows import NAME, Change, Rows
 from prunescope.tracking.tracked import TrackedRun
 
 PERPLEXITIES, BEST_OF = "prunescope.perplexities", "prunescope.best_of"
 SUPERSEDED = "prunescope.superseded_by"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class SyncResult:
     change: Change
 
 
-def sync(directories: Iterable[Path], uri: str) -> list[SyncResult]:
+def sync(directories: Sequence[Path], uri: str) -> list[SyncResult | PrunescopeError]:
     """Write experiments with the shared steps that they use, and comparisons of sweeps, into their rows.
 
     Args:
@@ -38,14 +42,28 @@ def sync(directories: Iterable[Path], uri: str) -> list[SyncResult]:
             experiments that they compare.
         uri: MLflow address, as configured; a sqlite file is relative to the working directory.
 
+    Returns:
+        For each directory where it is, or why it was left out: RecordError where it has not finished or is being run
+        again, DataError where a file is damaged.
+
     Raises:
         TrackingUnavailable: the store cannot be reached or refuses.
-        RecordError, DataError: an experiment or a comparison has not finished or has a damaged file.
     """
-    gathered = [(open_folder(directory), gather(directory)) for directory in directories]
+    folders = [open_folder(directory) for directory in directories]
+    gathered = [_tried(partial(gather, directory)) for directory in directories]
+    if all(isinstance(one, PrunescopeError) for one in gathered):
+        return [one for one in gathered if isinstance(one, PrunescopeError)]
     with connected(uri) as client:
-        target = _Target(Rows(client))
-        return [target.put(folder, tracked) for folder, tracked in gathered]
+        put = _Target(Rows(client)).put
+        found = zip(folders, gathered, strict=True)
+        return [one if isinstance(one, PrunescopeError) else _tried(partial(put, folder, one)) for folder, one in found]
+
+
+def _tried(work: Callable[[], T]) -> T | PrunescopeError:
+    try:
+        return work()
+    except PrunescopeError as error:
+        return error
 
 
 class _Target:
@@ -56,11 +74,21 @@ class _Target:
         self.put_shared = cache(self._put_shared)
 
     def put(self, folder: ExperimentFolder | ComparisonFolder, tracked: TrackedRun) -> SyncResult:
-        """Write an experiment or a comparison with all that hangs on it."""
-        if isinstance(folder, ComparisonFolder):
-            run, change = self._put_comparison(tracked)
-        else:
-            run, change = self._put_experiment(folder, tracked)
+        """Write an experiment or a comparison with all that hangs on it.
+
+        Raises:
+            RecordError: it is being run again.
+        """
+        try:
+            if isinstance(folder, ComparisonFolder):
+                run, change = self._put_comparison(tracked)
+            else:
+                run, change = self._put_experiment(folder, tracked)
+        except FileNotFoundError as error:
+            # Before a step runs again, Snakemake removes what it is going to write.
+            if error.filename and Path(error.filename).is_relative_to(folder.path.parent):
+                raise RecordError(f"{folder.path} is being run again: {error.filename} has just gone") from error
+            raise
         return SyncResult(folder, tracked.key, run.info.run_id, run.info.experiment_id, change)
 
     def _put_experiment(self, folder: ExperimentFolder, tracked: TrackedRun) -> tuple[Run, Change]:

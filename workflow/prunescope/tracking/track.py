@@ -12,7 +12,7 @@ from prunescope.steps.job import Job
 from prunescope.steps.reporting import TrackComparisonSpec, TrackSpec
 from prunescope.tracking import store, view
 from prunescope.tracking.connection import TrackingUnavailable
-from prunescope.tracking.gather import RecordError, gather, open_folder
+from prunescope.tracking.gather import RecordError, open_folder
 from prunescope.tracking.shown import any_of
 from prunescope.tracking.sync import SyncResult, sync
 
@@ -31,16 +31,18 @@ def track_one(directory: Path, uri: str) -> Path:
 
     Raises:
         ConfigError: the address is none of a store.
-        RecordError: the experiment has not finished. DataError: a file is damaged.
+        RecordError: the experiment has not finished or is being run again. DataError: a file is damaged.
     """
     folder = open_folder(directory)
     try:
-        (result,) = sync([directory], uri)
+        (outcome,) = sync([directory], uri)
     except TrackingUnavailable as error:
         logger.warning("%s", error)
         folder.tracked.write(Receipt(run_id=None, pending=True, reason=str(error)))
     else:
-        _write(result, uri)
+        if isinstance(outcome, PrunescopeError):
+            raise outcome
+        _write(outcome, uri)
     return folder.tracked.path
 
 
@@ -56,20 +58,15 @@ def track_all(project: Path, uri: str) -> Counter[str]:
     """
     patterns = map(any_of, (ExperimentFolder.identity.pattern, ComparisonFolder.recommendation.pattern))
     counts = Counter(new=0, updated=0, unchanged=0, unfinished=0, broken=0)
-    whole = []
-    for directory in [path.parent for pattern in patterns for path in sorted(project.glob(pattern))]:
-        try:
-            gather(directory)
-        except RecordError:
+    for outcome in sync([path.parent for pattern in patterns for path in sorted(project.glob(pattern))], uri):
+        if isinstance(outcome, RecordError):
             counts["unfinished"] += 1
-        except PrunescopeError as error:
-            logger.warning("left out: %s", error)
+        elif isinstance(outcome, PrunescopeError):
+            logger.warning("left out: %s", outcome)
             counts["broken"] += 1
         else:
-            whole.append(directory)
-    for result in sync(whole, uri) if whole else []:
-        _write(result, uri)
-        counts[result.change] += 1
+            _write(outcome, uri)
+            counts[outcome.change] += 1
     return counts
 
 
