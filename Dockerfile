@@ -14,11 +14,12 @@ RUN apt-get update \
 ARG TORCH=cpu
 COPY pyproject.toml requirements.lock README.md LICENSE /src/
 COPY workflow/prunescope /src/workflow/prunescope
+COPY workflow/snakemake_logger_plugin_prunescope /src/workflow/snakemake_logger_plugin_prunescope
 RUN version=$(sed -n 's/^torch==//p' /src/requirements.lock) \
     && if [ "$TORCH" = cpu ]; \
        then set -- --extra-index-url https://download.pytorch.org/whl/cpu "torch==$version+cpu"; \
        else set -- "torch==$version"; fi \
-    && pip install --no-cache-dir -c /src/requirements.lock "$@" '/src[recover,terminal,zeroshot]'
+    && pip install --no-cache-dir -c /src/requirements.lock "$@" '/src[recover,zeroshot]'
 
 # Whoever runs it may write where libraries keep files.
 ENV HOME=/tmp HF_HOME=/cache MPLCONFIGDIR=/tmp/matplotlib
