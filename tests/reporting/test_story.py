@@ -67,8 +67,8 @@ def test_what_is_not_finished_is_named(two):
     assert overview(two).splitlines()[2].split()[:2] == ["another_with_a_longer_name", "unfinished:"]
 
 
-def told(verdict, experiment):
-    best = SimpleNamespace(experiment=experiment, command="snakemake", patch={})
+def told(verdict, experiment, ratio=0.9):
+    best = SimpleNamespace(experiment=experiment, command="snakemake", patch={}, ratio=ratio)
     trial = SimpleNamespace(verdict=verdict, best=best, more_text=None)
     return SimpleNamespace(diagnosis=[], checks=SimpleNamespace(trial=trial))
 
@@ -78,6 +78,10 @@ def test_what_repairs_the_best_setting_is_named_unless_it_is_repaired(tmp_path):
     assert repaired_name(folder, told("better", "gate_T0_20_wiki_max50")) == "gate_T0_20_wiki_max50_refit_scales"
     assert repaired_name(folder, told("same", None)) == "taylor_T0_20_wiki_recover_refit_scales"
     assert repaired_name(folder, told("unclear", None)) == "taylor_T0_20_wiki_recover_refit_scales"
+    unclear = told("unclear", "gate_T0_20_wiki_max50")
+    assert repaired_name(folder, unclear) == "gate_T0_20_wiki_max50_refit_scales"
+    no_gain = told("unclear", "gate_T0_20_wiki_max50", ratio=0.996)
+    assert repaired_name(folder, no_gain) == "taylor_T0_20_wiki_recover_refit_scales"
     assert repaired_name(ExperimentFolder(tmp_path / "results/M/guarded"), told("same", None)) is None
     folder.fitted.path.mkdir(parents=True)
     assert repaired_name(folder, told("better", "gate_T0_20_wiki_max50")) is None

@@ -49,7 +49,7 @@ def _told(folder: ExperimentFolder, report: DiagnosisReport, language: Language)
     yield words["finding"], _finding(report, language)
     if report.checks.trial is not None:
         yield words["best"], _best(report.checks.trial, language)
-        if report.checks.trial.verdict in ("better", "unclear"):
+        if _gains(report.checks.trial):
             yield words["run"], next_line(report) or ""
     if repaired := repaired_name(folder, report):
         yield words["repair"], language.story("repaired", name=repaired)
@@ -101,9 +101,15 @@ def _finding(report: DiagnosisReport, language: Language) -> str:
     return language.story("found", severity=language.labels[first.severity], issue=first.issue, others=others)
 
 
+def _gains(trial: TrialCheck) -> bool:
+    """Return whether the best setting promises something in the digits that are shown."""
+    ratio = trial.best.ratio
+    return trial.verdict == "better" or (trial.verdict == "unclear" and (ratio is None or round(ratio, 2) < 1))
+
+
 def _best(trial: TrialCheck, language: Language) -> str:
     best = trial.best
-    if trial.verdict not in ("better", "unclear") or best.ratio is None:
+    if not _gains(trial) or best.ratio is None:
         return language.story("own", measured=trial.measured)
     interval = None if best.low is None or best.high is None else [f"{best.low:.2f}", f"{best.high:.2f}"]
     name = best.experiment or best.name
@@ -117,7 +123,7 @@ def repaired_name(folder: ExperimentFolder, report: DiagnosisReport) -> str | No
     trial = report.checks.trial
     if trial is None or next_line(report) is None or folder.fitted.exists() or folder.scaled.exists():
         return None
-    better = trial.best.experiment if trial.verdict in ("better", "unclear") else None
+    better = trial.best.experiment if _gains(trial) else None
     name = known_name(better or folder.path.name)
     repaired = rename(name, REPAIRS) if name else None
     return str(repaired) if repaired else None
