@@ -31,7 +31,7 @@ demo: $(STAMP) ## prune the embedded model by 20 % and explain it
 test: $(STAMP) ## all tests
 	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-faults: $(STAMP) ## every step through every fault, and the table of both (an hour on two cores)
+faults: $(STAMP) ## every step through every fault, and the table of both (half an hour)
 	python -m pytest -m faults tests/faults
 
 screenshots: $(STAMP) ## pictures of MLflow for the documentation, of taylor_T0_20_wiki and others in results/ (needs chromium)

@@ -49,8 +49,8 @@ def _told(folder: ExperimentFolder, report: DiagnosisReport, language: Language)
     yield words["finding"], _finding(report, language)
     if report.checks.trial is not None:
         yield words["best"], _best(report.checks.trial, language)
-        if _gains(report.checks.trial):
-            yield words["run"], next_line(report) or ""
+        if _gains(report.checks.trial) and (command := next_line(report)):
+            yield words["run"], command
     if repaired := repaired_name(folder, report):
         yield words["repair"], language.story("repaired", name=repaired)
     if folder.page.exists():
