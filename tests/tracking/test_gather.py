@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,11 @@ from prunescope.artifacts.folders import (
     RemovalFolder,
     ZeroshotBaselineFolder,
 )
+from prunescope.artifacts.record import StepRecord
 from prunescope.errors import DataError
 from prunescope.files import write_text
 from prunescope.tracking import shown
-from prunescope.tracking.gather import RecordError, gather, gather_shared
+from prunescope.tracking.gather import RecordError, gather, gather_shared, gather_unpruned
 
 
 def record_of(directory, step):
@@ -148,6 +150,18 @@ def test_numbers_are_rounded_to_six_digits_and_counts_are_not(tmp_path):
     assert run.metrics["prune/kl"] == 1.23457e-7
     assert run.metrics["prune/removed_parameters"] == 26903347 and run.metrics["prune/flops"] == 123456789
     assert run.curves["prune/rate_by_layer"] == {0: 0.333333}
+
+
+def test_the_unpruned_model_is_a_row_of_numbers_as_people_read_them(tmp_path):
+    directory = write_experiment(tmp_path)
+    assert gather_unpruned(ExperimentFolder(directory)) is None
+    write_identity(directory, shared=KEYS | {"baseline": "abcd"})
+    metrics = {"ppl/wiki_w512": 18.227276907903715, "ppl/bad": math.inf}
+    measured = StepRecord(step="baseline", key="abcd", metrics=metrics, started=1.0, finished=2.0, seconds=1.0)
+    ExperimentFolder(directory).shared("baseline", "abcd").record.write(measured)
+    run = gather_unpruned(ExperimentFolder(directory))
+    assert {"ppl/geomean_ratio": 1, "ppl/wiki_w512": 18.2273, "prune/ratio_of_total": 0}.items() <= run.metrics.items()
+    assert "ppl/bad" not in run.metrics
 
 
 def test_shared_step(tmp_path):

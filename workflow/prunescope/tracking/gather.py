@@ -97,7 +97,7 @@ def gather_unpruned(folder: Own) -> TrackedRun | None:
         key=f"{identity.model}/{UNPRUNED}-{baseline.path.name}",
         model=identity.model,
         name=UNPRUNED,
-        metrics={GEOMEAN: 1.0} | record.metrics | {RATIO: 0.0},
+        metrics={GEOMEAN: 1.0} | _metrics([record]) | {RATIO: 0.0},
         tags=_tags([record]) | {"model": identity.model},
         artifacts={},
         started=record.started,
