@@ -59,9 +59,11 @@ def test_what_models_write_is_text(secret):
     assert found.tags <= TAGS and found.active == []
 
 
-def test_literal_text_means_nothing_in_markdown():
-    found = Found(as_html(literal(WILD), title="", folder=ExperimentFolder.of("m", "e").path))
-    assert not found.tags & {"img", "a", "script", "svg"}
+def test_literal_text_means_nothing_in_markdown(secret):
+    shown = f"{WILD} [there](https://example.org) ![a figure](figure.png) **bold** `code`"
+    assert {"a", "img", "strong", "code"} <= Found(as_html(shown, title="", folder=secret)).tags
+    found = Found(as_html(literal(shown), title="", folder=secret))
+    assert not found.tags & {"a", "img", "strong", "code", "script", "svg"}
 
 
 def test_templates_of_html_escape_what_is_filled_in():
