@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from prunescope.models import loading
-from prunescope.models.loading import calibration_dtype, compute_dtype, native_bfloat16
+from prunescope.models.loading import SHORT, attend_backwards, calibration_dtype, compute_dtype, native_bfloat16
+from tiny import FAMILIES, tiny_model, tiny_tokens
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -42,3 +43,23 @@ def test_the_suite_can_run_as_on_another_processor(native):
     code = "from prunescope.models.loading import native_bfloat16; print(int(native_bfloat16()))"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True)
     assert done.stdout.strip() == native, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tokens", "attention"),
+    [(torch.bfloat16, SHORT, "eager"), (torch.bfloat16, SHORT + 1, "sdpa"), (torch.float32, SHORT, "sdpa")],
+)
+def test_attention_with_its_gradient_is_plain_where_that_is_quicker(dtype, tokens, attention):
+    model = tiny_model().to(dtype)
+    attend_backwards(model, tokens)
+    assert model.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("sliding_window", [None, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_attention_computes_the_same(family, sliding_window):
+    model = tiny_model(family, sliding_window=sliding_window)
+    fused = model(tiny_tokens()).logits
+    model.set_attn_implementation("eager")
+    # The softmax of plain attention is taken in float32, whatever the model computes in.
+    torch.testing.assert_close(model(tiny_tokens()).logits, fused, atol=1e-4, rtol=1e-4)

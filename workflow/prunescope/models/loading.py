@@ -22,6 +22,10 @@ SHARE = 0.75
 """Of the free memory of a device, for weights; the rest is for activations and sums."""
 
 
+SHORT = 512
+"""Tokens of a window up to which fused attention is the slower one in bfloat16 on a CPU, with its gradient."""
+
+
 def default_device() -> torch.device:
     """Return the first GPU, or the CPU without one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -46,6 +50,17 @@ def native_bfloat16() -> bool:
     """Say whether the CPU multiplies bfloat16 by itself; emulated it is a hundred times slower than float32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))
+
+
+def attend_backwards(model: nn.Module, tokens: int) -> None:
+    """Let a model that is trained on windows of so many tokens take the attention that is quickest there, and back.
+
+    On a CPU in bfloat16 this is the product of whole matrices, up to `SHORT` tokens (docs/recovery.md, Measured); else
+    it stays what the model was loaded with.
+    """
+    parameter = next(model.parameters())
+    if parameter.device.type == "cpu" and parameter.dtype == torch.bfloat16 and tokens <= SHORT:
+        model.set_attn_implementation("eager")
 
 
 def load_model(path: str | Path, dtype: str = "auto", reserved: int = 0) -> nn.Module:

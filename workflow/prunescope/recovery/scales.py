@@ -20,6 +20,7 @@ from prunescope.files import canonical, replacing_directory
 from prunescope.models.adapter import ModelAdapter, adapter_for
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.loading import (
+    attend_backwards,
     calibration_dtype,
     compute_dtype,
     compute_tags,
@@ -65,9 +66,10 @@ def train_scales(job: Job[ScalesSpec, ExperimentFolder]) -> None:
         files = [file for repair in repairs for file in sorted(repair.path.iterdir())]
         told = canonical([spec.text(), record.tags, PlanFile.of(plan).removed, fingerprint(files)])
         identity = hashlib.sha256(told.encode()).hexdigest()
+        windows = job.input(RefitTextFolder).samples.read()["input_ids"]
+        attend_backwards(models["model"], windows.shape[1])
         cut = CutModel(adapter_for(models["model"]), plan, repaired)
         state = TrainingState(folder.scaling.path, identity, every)
-        windows = job.input(RefitTextFolder).samples.read()["input_ids"]
         with cut.cut():
             report, weights = scale(cut, open_checkpoint(facts.path).read, windows, spec, state, record)
         with replacing_directory(folder.scaled.path) as temporary:

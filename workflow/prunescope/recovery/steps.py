@@ -10,6 +10,7 @@ from prunescope.artifacts.folders import ExperimentFolder, ModelFolder, Recovery
 from prunescope.environment import SAVE_STEPS, whole_number
 from prunescope.models.checkpoint import open_checkpoint
 from prunescope.models.loading import (
+    attend_backwards,
     calibration_dtype,
     compute_dtype,
     compute_tags,
@@ -49,6 +50,10 @@ def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:
         dtype = compute_dtype(calibration_dtype(spec.dtype), device)
         model = load_together({spec.task: checkpoint}, dtype, device, TABLE[spec.step].out_of_memory)[spec.task]
         tags = compute_tags(model)
+        text = job.input(RecoveryTextFolder)
+        samples = text.samples.read()
+        rows = TensorDataset(samples["input_ids"], samples["labels"])
+        attend_backwards(model, rows.tensors[0].shape[1])
         trained = trainable(model, job)
         size = sum(parameter.numel() for parameter in trained.parameters)
         log.info("%s parameters are trained: %s", f"{size:,}", spec.train)
@@ -56,9 +61,6 @@ def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:
         # Weights may be cut anew under the same settings.
         files = sorted(file for file in checkpoint.iterdir() if file.suffix in (".json", ".safetensors"))
         state = TrainingState(job.folder.training.path, f"{spec.text()} {fingerprint(files)} {tags}", every)
-        text = job.input(RecoveryTextFolder)
-        samples = text.samples.read()
-        rows = TensorDataset(samples["input_ids"], samples["labels"])
         course = Course.of(spec, text.manifest.read().tokens / len(rows))
         train(Student(model, trained.parameters), objective, rows, course, state, record)
         write_trained(trained, checkpoint, job.folder.recovered.path)
