@@ -5,8 +5,9 @@ from typing import Protocol
 from prunescope.config.messages import said_of, validated
 from prunescope.config.patches import Patch, at, leaves, merge
 from prunescope.config.sections import Corrections, Limits, Method, Section, Settings
+from prunescope.config.sections.importance import UNEVEN
 from prunescope.config.sweep_words import patch_of
-from prunescope.criteria import AUTO
+from prunescope.criteria import AUTO, OF_WHOLE_LAYERS
 from prunescope.errors import ConfigError
 
 
@@ -44,7 +45,7 @@ def needs_no_pass(path: str) -> bool:
 
 
 def configured(settings: Settings) -> tuple[Patch, ...]:
-    """Return the changes that `trial.candidates` declares, as patches.
+    """Return the changes that `trial.candidates` declares, as patches, but for those that its equal layers rule out.
 
     Raises:
         ConfigError: an unknown word, a value out of range, or a change that needs another pass or
@@ -62,6 +63,16 @@ def configured(settings: Settings) -> tuple[Patch, ...]:
                     )
             if at(patch, "method.criterion") == AUTO:
                 raise ConfigError(f"method.criterion = {AUTO} cannot be tried: it stands for settings yet to be found")
-        validated(Settings, merge(settings.model_dump(), patch), f"trial.candidates.{number}")
-        patches.append(patch)
+        left_out = _needs_unequal_layers(settings, patch)
+        free = {"limits": {"widths": "free"}} if left_out else {}
+        validated(Settings, merge(settings.model_dump(), free, patch), f"trial.candidates.{number}")
+        if not left_out:
+            patches.append(patch)
     return tuple(patches)
+
+
+def _needs_unequal_layers(settings: Settings, patch: Patch) -> bool:
+    """Whether a change treats some layers otherwise, where an experiment keeps the same widths in all."""
+    if settings.limits.widths == "free" or at(patch, "limits.widths"):
+        return False
+    return at(patch, "method.criterion") in OF_WHOLE_LAYERS or any(at(patch, f"limits.{name}") for name in UNEVEN)

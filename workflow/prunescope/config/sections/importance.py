@@ -140,6 +140,10 @@ class EarlyLayers(Section):
     max_rate: Rate = Field(0.3, description="Largest fraction of each of their blocks that may go.")
 
 
+UNEVEN = ("early_layers", "protect", "collapse_below")
+"""Limits that treat some layers otherwise than others."""
+
+
 class Limits(Section):
     """What selection may not do; all but the width multiple is off by default."""
 
@@ -159,9 +163,8 @@ class Limits(Section):
 
     @model_validator(mode="after")
     def _uniform_in_all_layers(self) -> "Limits":
-        contrary = {"early_layers": self.early_layers, "protect": self.protect, "collapse_below": self.collapse_below}
-        for name, value in contrary.items():
-            if self.widths == "uniform" and value:
+        for name in UNEVEN:
+            if self.widths == "uniform" and getattr(self, name):
                 raise ValueError(
                     f"widths = uniform keeps the same in all layers, and {name} treats some otherwise: drop one of them"
                 )
