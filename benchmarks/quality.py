@@ -26,8 +26,9 @@ from prunescope.markdown import table
 RESULTS, OVERLAY = Path("results/SmolLM2-135M"), "benchmarks/quality.yaml"
 TEXTS = ("wiki", "hansard")
 TRAINED = ("recover", "recover_projections", "recover_kl_projections", "recover_cekl_projections", "recover_cekl")
-BEST = "refit_scales_recover_projections"
-LEVERS = ("", "refit", "refit_scales", "uniform", "uniform_refit", *(f"refit_{way}" for way in TRAINED), BEST)
+REPAIRED = "refit_scales"
+TOGETHER = (REPAIRED, *(f"{REPAIRED}_{way}" for way in TRAINED[:2]))
+LEVERS = ("", "refit", REPAIRED, "uniform", "uniform_refit", *(f"refit_{way}" for way in TRAINED))
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,17 @@ class Row:
 
     def experiment(self, seed: int) -> str:
         """Return the name of the experiment with another calibration text."""
-        limit = "max50" if self.percent <= 20 else "max80"
+        limit = "max50" if self.percent <= 30 else "max60"
         options = [f"n{self.samples}", f"seed{seed}" if seed else "", limit, self.lever]
         return "_".join([f"gate_T0_{self.percent}_wiki", *filter(None, options)])
 
 
 def rows(only: str) -> list[Row]:
     """Return the rows, those first that are asked about most."""
-    texts = product((20,), ("", "refit", "refit_scales", BEST), (32, 512, 2048))
-    others = product((10, 30, 40), ("", "refit", "refit_scales", BEST))
-    every = [*(Row(20, lever) for lever in LEVERS), *(Row(*cell) for cell in (*texts, *others))]
+    texts = product((20,), ("", "refit", *TOGETHER), (512, 32, 2048))
+    uniform = ((20, f"uniform_{lever}", 512) for lever in TOGETHER)
+    others = product((30, 10, 40), ("", "refit", *TOGETHER), (512,))
+    every = [*(Row(20, lever) for lever in LEVERS), *(Row(*cell) for cell in (*texts, *uniform, *others))]
     return [row for row in every if only in row.experiment(0)]
 
 
