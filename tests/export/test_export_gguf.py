@@ -20,6 +20,7 @@ from export_models import (
     wide_plan,
 )
 from prunescope.config.sections import Closeness
+from prunescope.data.tokenizer import load_tokenizer
 from prunescope.errors import ConfigError, ExportError, NonFiniteError
 from prunescope.export import llama_cpp
 from prunescope.export.agreement import Agreement, checkpoint_logits, compare_logits
@@ -282,6 +283,14 @@ def test_pre_tokenizers_by_how_they_split(steps, name):
     from prunescope.export.gguf_tokenizer import _pre_tokenizer
 
     assert _pre_tokenizer({"pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}}) == name
+
+
+def test_text_is_split_as_the_family_of_the_checkpoint_splits_it(tmp_path):
+    tiny_checkpoint(tmp_path, whole_layer_plan, family="qwen2", hidden_size=64)
+    split_by = json.loads((tmp_path / "model/tokenizer.json").read_text())["pre_tokenizer"]["type"]
+    loaded = load_tokenizer(tmp_path / "model").backend_tokenizer.pre_tokenizer
+    assert (split_by, "Split" in str(loaded)) == ("ByteLevel", True)
+    assert field(write(tmp_path), "tokenizer.ggml.pre") == "qwen2"
 
 
 def test_a_checkpoint_without_its_file_is_told_how_to_get_it(tmp_path):

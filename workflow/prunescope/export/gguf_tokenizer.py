@@ -1,5 +1,6 @@
-"""The tokenizer of a checkpoint as GGUF metadata, from its ``tokenizer.json``."""
+"""The tokenizer of a checkpoint as GGUF metadata."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int, pre_tokenize
             f"a GGUF file takes its tokenizer from tokenizer.json, which {folder} lacks: write it by transformers, "
             f"AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}'), and export again"
         )
-    content = read_json(file)
+    tokenizer = load_tokenizer(folder)
+    content = _as_loaded(tokenizer, file)
     model = content["model"]
     if model["type"] != "BPE":
         raise ExportError(f"a tokenizer of type {model['type']} has no GGUF form here; BPE has")
@@ -64,8 +66,17 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int, pre_tokenize
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     special = gguf.SpecialVocab(folder, load_merges=not byte_fallback, n_vocab=size)
-    special.add_special_token |= _added_around(folder)
+    special.add_special_token |= _added_around(tokenizer)
     special.add_to_gguf(writer, quiet=True)
+
+
+def _as_loaded(tokenizer: Any, file: Path) -> dict[str, Any]:
+    """Return what transformers makes of `file`: its classes of some families split text their own way instead.
+
+    Mistral's own tokenizer, of mistral-common, tells nothing of itself: then the file stands for it.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return read_json(file) if backend is None else json.loads(backend.to_str())
 
 
 def _pieces(content: dict[str, Any], size: int) -> Iterator[tuple[str, gguf.TokenType]]:
@@ -135,9 +146,8 @@ def _steps(node: dict[str, Any] | None) -> list[dict[str, Any]]:
     return node.get("pretokenizers") or node.get("normalizers") or [node]
 
 
-def _added_around(folder: Path) -> dict[str, bool]:
+def _added_around(tokenizer: Any) -> dict[str, bool]:
     """Return whether the tokenizer puts its first and last special token around a text."""
-    tokenizer = load_tokenizer(folder)
     ids = tokenizer("a")["input_ids"]
     return {
         "bos": tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id,
