@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,29 @@ def test_torch_opens_none_either(tmp_path):
         "torch.load(file, weights_only=False)"
     )
     assert "was to open a pickle" in confined(code)
+
+
+LLAMA_CPP = """
+import os
+llama_log_callback, llama_log_set = lambda f: f, print
+class Llama:
+    def __init__(self, path, **_):
+        if path == "damaged":
+            raise ValueError("Failed to load")
+        if path == "odd":
+            os.abort()
+    def tokenize(self, text, **_):
+        return [*text]
+"""
+
+
+def test_a_step_gets_what_llama_cpp_computes_in_a_process_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "llama_cpp.py").write_text(LLAMA_CPP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    ask = "from prunescope.export.llama_cpp import tokenize\nassert tokenize('{}', 'ab') == [97, 98]"
+    assert confined(ask.format("good")) == "done"
+    assert confined(ask.format("damaged")).endswith("ExportError: llama.cpp refuses damaged: Failed to load")
+    assert confined(ask.format("odd")).endswith("llama.cpp stopped at one of its own checks while it worked on odd")
 
 
 def test_a_step_that_needs_no_network_reaches_no_other_machine():

@@ -6,9 +6,8 @@ What works on a file runs in a process of its own, because llama.cpp ends the pr
 import ctypes
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -68,27 +67,47 @@ def tokenize(path: Path, text: str) -> list[int]:
     Raises:
         ExportError: llama.cpp could not load the file.
     """
-    return _isolated(_tokenize, str(path), text)
+    return _isolated(_tokenize, str(path), text).tolist()
 
 
-def _isolated(function: Callable[..., Any], *arguments: Any) -> Any:
+def _isolated(function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    """Return what a function of this file returns in another process.
+
+    It comes as bytes: a step may open no pickle of anything that has a class (`confine`).
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(theirs, function, arguments))
+    process.start()
+    theirs.close()
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(function, *arguments).result()
-    except BrokenProcessPool:
+        refused, dtype, shape, data = ours.recv()
+    except EOFError:
         raise ExportError(f"llama.cpp stopped at one of its own checks while it worked on {arguments[0]}") from None
-    except ValueError as error:  # llama-cpp-python's, when a file does not load
-        raise ExportError(f"llama.cpp refuses {arguments[0]}: {error}") from None
+    finally:
+        process.join()
+    if refused:
+        raise ExportError(f"llama.cpp refuses {arguments[0]}: {refused}")
+    return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 # --- in the other process -------------------------------------------------------------------------------
 
 
-def _quantise(source: str, output: str, constant: str) -> int:
+def _answer(connection: Connection, function: Callable[..., np.ndarray], arguments: tuple[Any, ...]) -> None:
+    try:
+        found = function(*arguments)
+    except ValueError as error:  # llama-cpp-python's, when a file does not load
+        connection.send((str(error) or "it does not say why", "", (), b""))
+    else:
+        connection.send(("", found.dtype.str, found.shape, found.tobytes()))
+
+
+def _quantise(source: str, output: str, constant: str) -> np.ndarray:
     llama_cpp = library()
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = getattr(llama_cpp, constant)
-    return llama_cpp.llama_model_quantize(source.encode(), output.encode(), parameters)
+    return np.array(llama_cpp.llama_model_quantize(source.encode(), output.encode(), parameters))
 
 
 def _logits(path: str, tokens: list[int]) -> np.ndarray:
@@ -98,7 +117,7 @@ def _logits(path: str, tokens: list[int]) -> np.ndarray:
     return np.array(model.scores[: len(tokens)], dtype=np.float32)
 
 
-def _tokenize(path: str, text: str) -> list[int]:
+def _tokenize(path: str, text: str) -> np.ndarray:
     llama_cpp = library()
     model = llama_cpp.Llama(path, vocab_only=True, verbose=False)
-    return model.tokenize(text.encode(), add_bos=False, special=False)
+    return np.array(model.tokenize(text.encode(), add_bos=False, special=False))
