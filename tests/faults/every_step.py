@@ -21,6 +21,7 @@ from zipfile import ZipFile
 import yaml
 from safetensors.torch import load_file
 
+from export_models import byte_level
 from faults import child
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.config.resolve import load_config
@@ -153,7 +154,7 @@ def _varies(name: str) -> bool:
 def make(folder: Path) -> EveryStep:
     """Make the project and run every step."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
-    make_project(folder, folder)
+    make_project(folder, folder, byte_level(), head_dim=16, max_position_embeddings=512)  # what llama.cpp can compute
     told = configuration() | {
         "search": {"trials": 12, "samples": 4},
         "trial": {"samples": 2},

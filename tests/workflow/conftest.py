@@ -81,18 +81,24 @@ def configuration() -> dict:
     }
 
 
-def make_project(folder: Path, programs: Path) -> Project:
+def one_token_per_word() -> Tokenizer:
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+def make_project(folder: Path, programs: Path, tokenizer: Tokenizer | None = None, **shape: int) -> Project:
+    """`shape`: changes of the tiny model."""
+    tokenizer = tokenizer or one_token_per_word()
     for name in ("Snakefile", "workflow/rules", "workflow/report", "profiles"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     (folder / "config").mkdir()
     (folder / "config/config.yaml").write_text(yaml.safe_dump(configuration()))
-    model = tiny_model(vocab_size=len(WORDS) + 3).float()
+    model = tiny_model(vocab_size=tokenizer.get_vocab_size(), **shape).float()
     model.save_pretrained(folder / "tiny_model")
-    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / "tiny_model")
     (folder / "words").mkdir()
