@@ -25,6 +25,7 @@ from export_models import byte_level
 from faults import child
 from prunescope.artifacts.folders import CheckpointFolder
 from prunescope.config.resolve import load_config
+from prunescope.packages import LLAMA_CPP
 from prunescope.steps.registry import Registry
 from prunescope.steps.spec import Run
 from prunescope.steps.step import Task
@@ -36,6 +37,7 @@ REFERENCE, EXPERIMENT = "auto_20_words", "taylor_T1_tau0_20_words_refit_scales_r
 ARTICLE = "<page><title>Fox</title><ns>0</ns><revision><text>{}</text></revision></page>"
 TRACKING = ("track", "track_comparison")
 TABLES = ("experiments", "runs", "metrics", "latest_metrics", "params", "inputs", "datasets", "logged_models")
+GGUF = ["f32"] if LLAMA_CPP.installed else []
 LIMIT = 600
 """Seconds after which a step counts as hanging."""
 
@@ -171,7 +173,7 @@ def make(folder: Path) -> EveryStep:
             "task_dir": str(TESTS / "fixtures/zeroshot"),
             "batch_size": 3,
         },
-        "efficiency": {"prompt": 8, "generate": 2, "batch_sizes": [1], "repeats": 1},
+        "efficiency": {"prompt": 8, "generate": 2, "batch_sizes": [1], "repeats": 1, "gguf": GGUF},
     }
     told["datasets"] |= {"foxes": {"embedded": wheel(folder / "index")}}
     (folder / "config/config.yaml").write_text(yaml.safe_dump(told))
