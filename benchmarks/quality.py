@@ -74,7 +74,7 @@ def measured(experiment: str) -> tuple[Results, Results] | None:
 
 
 def cells(row: Row, seeds: int) -> list[str] | None:
-    """Return a row: mean and range over the seeds by text, and how much worse the second text became than the first."""
+    """Return a row: mean and range over the seeds by text, and each mean as a multiple of the unpruned model's."""
     found = [one for one in (measured(row.experiment(seed)) for seed in range(seeds)) if one]
     if not found:
         return None

@@ -16,7 +16,7 @@ class BlockFit:
     layer: int = field(metadata={ABOUT: "Index of the decoder layer in the parent."})
     block: BlockKind = field(metadata={ABOUT: "`attention` or `mlp`."})
     ridge: float | None = field(
-        metadata={ABOUT: "Damping, in units of the mean of diag(XᵀX); null: no fit was better than the plain cut."}
+        metadata={ABOUT: "Damping, in units of the mean of diag(XᵀPX); null: no fit was better than the plain cut."}
     )
     cut_error: float = field(
         metadata={

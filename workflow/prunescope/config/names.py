@@ -116,10 +116,10 @@ OPTIONS = (
     Option("uniform", "limits.widths", word_for("uniform"), "uniform", "equal layers: a checkpoint for stock programs"),
     Option("refit", "repair.refit.enabled", word_for(True), "refit", "least-squares fit of what the cut leaves"),
     Option("scales", "repair.scales.enabled", word_for(True), "scales", "a trained factor per kept group"),
-    Option("recover", "recovery.enabled", word_for(True), "recover", "training after pruning, by LoRA"),
+    Option("recover", "recovery.enabled", word_for(True), "recover", "training after pruning, of adapters (LoRA)"),
     Option("kl", "recovery.loss", word_for("kl"), "kl", "`recover` by KL to the unpruned model", "recover"),
     Option("cekl", "recovery.loss", word_for("ce_kl"), "cekl", "`recover` by cross-entropy and KL", "recover"),
-    Option("projections", "recovery.train", word_for("projections"), "projections", "`recover` o and down", "recover"),
+    Option("projections", "recovery.train", word_for("projections"), "projections", "it trains o and down", "recover"),
 )
 
 # The parts of a name (tau may be left out, `auto` has neither T nor tau): field of `Name` -> the setting and how it is

@@ -58,7 +58,7 @@ def refit(
     Args:
         windows: int ``[n, tokens]``, at least two full windows without padding.
         read: returns a parameter of the unpruned model as it is stored, whose dtype a fit is rounded to.
-        ridges: dampings to choose from, in units of the mean of diag(XᵀX).
+        ridges: dampings to choose from, in units of the mean of diag(XᵀPX).
         done: takes the fitted weights, layer by layer; what it holds already is not fitted again.
         batch_size: windows that a layer takes at a time; does not change a number but by rounding.
 

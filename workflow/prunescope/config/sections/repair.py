@@ -23,7 +23,7 @@ class Refit(Section):
         (0.01, 0.1, 1.0),
         min_length=1,
         description="Dampings to choose from, block by block, by the error on held-out tokens; in units of the mean of "
-        "diag(XᵀX). Trial and search refit with the one in the middle.",
+        "diag(XᵀPX). Trial and search refit with the one in the middle.",
     )
     dtype: Dtype = Field(
         "auto", description="Dtype of the forward passes; auto: bfloat16 on hardware that has it, else float32."
