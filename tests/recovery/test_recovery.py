@@ -148,6 +148,16 @@ def test_the_first_loss_is_that_of_the_pruned_model_by_hand(experiment):
             assert record.histories["recover/kl"][0] == (1, pytest.approx(kl, rel=1e-5))
 
 
+def test_a_text_that_is_read_again_and_again_is_told(experiment, caplog):
+    record = run(experiment, tokens=16 * 16)
+    assert record.metrics["recover/times_read"] == pytest.approx(16 / 12)
+    assert "by heart" not in caplog.text
+    record = run(experiment, tokens=20 * 16)
+    assert record.metrics["recover/times_read"] == pytest.approx(20 / 12)
+    assert "the text is read 1.7 times, and so learned by heart" in caplog.text
+    assert "lower recovery.tokens (320), or give recovery.dataset more text than these 12 windows" in caplog.text
+
+
 def test_distillation_comes_close_to_the_unpruned_model_resident_or_not(experiment, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     record = run(experiment, **PROJECTIONS, loss="kl")

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 OPTIMIZER_BYTES = 12
 """Per trained parameter, float32: its gradient and two moments."""
 
+OFTEN = 1.5
+"""Times that a text is read from which on it is being learned by heart (docs/recovery.md, Measured)."""
+
 
 def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:
     """Train the pruned checkpoint and write it with what it learned.
@@ -62,6 +65,13 @@ def train_and_merge(job: Job[RecoverySpec, ExperimentFolder]) -> None:
         files = sorted(file for file in checkpoint.iterdir() if file.suffix in (".json", ".safetensors"))
         state = TrainingState(job.folder.training.path, f"{spec.text()} {fingerprint(files)} {tags}", every)
         course = Course.of(spec, text.manifest.read().tokens / len(rows))
+        record.metrics["recover/times_read"] = read = course.rows / len(rows)
+        if read > OFTEN:
+            log.warning(
+                "the text is read %.1f times, and so learned by heart, which helps no other text: lower "
+                "recovery.tokens (%s), or give recovery.dataset more text than these %s windows",
+                *(read, f"{spec.tokens:,}", f"{len(rows):,}"),
+            )
         train(Student(model, trained.parameters), objective, rows, course, state, record)
         write_trained(trained, checkpoint, job.folder.recovered.path)
         state.discard()

@@ -85,6 +85,10 @@ class Course:
     def tokens(self) -> int:
         return self.steps * self.tokens_per_step
 
+    @property
+    def rows(self) -> int:
+        return self.steps * self.batch_size * self.accumulation
+
 
 def train(
     student: Student,
@@ -116,7 +120,7 @@ def train(
         student,
         _arguments(course, state.folder),
         data_collator=_collate,
-        train_dataset=_in_order(rows, course.steps * course.batch_size * course.accumulation, course.seed),
+        train_dataset=_in_order(rows, course.rows, course.seed),
         callbacks=[_Watch(state, progress, course)],
     )
     trainer.objective = objective
